@@ -1,0 +1,99 @@
+/**
+ * A compiled statement, and what it is executed with. Names are looked up and types checked once, when it is compiled; executing it again
+ * after the schema changed is the caller's to prevent (processor.ts compares Schema.epoch).
+ */
+import type { ReadCommand, ReadResult } from '../../storage/model/command.ts'
+import type { Schema, SchemaChange } from '../schema/keyspace.ts'
+import type { ColumnSpec, ResultMetadata, StatementResult } from './result.ts'
+
+/** A bound value that was not set (v4+: length -2). */
+export const UNSET: unique symbol = Symbol('unset')
+export type BoundValue = Buffer | null | typeof UNSET
+
+export type MaybePromise<T> = T | Promise<T>
+
+/** The parameters of QUERY, EXECUTE and BATCH (native_protocol_v5.spec §4.1.4). Values are views of the request's frame. */
+export interface QueryOptions {
+  /** 3, 4 or 5. */
+  readonly protocolVersion: number
+  readonly consistency: number
+  /** SERIAL (default) or LOCAL_SERIAL. */
+  readonly serialConsistency: number
+  /** By position, in the order of the statement's variables (named values were put in order before). */
+  readonly values: readonly BoundValue[]
+  /** Null: unpaged. */
+  readonly pageSize: number | null
+  readonly pagingState: Buffer | null
+  /** The request's default timestamp (µs) as two halves; null: the server's clock. */
+  readonly timestamp: { readonly high: number; readonly low: number } | null
+  /** Seconds since 1970; v5 can set it. Null: the server's clock. */
+  readonly nowSeconds: number | null
+}
+
+/** What the connection remembers between its requests. */
+export interface ClientState {
+  /** Set by USE. */
+  keyspace: string | null
+  readonly user: string | null
+  readonly remoteAddress: string
+  readonly remotePort: number
+}
+
+/** Who sends reads and writes to replicas. `undefined` from a write: done already. Errors are RequestErrors. */
+export interface Coordinator {
+  /** All of them in one commit-log record, visible at once. Bytes of storage/model/mutation.ts; copied before the call returns. */
+  write(mutations: readonly Buffer[], kind: WriteKind, consistency: number, keyspace: string): Promise<void> | undefined
+  /** Throws UNAVAILABLE when the level cannot be met, INVALID when it cannot be used for this. */
+  read(command: ReadCommand, consistency: number, keyspace: string): MaybePromise<ReadResult>
+  truncate(tableId: string): Promise<void>
+}
+
+export type WriteKind = 'SIMPLE' | 'BATCH' | 'UNLOGGED_BATCH' | 'COUNTER' | 'CAS'
+
+/** Schema changes go through one door, which makes them durable and tells the world. */
+export interface SchemaDoor {
+  readonly current: Schema
+  /** Applies a pure change; resolves when it is durable and visible. Null change: nothing had to be done. */
+  change(
+    apply: (schema: Schema) => { schema: Schema; change: SchemaChange | null; payload: string },
+  ): Promise<SchemaChange | null>
+}
+
+/** What every statement may use of its node. */
+export interface Environment {
+  readonly schema: SchemaDoor
+  readonly coordinator: Coordinator
+  /** µs since 1970, from the hybrid clock: strictly greater than any it gave before. */
+  timestampMicros(): number
+  /** µs since 1970. */
+  wallMicros(): number
+  /** Fills with random bytes (uuid(), timeuuid node and clock sequence). */
+  randomBytes(target: Buffer): Buffer
+  readonly limits: CqlLimits
+}
+
+/** Thresholds of cassandra.yaml; bytes and counts. Zero or Infinity: no threshold, as the name's own documentation says. */
+export interface CqlLimits {
+  readonly batchSizeWarnBytes: number
+  readonly batchSizeFailBytes: number
+  readonly unloggedBatchAcrossPartitionsWarn: number
+  readonly tombstoneWarnThreshold: number
+  readonly tombstoneFailureThreshold: number
+  readonly pageBytesMax: number
+  readonly unpagedBytesMax: number
+  readonly inProductMax: number
+}
+
+export interface CompiledStatement {
+  /** The bind variables in order of position; [] for none. */
+  readonly variables: readonly ColumnSpec[]
+  /** Indexes in `variables` of the partition key's columns, in their order; [] unless every one has a marker. */
+  readonly partitionKeyIndexes: readonly number[]
+  /** Null: it answers no rows. */
+  readonly resultMetadata: ResultMetadata | null
+  /** Keyspace and table it is about, null where there is none: for invalidation, permissions and audit. */
+  readonly keyspace: string | null
+  readonly table: string | null
+  /** Throws a RequestError or rejects with one. */
+  execute(environment: Environment, options: QueryOptions, client: ClientState): MaybePromise<StatementResult>
+}

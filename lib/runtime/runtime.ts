@@ -1,0 +1,124 @@
+/**
+ * The doors to the world: everything below lib/server reaches time, chance, disk, network and threads through these
+ * interfaces only. lib/runtime/node holds the real ones, lib/runtime/simulated those of a seeded world.
+ */
+
+export interface Clock {
+  /** Milliseconds from an arbitrary start; never goes back. For timeouts and durations. */
+  monotonicMs(): number
+  /** Microseconds since 1970, below 2^53; may jump either way. For write timestamps and expiry only. */
+  wallMicros(): number
+  /** Runs once after the delay, unless disposed before. */
+  after(delayMs: number, run: () => void): Disposable
+  /** Runs after the current turn of the event loop's input: what is gathered in one tick is handled together. */
+  soon(run: () => void): void
+}
+
+/** Streams of chance by name, so that a new use of one does not move the others. */
+export interface Random {
+  /** A float in [0, 1). */
+  float(): number
+  /** Fills and returns the buffer. In production from the operating system's generator. */
+  fill<T extends Uint8Array>(target: T): T
+  stream(name: string): Random
+}
+
+export interface FileStat {
+  readonly size: number
+  readonly directory: boolean
+  readonly modifiedMs: number
+}
+
+/** One open file. Offsets are explicit: there is no hidden position. */
+export interface DiskFile {
+  readonly path: string
+  /** Reads until `target` is full or the file ends; returns the number of bytes read. */
+  read(target: Uint8Array, position: number): Promise<number>
+  write(source: Uint8Array, position: number): Promise<void>
+  /** After it resolves, all bytes written before the call survive a power loss. After it fails nothing is known. */
+  sync(): Promise<void>
+  truncate(size: number): Promise<void>
+  size(): Promise<number>
+  close(): Promise<void>
+}
+
+/** Errors carry the operating system's code: ENOENT, EEXIST, ENOSPC, EIO, EMFILE, … */
+export interface Disk {
+  open(path: string, mode: 'read' | 'write' | 'create' | 'readwrite'): Promise<DiskFile>
+  mkdir(path: string): Promise<void>
+  /** Names in a directory, sorted by code unit. */
+  list(path: string): Promise<string[]>
+  stat(path: string): Promise<FileStat | null>
+  rename(from: string, to: string): Promise<void>
+  link(from: string, to: string): Promise<void>
+  remove(path: string): Promise<void>
+  removeTree(path: string): Promise<void>
+  /** Makes creations, renames and removals of names in this directory survive a power loss. */
+  syncDirectory(path: string): Promise<void>
+  freeBytes(path: string): Promise<number>
+  /** Takes an exclusive lock for this process; throws with code ELOCKED, naming the holder, when another has it. */
+  lock(path: string): Promise<AsyncDisposable>
+}
+
+/** A duplex byte stream. `write` returns false when the peer is slow: wait for `drain` before writing more. */
+export interface Socket {
+  readonly remoteAddress: string
+  readonly remotePort: number
+  readonly localAddress: string
+  readonly localPort: number
+  /** Bytes handed to write() that the operating system has not taken yet. */
+  readonly pendingBytes: number
+  write(bytes: Uint8Array): boolean
+  pause(): void
+  resume(): void
+  /** Ends the stream after what was written. */
+  end(): void
+  /** Drops the connection at once. */
+  destroy(): void
+  on(handlers: SocketHandlers): void
+}
+
+export interface SocketHandlers {
+  data(chunk: Buffer): void
+  drain(): void
+  /** Called exactly once, however the connection ended. */
+  close(error: Error | null): void
+}
+
+export interface Listener {
+  readonly address: string
+  readonly port: number
+  close(): Promise<void>
+}
+
+export interface Network {
+  /** Port 0 takes a free one. Throws with code EADDRINUSE, EADDRNOTAVAIL, EACCES. */
+  listen(address: string, port: number, accept: (socket: Socket) => void): Promise<Listener>
+  connect(address: string, port: number): Promise<Socket>
+}
+
+/** Heavy work, a module's exported function of plain data: a worker thread runs it in production, the simulator in place. */
+export interface Jobs {
+  /** `module` is a URL (import.meta.url of the module that exports `name`). Arguments and result are structured-cloned. */
+  run<A, R>(module: string, name: string, argument: A, signal?: AbortSignal): Promise<R>
+}
+
+export type LogLevel = 'TRACE' | 'DEBUG' | 'INFO' | 'WARN' | 'ERROR'
+
+/** `source` is the file that speaks, as Cassandra's lines name theirs. Never hand it values, statements or secrets. */
+export interface Log {
+  trace(source: string, message: string): void
+  debug(source: string, message: string): void
+  info(source: string, message: string): void
+  warn(source: string, message: string): void
+  error(source: string, message: string, cause?: unknown): void
+}
+
+export interface Runtime {
+  readonly clock: Clock
+  readonly random: Random
+  readonly disk: Disk
+  readonly network: Network
+  readonly jobs: Jobs
+  readonly log: Log
+}

@@ -1,0 +1,82 @@
+/**
+ * The words in which storage is spoken to. Storage sorts bytes and knows neither CQL nor the ring.
+ *
+ * position    = token (8 bytes, the signed token with its sign bit flipped, big-endian) | key length u16 | partition key
+ *               (the partition key as CQL serialises it: one column raw, several as Cassandra's composite). Unsigned byte order.
+ * clustering  = the clustering columns in an order-preserving encoding (lib/types/ordered.ts), descending ones inverted; empty for
+ *               a table without clustering columns. Unsigned byte order, no full clustering is a prefix of another's.
+ * bound       = any byte string compared with clusterings: every interval is half-open [start, end). An empty start is before all
+ *               rows; END_OF_PARTITION is after all.
+ */
+
+/** Greater than every clustering: no component marker reaches it. */
+export const END_OF_PARTITION: Buffer = Buffer.from([0xff])
+
+/** The empty clustering, and the bound before every row. */
+export const START_OF_PARTITION: Buffer = Buffer.alloc(0)
+
+/** A half-open interval [start, end) of clusterings. */
+export interface Slice {
+  readonly start: Buffer
+  readonly end: Buffer
+}
+
+/** Where an interrupted read of a range goes on: in this partition after this clustering (null: its static row was all that was given). */
+export interface ReadPoint {
+  readonly position: Buffer
+  /** Null with `partitionDone` false: no row of the partition was given yet. */
+  readonly clustering: Buffer | null
+  /** Go on with the next partition. */
+  readonly partitionDone: boolean
+  /** Rows of this partition given so far: they count towards perPartitionLimit. */
+  readonly rowsGiven: number
+}
+
+export interface ReadCommand {
+  /** The table's id: lower-case UUID with dashes. */
+  readonly table: string
+  /** One partition (its position), or the partitions in [start, end) (null: no bound). */
+  readonly target:
+    | { readonly kind: 'partition'; readonly position: Buffer }
+    | { readonly kind: 'range'; readonly start: Buffer | null; readonly end: Buffer | null }
+  /** Disjoint and ascending. Null: all rows. Empty: only the static row. */
+  readonly slices: readonly Slice[] | null
+  /** Rows in descending order of clustering; partitions always ascend. */
+  readonly reversed: boolean
+  /** Give the static row; a partition with a live static row and no live row in it then counts as one row if `staticCounts`. */
+  readonly wantStatic: boolean
+  readonly staticCounts: boolean
+  /** Most live rows to give in all, and of each partition. Infinity: no bound. */
+  readonly limit: number
+  readonly perPartitionLimit: number
+  /** Stop after the row with which the given rows' bytes reach this; `more` is then true. */
+  readonly byteLimit: number
+  /** Seconds since 1970: what expired at or before is dead. */
+  readonly nowSeconds: number
+  readonly after: ReadPoint | null
+}
+
+/** Views into memory of the store: valid until the caller's turn ends; whoever keeps them copies them. */
+export interface RowData {
+  readonly clustering: Buffer
+  /** The merged row, deletions of partition and range already applied; it may still hold tombstones and expired cells (row.ts). */
+  readonly row: Buffer
+}
+
+export interface PartitionData {
+  readonly position: Buffer
+  /** The partition key, a view of position. */
+  readonly key: Buffer
+  /** Null when there is none or it holds nothing live. */
+  readonly staticRow: Buffer | null
+  /** Live rows only, in the order asked for. */
+  readonly rows: RowData[]
+}
+
+export interface ReadResult {
+  readonly partitions: PartitionData[]
+  /** A limit ended the read: more rows may follow. */
+  readonly more: boolean
+  /** Tombstones (cells, rows, ranges, partitions) that were read past, for the warn and fail thresholds. */
+  readonly tombstones: number
+}
