@@ -1,0 +1,107 @@
+/**
+ * Compiled terms: what is left of a term when names are looked up and types are checked. Source: CQL 3.4.7 "Terms".
+ * Always: a constant is bytes made once; a marker costs one array access and the check of its type.
+ */
+import type { CqlType } from '../types/type.ts'
+import type { ColumnSpec } from './result.ts'
+import type { BoundValue, Environment, QueryOptions } from './statement.ts'
+import { UNSET } from './statement.ts'
+
+/**
+ * What a term is to be assigned to: the name and type that errors and bind metadata speak of. A receiver that is itself a column of the
+ * partition key says its position there, so that PREPARE can tell the driver which variables make the key.
+ */
+export interface Receiver extends ColumnSpec {
+  readonly partitionKeyPosition?: number
+}
+
+/** A term ready to be evaluated. */
+export interface Value {
+  readonly type: CqlType
+  /** Index of the bind variable when the term is nothing but a marker; -1 otherwise. */
+  readonly markerIndex: number
+  /** Known without a request: `bind` gives the same bytes (or null) each time and uses none of its arguments. */
+  readonly isConstant: boolean
+  /** There is a marker somewhere in it. */
+  readonly hasMarker: boolean
+  /** Checked bytes; null; or UNSET when its marker was left unset. Throws a RequestError when what was bound does not fit the type. */
+  bind(options: QueryOptions, environment: Environment): BoundValue
+}
+
+/** Throws a RequestError (INVALID) unless the bytes are a value of one certain type. */
+export type Validator = (bytes: Buffer) => void
+
+export class ConstantValue implements Value {
+  readonly type: CqlType
+  readonly markerIndex = -1
+  readonly isConstant = true
+  readonly hasMarker = false
+  readonly bytes: Buffer | null
+
+  constructor(type: CqlType, bytes: Buffer | null) {
+    this.type = type
+    this.bytes = bytes
+  }
+
+  bind(): Buffer | null {
+    return this.bytes
+  }
+}
+
+export class MarkerValue implements Value {
+  readonly type: CqlType
+  readonly markerIndex: number
+  readonly isConstant = false
+  readonly hasMarker = true
+  readonly validate: Validator
+
+  constructor(type: CqlType, markerIndex: number, validate: Validator) {
+    this.type = type
+    this.markerIndex = markerIndex
+    this.validate = validate
+  }
+
+  bind(options: QueryOptions): BoundValue {
+    const value = options.values[this.markerIndex] as BoundValue
+    if (value !== null && value !== UNSET) this.validate(value)
+    return value
+  }
+}
+
+/** The bind variables of a statement while it is compiled: each marker registers what it is bound to. */
+export class Variables {
+  readonly #names: readonly (string | null)[]
+  readonly #receivers: (Receiver | undefined)[]
+
+  /** `names`: the markers of the parsed text, null for `?`. */
+  constructor(names: readonly (string | null)[]) {
+    this.#names = names
+    this.#receivers = new Array<Receiver | undefined>(names.length)
+  }
+
+  register(index: number, receiver: Receiver): void {
+    this.#receivers[index] = receiver
+  }
+
+  /** In order of position; a named marker goes by its own name. */
+  specs(): ColumnSpec[] {
+    const specs: ColumnSpec[] = []
+    for (let i = 0; i < this.#names.length; i++) {
+      const receiver = this.#receivers[i]
+      if (!receiver) continue
+      const { keyspace, table, type } = receiver
+      specs.push({ keyspace, table, name: this.#names[i] ?? receiver.name, type })
+    }
+    return specs
+  }
+
+  /** Which variables are the partition key's columns, in their order (the last one wins); [] unless each column has one. */
+  partitionKeyIndexes(keyColumnCount: number): number[] {
+    const indexes = new Array<number>(keyColumnCount).fill(-1)
+    this.#receivers.forEach((receiver, index) => {
+      const position = receiver?.partitionKeyPosition
+      if (position !== undefined) indexes[position] = index
+    })
+    return indexes.includes(-1) ? [] : indexes
+  }
+}
