@@ -1,0 +1,144 @@
+/**
+ * The coordinator of a cluster of one: every replica there can be is this node. Levels are checked as they will be with many: what cannot
+ * be met is refused before anything is written or read.
+ */
+import { RequestError } from '../../lib/base/errors.ts'
+import { Consistency, consistencyName } from '../../lib/types/consistency.ts'
+import type { ReadCommand, ReadResult } from '../../storage/model/command.ts'
+import { type Replication, requirement } from './levels.ts'
+
+/** One node's data, as the coordinator sees it. */
+export interface Replica {
+  apply(mutations: readonly Buffer[]): Promise<void> | undefined
+  read(command: ReadCommand): ReadResult | Promise<ReadResult>
+  truncate(table: string): Promise<void>
+}
+
+export type WriteType = 'SIMPLE' | 'BATCH' | 'UNLOGGED_BATCH' | 'COUNTER' | 'CAS'
+
+export interface LocalCoordinatorOptions {
+  readonly replica: Replica
+  readonly datacenter: string
+  /** 4 or 16 bytes: named in failures. */
+  readonly address: Uint8Array
+  /** Null: no such keyspace. Asked once per keyspace and epoch. */
+  replication(keyspace: string): Replication | null
+  /** Changes whenever a keyspace's replication may have changed. */
+  epoch(): number
+}
+
+/** Reason codes of READ_FAILURE and WRITE_FAILURE, native_protocol_v5.spec §9. */
+const REASON_UNKNOWN = 0x0000
+
+/** The level's answer for a keyspace: null when it can be met. */
+type Verdict =
+  | { readonly error: RequestError; readonly required: number }
+  | { readonly error: null; readonly required: number }
+
+export class LocalCoordinator {
+  readonly #options: LocalCoordinatorOptions
+  #epoch = -1
+  /** Verdicts by keyspace, one slot a level. */
+  readonly #verdicts = new Map<string, (Verdict | undefined)[]>()
+
+  constructor(options: LocalCoordinatorOptions) {
+    this.#options = options
+  }
+
+  write(
+    mutations: readonly Buffer[],
+    kind: WriteType,
+    consistency: number,
+    keyspace: string,
+  ): Promise<void> | undefined {
+    const verdict = this.#verdict(consistency, keyspace)
+    if (verdict.error && consistency !== Consistency.ANY) throw verdict.error
+    const done = this.#options.replica.apply(mutations)
+    if (done === undefined) return undefined
+    return done.catch((cause: unknown) => {
+      throw this.#failure('WRITE_FAILURE', cause, { consistency, blockFor: verdict.required, writeType: kind })
+    })
+  }
+
+  read(command: ReadCommand, consistency: number, keyspace: string): ReadResult | Promise<ReadResult> {
+    const verdict = this.#verdict(consistency, keyspace)
+    if (verdict.error) throw verdict.error
+    const result = this.#options.replica.read(command)
+    if (!(result instanceof Promise)) return result
+    return result.catch((cause: unknown) => {
+      throw this.#failure('READ_FAILURE', cause, { consistency, blockFor: verdict.required, dataPresent: false })
+    })
+  }
+
+  async truncate(table: string): Promise<void> {
+    await this.#options.replica.truncate(table)
+  }
+
+  #verdict(consistency: number, keyspace: string): Verdict {
+    const epoch = this.#options.epoch()
+    if (epoch !== this.#epoch) {
+      this.#verdicts.clear()
+      this.#epoch = epoch
+    }
+    let levels = this.#verdicts.get(keyspace)
+    if (!levels) {
+      levels = []
+      this.#verdicts.set(keyspace, levels)
+    }
+    let verdict = levels[consistency]
+    if (!verdict) {
+      verdict = this.#judge(consistency, keyspace)
+      levels[consistency] = verdict
+    }
+    return verdict
+  }
+
+  #judge(consistency: number, keyspace: string): Verdict {
+    const replication = this.#options.replication(keyspace)
+    if (!replication) return { error: null, required: 1 }
+    const { datacenter } = this.#options
+    const { required, localOnly, each } = requirement(consistency, replication, datacenter)
+    const here = replication.datacenters ? (replication.datacenters.get(datacenter) ?? 0) : replication.factor
+    const alive = here > 0 ? 1 : 0
+    for (const [name, quorum] of each ?? []) {
+      const aliveThere = name === datacenter ? alive : 0
+      if (aliveThere < quorum)
+        return { error: unavailable(consistency, quorum, aliveThere, ` in DC ${name}`), required }
+    }
+    if (alive < required)
+      return { error: unavailable(consistency, required, localOnly || alive ? alive : 0, ''), required }
+    return { error: null, required }
+  }
+
+  /** What a replica's own error becomes for the client; errors that are meant for the client pass. */
+  #failure(
+    code: 'READ_FAILURE' | 'WRITE_FAILURE',
+    cause: unknown,
+    fields: { consistency: number; blockFor: number; writeType?: string; dataPresent?: boolean },
+  ): Error {
+    if (cause instanceof RequestError) return cause
+    if (!(cause instanceof Error) || cause.name === 'AssertionError') return cause as Error
+    const { address } = this.#options
+    const name = consistencyName(fields.consistency) ?? 'ONE'
+    return Object.assign(
+      new RequestError(
+        code,
+        `Operation failed - received 0 responses and 1 failures: UNKNOWN from this node at ${name}`,
+        {
+          ...fields,
+          received: 0,
+          failures: [{ address, reason: REASON_UNKNOWN }],
+        },
+      ),
+      { cause },
+    )
+  }
+}
+
+function unavailable(consistency: number, required: number, alive: number, where: string): RequestError {
+  return new RequestError('UNAVAILABLE', `Cannot achieve consistency level ${consistencyName(consistency)}${where}`, {
+    consistency,
+    required,
+    alive,
+  })
+}
