@@ -13,6 +13,9 @@
  * Timestamps are µs, signed 64-bit; times are seconds since 1970, unsigned 32-bit. A row ends where its bytes end.
  */
 
+import { assert } from '../../lib/base/assert.ts'
+import { ByteWriter } from '../../lib/base/bytes.ts'
+
 export const RowFlag = { LIVENESS: 1, LIVENESS_TTL: 2, DELETION: 4 } as const
 
 export const CellFlag = {
@@ -26,3 +29,415 @@ export const CellFlag = {
 
 /** No expiry: greater than every second that can come. */
 export const NEVER = 0xffffffff
+
+/** Negative, zero or positive as timestamp a is older than, equal to or newer than b (high signed, low unsigned halves). */
+export function compareTimestamps(aHigh: number, aLow: number, bHigh: number, bLow: number): number {
+  if (aHigh !== bHigh) return aHigh < bHigh ? -1 : 1
+  return aLow === bLow ? 0 : aLow < bLow ? -1 : 1
+}
+
+export function readInt32(bytes: Uint8Array, at: number): number {
+  return (bytes[at]! << 24) | (bytes[at + 1]! << 16) | (bytes[at + 2]! << 8) | bytes[at + 3]!
+}
+
+/**
+ * A cursor over one row's bytes: `reset`, then `next` until it is false; the fields tell of the current cell.
+ * It trusts the bytes (what comes from outside goes through validateRow first) and allocates nothing.
+ */
+export class RowReader {
+  buffer: Buffer = Buffer.alloc(0)
+  /** Where the row and its cells begin, and where it ends. */
+  start = 0
+  cellsStart = 0
+  end = 0
+
+  hasLiveness = false
+  livenessTsHigh = 0
+  livenessTsLow = 0
+  /** 0: none. */
+  livenessTtl = 0
+  /** NEVER without a TTL. */
+  livenessExpiresAt: number = NEVER
+  hasDeletion = false
+  deletionTsHigh = 0
+  deletionTsLow = 0
+  deletionLocalTime = 0
+
+  columnId = -1
+  /** CellFlag bits as they stand in the bytes. */
+  flags = 0
+  tsHigh = 0
+  tsLow = 0
+  /** Of a tombstone: when it was made; of an expiring cell: when it expires; else NEVER. */
+  localDeletionTime: number = NEVER
+  /** 0 when the cell does not expire. */
+  ttl = 0
+  /** Offsets into `buffer`; the path is empty (pathStart = pathEnd) unless the cell has one, the value unless it is live or expiring. */
+  pathStart = 0
+  pathEnd = 0
+  valueStart = 0
+  valueEnd = 0
+  /** The current cell's bytes are [cellStart, cellEnd). */
+  cellStart = 0
+  cellEnd = 0
+
+  /** Begins a row: reads its own fields and stands before its first cell. */
+  reset(row: Buffer, start = 0, end = row.length): this {
+    this.buffer = row
+    this.start = start
+    this.end = end
+    const flags = row[start]!
+    let at = start + 1
+    this.hasLiveness = (flags & RowFlag.LIVENESS) !== 0
+    this.livenessTtl = 0
+    this.livenessExpiresAt = NEVER
+    if (this.hasLiveness) {
+      this.livenessTsHigh = readInt32(row, at)
+      this.livenessTsLow = readInt32(row, at + 4) >>> 0
+      at += 8
+      if ((flags & RowFlag.LIVENESS_TTL) !== 0) {
+        this.livenessTtl = readInt32(row, at) >>> 0
+        this.livenessExpiresAt = readInt32(row, at + 4) >>> 0
+        at += 8
+      }
+    }
+    this.hasDeletion = (flags & RowFlag.DELETION) !== 0
+    if (this.hasDeletion) {
+      this.deletionTsHigh = readInt32(row, at)
+      this.deletionTsLow = readInt32(row, at + 4) >>> 0
+      this.deletionLocalTime = readInt32(row, at + 8) >>> 0
+      at += 12
+    }
+    this.cellsStart = at
+    this.cellEnd = at
+    this.columnId = -1
+    return this
+  }
+
+  /** Goes back to before the first cell. */
+  rewind(): void {
+    this.cellEnd = this.cellsStart
+    this.columnId = -1
+  }
+
+  #varuint(at: number): number {
+    const b = this.buffer
+    let result = 0
+    let shift = 0
+    for (;;) {
+      const byte = b[at++]!
+      result |= (byte & 0x7f) << shift
+      if (byte < 0x80) break
+      shift += 7
+    }
+    this.#after = at
+    return result >>> 0
+  }
+  #after = 0
+
+  /** Goes to the next cell; false after the last. */
+  next(): boolean {
+    let at = this.cellEnd
+    if (at >= this.end) return false
+    const b = this.buffer
+    this.cellStart = at
+    const id = b[at]!
+    if (id < 0x80) {
+      this.columnId = id
+      at++
+    } else {
+      this.columnId = this.#varuint(at)
+      at = this.#after
+    }
+    const flags = b[at++]!
+    this.flags = flags
+    if ((flags & CellFlag.ROW_TIMESTAMP) !== 0) {
+      this.tsHigh = this.livenessTsHigh
+      this.tsLow = this.livenessTsLow
+    } else {
+      this.tsHigh = readInt32(b, at)
+      this.tsLow = readInt32(b, at + 4) >>> 0
+      at += 8
+    }
+    this.ttl = 0
+    this.localDeletionTime = NEVER
+    if ((flags & (CellFlag.TOMBSTONE | CellFlag.EXPIRING | CellFlag.COMPLEX_DELETION)) !== 0) {
+      if ((flags & CellFlag.ROW_TTL) !== 0) {
+        this.localDeletionTime = this.livenessExpiresAt
+        this.ttl = this.livenessTtl
+      } else {
+        this.localDeletionTime = readInt32(b, at) >>> 0
+        at += 4
+        if ((flags & CellFlag.EXPIRING) !== 0) {
+          this.ttl = readInt32(b, at) >>> 0
+          at += 4
+        }
+      }
+    }
+    if ((flags & CellFlag.PATH) !== 0) {
+      let length = b[at]!
+      if (length < 0x80) at++
+      else {
+        length = this.#varuint(at)
+        at = this.#after
+      }
+      this.pathStart = at
+      at += length
+      this.pathEnd = at
+    } else {
+      this.pathStart = at
+      this.pathEnd = at
+    }
+    if ((flags & (CellFlag.TOMBSTONE | CellFlag.COMPLEX_DELETION)) === 0) {
+      let length = b[at]!
+      if (length < 0x80) at++
+      else {
+        length = this.#varuint(at)
+        at = this.#after
+      }
+      this.valueStart = at
+      at += length
+      this.valueEnd = at
+    } else {
+      this.valueStart = at
+      this.valueEnd = at
+    }
+    this.cellEnd = at
+    return true
+  }
+
+  get isTombstone(): boolean {
+    return (this.flags & CellFlag.TOMBSTONE) !== 0
+  }
+
+  get isExpiring(): boolean {
+    return (this.flags & CellFlag.EXPIRING) !== 0
+  }
+
+  get isComplexDeletion(): boolean {
+    return (this.flags & CellFlag.COMPLEX_DELETION) !== 0
+  }
+
+  get hasPath(): boolean {
+    return (this.flags & CellFlag.PATH) !== 0
+  }
+
+  /** Whether the current cell has a value to show at that second. */
+  isLive(nowSeconds: number): boolean {
+    if ((this.flags & (CellFlag.TOMBSTONE | CellFlag.COMPLEX_DELETION)) !== 0) return false
+    return (this.flags & CellFlag.EXPIRING) === 0 || this.localDeletionTime > nowSeconds
+  }
+
+  /** Whether the row itself (its primary key) is alive at that second, whatever its cells are. */
+  livenessIsLive(nowSeconds: number): boolean {
+    return this.hasLiveness && (this.livenessTtl === 0 || this.livenessExpiresAt > nowSeconds)
+  }
+}
+
+/** Whether the row is there for a reader: its liveness is live or one of its cells is. Moves the reader, which stands on that row. */
+export function rowIsLive(reader: RowReader, nowSeconds: number): boolean {
+  if (reader.livenessIsLive(nowSeconds)) return true
+  reader.rewind()
+  while (reader.next()) if (reader.isLive(nowSeconds)) return true
+  return false
+}
+
+/**
+ * Writes one row after another into a ByteWriter: `begin`, liveness, deletion, cells in order, `end`.
+ * It sets the flags that share timestamp and TTL with the row's liveness, so equal rows have equal bytes.
+ */
+export class RowWriter {
+  readonly out: ByteWriter
+  #start = 0
+  #flags = 0
+  #tsHigh = 0
+  #tsLow = 0
+  #ttl = 0
+  #expiresAt = 0
+  #lastColumn = -1
+  #lastPathStart = -1
+  #lastPathEnd = -1
+
+  constructor(out: ByteWriter = new ByteWriter()) {
+    this.out = out
+  }
+
+  begin(): void {
+    this.#start = this.out.length
+    this.out.uint8(0)
+    this.#flags = 0
+    this.#lastColumn = -1
+    this.#lastPathStart = -1
+  }
+
+  /** ttl 0: none, `expiresAt` is ignored then. */
+  liveness(tsHigh: number, tsLow: number, ttl: number, expiresAt: number): void {
+    assert(this.#flags === 0 && this.#lastColumn === -1, 'liveness comes first')
+    this.#flags = RowFlag.LIVENESS
+    this.#tsHigh = tsHigh
+    this.#tsLow = tsLow >>> 0
+    this.out.int32(tsHigh)
+    this.out.int32(tsLow)
+    this.#ttl = ttl
+    if (ttl !== 0) {
+      this.#flags |= RowFlag.LIVENESS_TTL
+      this.#expiresAt = expiresAt
+      this.out.int32(ttl)
+      this.out.int32(expiresAt)
+    }
+  }
+
+  deletion(tsHigh: number, tsLow: number, localDeletionTime: number): void {
+    assert((this.#flags & RowFlag.DELETION) === 0 && this.#lastColumn === -1, 'deletion comes before cells')
+    this.#flags |= RowFlag.DELETION
+    this.out.int32(tsHigh)
+    this.out.int32(tsLow)
+    this.out.int32(localDeletionTime)
+  }
+
+  cell(columnId: number, tsHigh: number, tsLow: number, value: Uint8Array): void {
+    this.#head(columnId, 0, tsHigh, tsLow, 0, 0)
+    this.#bytes(value)
+  }
+
+  expiringCell(
+    columnId: number,
+    tsHigh: number,
+    tsLow: number,
+    ttl: number,
+    expiresAt: number,
+    value: Uint8Array,
+  ): void {
+    this.#head(columnId, CellFlag.EXPIRING, tsHigh, tsLow, expiresAt, ttl)
+    this.#bytes(value)
+  }
+
+  tombstone(columnId: number, tsHigh: number, tsLow: number, localDeletionTime: number): void {
+    this.#head(columnId, CellFlag.TOMBSTONE, tsHigh, tsLow, localDeletionTime, 0)
+  }
+
+  complexDeletion(columnId: number, tsHigh: number, tsLow: number, localDeletionTime: number): void {
+    this.#head(columnId, CellFlag.COMPLEX_DELETION, tsHigh, tsLow, localDeletionTime, 0)
+  }
+
+  pathCell(columnId: number, path: Uint8Array, tsHigh: number, tsLow: number, value: Uint8Array): void {
+    this.#head(columnId, CellFlag.PATH, tsHigh, tsLow, 0, 0)
+    this.#path(path)
+    this.#bytes(value)
+  }
+
+  expiringPathCell(
+    columnId: number,
+    path: Uint8Array,
+    tsHigh: number,
+    tsLow: number,
+    ttl: number,
+    expiresAt: number,
+    value: Uint8Array,
+  ): void {
+    this.#head(columnId, CellFlag.PATH | CellFlag.EXPIRING, tsHigh, tsLow, expiresAt, ttl)
+    this.#path(path)
+    this.#bytes(value)
+  }
+
+  pathTombstone(columnId: number, path: Uint8Array, tsHigh: number, tsLow: number, localDeletionTime: number): void {
+    this.#head(columnId, CellFlag.PATH | CellFlag.TOMBSTONE, tsHigh, tsLow, localDeletionTime, 0)
+    this.#path(path)
+  }
+
+  /** Copies the reader's current cell, encoded anew for this row's liveness. */
+  copyCell(from: RowReader): void {
+    const kept = CellFlag.TOMBSTONE | CellFlag.EXPIRING | CellFlag.PATH | CellFlag.COMPLEX_DELETION
+    const flags = from.flags & kept
+    this.#head(from.columnId, flags, from.tsHigh, from.tsLow, from.localDeletionTime, from.ttl)
+    if ((flags & CellFlag.PATH) !== 0) {
+      this.out.varuint(from.pathEnd - from.pathStart)
+      this.out.slice(from.buffer, from.pathStart, from.pathEnd)
+    }
+    if ((flags & (CellFlag.TOMBSTONE | CellFlag.COMPLEX_DELETION)) === 0) {
+      this.out.varuint(from.valueEnd - from.valueStart)
+      this.out.slice(from.buffer, from.valueStart, from.valueEnd)
+    }
+  }
+
+  /** Copies the reader's current cell as it stands: right when this row's liveness equals the reader's. */
+  copyCellBytes(from: RowReader): void {
+    this.#lastColumn = from.columnId
+    this.out.slice(from.buffer, from.cellStart, from.cellEnd)
+  }
+
+  /** Closes the row; its bytes are out's [returned start, out.length). */
+  end(): number {
+    this.out.buffer[this.#start] = this.#flags
+    return this.#start
+  }
+
+  /** Whether nothing was written into the row since begin. */
+  get isEmpty(): boolean {
+    return this.out.length === this.#start + 1
+  }
+
+  #head(columnId: number, kind: number, tsHigh: number, tsLow: number, localTime: number, ttl: number): void {
+    const repeated = columnId === this.#lastColumn && (kind & CellFlag.PATH) !== 0
+    assert(repeated || columnId > this.#lastColumn, 'cells come in the order of their columns')
+    if (!repeated) this.#lastPathStart = -1
+    this.#lastColumn = columnId
+    let flags = kind
+    const own = this.#flags
+    const rowTime = (own & RowFlag.LIVENESS) !== 0 && tsHigh === this.#tsHigh && tsLow >>> 0 === this.#tsLow
+    if (rowTime) flags |= CellFlag.ROW_TIMESTAMP
+    const expiring = (kind & CellFlag.EXPIRING) !== 0
+    const rowTtl = expiring && (own & RowFlag.LIVENESS_TTL) !== 0 && ttl === this.#ttl && localTime === this.#expiresAt
+    if (rowTtl) flags |= CellFlag.ROW_TTL
+    const out = this.out
+    if (columnId < 0x80) out.uint8(columnId)
+    else out.varuint(columnId)
+    out.uint8(flags)
+    if (!rowTime) {
+      out.int32(tsHigh)
+      out.int32(tsLow)
+    }
+    if (!rowTtl && (kind & (CellFlag.TOMBSTONE | CellFlag.EXPIRING | CellFlag.COMPLEX_DELETION)) !== 0) {
+      out.int32(localTime)
+      if (expiring) out.int32(ttl)
+    }
+  }
+
+  #path(path: Uint8Array): void {
+    const out = this.out
+    out.varuint(path.length)
+    const at = out.length
+    out.bytes(path)
+    if (this.#lastPathStart >= 0)
+      assert(
+        compareRanges(out.buffer, this.#lastPathStart, this.#lastPathEnd, path, 0, path.length) < 0,
+        'paths ascend within their column',
+      )
+    this.#lastPathStart = at
+    this.#lastPathEnd = at + path.length
+  }
+
+  #bytes(value: Uint8Array): void {
+    this.out.varuint(value.length)
+    this.out.bytes(value)
+  }
+}
+
+/** Unsigned byte order of a[aStart, aEnd) and b[bStart, bEnd), a prefix first. */
+export function compareRanges(
+  a: Uint8Array,
+  aStart: number,
+  aEnd: number,
+  b: Uint8Array,
+  bStart: number,
+  bEnd: number,
+): number {
+  const aLength = aEnd - aStart
+  const bLength = bEnd - bStart
+  const shared = Math.min(aLength, bLength)
+  for (let i = 0; i < shared; i++) {
+    const difference = a[aStart + i]! - b[bStart + i]!
+    if (difference !== 0) return difference
+  }
+  return aLength - bLength
+}

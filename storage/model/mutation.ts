@@ -1,0 +1,329 @@
+/**
+ * A mutation's bytes: the changes to one partition of one table, serialised once by the coordinator that received them.
+ *
+ * mutation := table id 16 | position (command.ts) | entry*
+ * entry    := kind u8 0 partition deletion | timestamp 8 | localDeletionTime u32
+ *           | kind u8 1 static row         | length u32, row
+ *           | kind u8 2 range tombstone    | start: varuint length, bytes | end: likewise | timestamp 8 | localDeletionTime u32
+ *           | kind u8 3 row                | clustering: varuint length, bytes | length u32, row
+ * Entries may come in any order and name a clustering twice: each is merged with what is there. A mutation ends where its bytes end.
+ * See docs/formats.md.
+ */
+import { assert } from '../../lib/base/assert.ts'
+import { ByteReader, BytesError, ByteWriter } from '../../lib/base/bytes.ts'
+import { CellFlag, compareRanges, RowFlag, RowWriter, readInt32 } from './row.ts'
+
+/** Also the order of a partition's entries in memtable and SSTable keys. */
+export const EntryKind = { PARTITION_DELETION: 0, STATIC_ROW: 1, RANGE_TOMBSTONE: 2, ROW: 3 } as const
+
+const TABLE_ID_BYTES = 16
+/** Token and key length, before the key. */
+export const POSITION_HEAD_BYTES = 10
+export const PARTITION_KEY_BYTES_MAX = 65535
+
+/** Writes one mutation at a time; it is reused, so that a write of a row allocates nothing. */
+export class MutationWriter {
+  readonly #out: ByteWriter
+  readonly #row: RowWriter
+  #rowLengthAt = -1
+
+  constructor() {
+    this.#out = new ByteWriter(512)
+    this.#row = new RowWriter(this.#out)
+  }
+
+  /** Starts the mutation of a partition; the token as two signed halves. What finish() gave before is overwritten. */
+  begin(tableId: Uint8Array, tokenHigh: number, tokenLow: number, key: Uint8Array): void {
+    assert(tableId.length === TABLE_ID_BYTES && key.length <= PARTITION_KEY_BYTES_MAX)
+    const out = this.#out
+    out.reset()
+    this.#rowLengthAt = -1
+    out.bytes(tableId)
+    out.int32(tokenHigh ^ 0x80000000)
+    out.int32(tokenLow)
+    out.uint16(key.length)
+    out.bytes(key)
+  }
+
+  partitionDeletion(tsHigh: number, tsLow: number, localDeletionTime: number): void {
+    assert(this.#rowLengthAt < 0, 'the row is still open')
+    this.#out.uint8(EntryKind.PARTITION_DELETION)
+    this.#deletion(tsHigh, tsLow, localDeletionTime)
+  }
+
+  /** Deletes the rows in [start, end); an empty interval is left out. */
+  rangeTombstone(start: Uint8Array, end: Uint8Array, tsHigh: number, tsLow: number, localDeletionTime: number): void {
+    assert(this.#rowLengthAt < 0, 'the row is still open')
+    if (compareRanges(start, 0, start.length, end, 0, end.length) >= 0) return
+    const out = this.#out
+    out.uint8(EntryKind.RANGE_TOMBSTONE)
+    out.varuint(start.length)
+    out.bytes(start)
+    out.varuint(end.length)
+    out.bytes(end)
+    this.#deletion(tsHigh, tsLow, localDeletionTime)
+  }
+
+  /** Opens a row: then liveness, rowDeletion, cells by ascending column id (and path), and endRow. */
+  beginRow(clustering: Uint8Array): void {
+    const out = this.#out
+    out.uint8(EntryKind.ROW)
+    out.varuint(clustering.length)
+    out.bytes(clustering)
+    this.#openRow()
+  }
+
+  beginStaticRow(): void {
+    this.#out.uint8(EntryKind.STATIC_ROW)
+    this.#openRow()
+  }
+
+  /** ttl 0: none, expiresAt is ignored then. */
+  liveness(tsHigh: number, tsLow: number, ttl: number, expiresAt: number): void {
+    this.#row.liveness(tsHigh, tsLow, ttl, expiresAt)
+  }
+
+  rowDeletion(tsHigh: number, tsLow: number, localDeletionTime: number): void {
+    this.#row.deletion(tsHigh, tsLow, localDeletionTime)
+  }
+
+  cell(columnId: number, tsHigh: number, tsLow: number, value: Uint8Array): void {
+    this.#row.cell(columnId, tsHigh, tsLow, value)
+  }
+
+  expiringCell(
+    columnId: number,
+    tsHigh: number,
+    tsLow: number,
+    ttl: number,
+    expiresAt: number,
+    value: Uint8Array,
+  ): void {
+    this.#row.expiringCell(columnId, tsHigh, tsLow, ttl, expiresAt, value)
+  }
+
+  tombstone(columnId: number, tsHigh: number, tsLow: number, localDeletionTime: number): void {
+    this.#row.tombstone(columnId, tsHigh, tsLow, localDeletionTime)
+  }
+
+  /** Comes before the cells of its column, which it covers up to and including its timestamp. */
+  complexDeletion(columnId: number, tsHigh: number, tsLow: number, localDeletionTime: number): void {
+    this.#row.complexDeletion(columnId, tsHigh, tsLow, localDeletionTime)
+  }
+
+  pathCell(columnId: number, path: Uint8Array, tsHigh: number, tsLow: number, value: Uint8Array): void {
+    this.#row.pathCell(columnId, path, tsHigh, tsLow, value)
+  }
+
+  expiringPathCell(
+    columnId: number,
+    path: Uint8Array,
+    tsHigh: number,
+    tsLow: number,
+    ttl: number,
+    expiresAt: number,
+    value: Uint8Array,
+  ): void {
+    this.#row.expiringPathCell(columnId, path, tsHigh, tsLow, ttl, expiresAt, value)
+  }
+
+  pathTombstone(columnId: number, path: Uint8Array, tsHigh: number, tsLow: number, localDeletionTime: number): void {
+    this.#row.pathTombstone(columnId, path, tsHigh, tsLow, localDeletionTime)
+  }
+
+  endRow(): void {
+    assert(this.#rowLengthAt >= 0, 'no row is open')
+    this.#row.end()
+    this.#out.putInt32(this.#rowLengthAt, this.#out.length - this.#rowLengthAt - 4)
+    this.#rowLengthAt = -1
+  }
+
+  /** The mutation, a view of this writer's memory: valid until the next begin(). Who keeps it longer copies it. */
+  finish(): Buffer {
+    assert(this.#rowLengthAt < 0, 'the row is still open')
+    return this.#out.view()
+  }
+
+  #openRow(): void {
+    assert(this.#rowLengthAt < 0, 'the row before is still open')
+    this.#rowLengthAt = this.#out.reserve(4)
+    this.#row.begin()
+  }
+
+  #deletion(tsHigh: number, tsLow: number, localDeletionTime: number): void {
+    this.#out.int32(tsHigh)
+    this.#out.int32(tsLow)
+    this.#out.int32(localDeletionTime)
+  }
+}
+
+/** A cursor over one mutation: `reset`, then `next` until it is false. It trusts the bytes; see validateMutation. */
+export class MutationReader {
+  buffer: Buffer = Buffer.alloc(0)
+  /** The table's id is buffer[tableStart, tableStart + 16), the position buffer[positionStart, positionEnd). */
+  tableStart = 0
+  positionStart = 0
+  positionEnd = 0
+  end = 0
+
+  kind: number = EntryKind.ROW
+  /** The row's clustering or the range's start; empty for the other kinds. */
+  boundStart = 0
+  boundEnd = 0
+  /** The range's end. */
+  rangeEndStart = 0
+  rangeEndEnd = 0
+  /** Bytes of the row, or of the deletion (timestamp 8, localDeletionTime 4). */
+  valueStart = 0
+  valueEnd = 0
+
+  reset(mutation: Buffer, start = 0, end = mutation.length): this {
+    this.buffer = mutation
+    this.tableStart = start
+    this.positionStart = start + TABLE_ID_BYTES
+    const keyLengthAt = this.positionStart + 8
+    this.positionEnd =
+      this.positionStart + POSITION_HEAD_BYTES + ((mutation[keyLengthAt]! << 8) | mutation[keyLengthAt + 1]!)
+    this.valueEnd = this.positionEnd
+    this.end = end
+    return this
+  }
+
+  next(): boolean {
+    let at = this.valueEnd
+    if (at >= this.end) return false
+    const b = this.buffer
+    const kind = b[at++]!
+    this.kind = kind
+    this.boundStart = at
+    this.boundEnd = at
+    if (kind === EntryKind.ROW || kind === EntryKind.RANGE_TOMBSTONE) {
+      let length = this.#varuint(at)
+      this.boundStart = this.#after
+      this.boundEnd = this.#after + length
+      at = this.boundEnd
+      if (kind === EntryKind.RANGE_TOMBSTONE) {
+        length = this.#varuint(at)
+        this.rangeEndStart = this.#after
+        this.rangeEndEnd = this.#after + length
+        at = this.rangeEndEnd
+      }
+    }
+    if (kind === EntryKind.ROW || kind === EntryKind.STATIC_ROW) {
+      this.valueStart = at + 4
+      this.valueEnd = at + 4 + readInt32(b, at)
+    } else {
+      this.valueStart = at
+      this.valueEnd = at + 12
+    }
+    return true
+  }
+
+  #after = 0
+  #varuint(at: number): number {
+    const b = this.buffer
+    let byte = b[at++]!
+    let result = byte & 0x7f
+    let shift = 7
+    while (byte >= 0x80) {
+      byte = b[at++]!
+      result |= (byte & 0x7f) << shift
+      shift += 7
+    }
+    this.#after = at
+    return result >>> 0
+  }
+}
+
+/**
+ * Checks bytes that came from another node or a file: after it returns, the cursors can trust them.
+ * Throws BytesError on whatever no MutationWriter writes.
+ */
+export function validateMutation(mutation: Buffer): void {
+  const reader = new ByteReader(mutation)
+  reader.skip(TABLE_ID_BYTES + 8)
+  reader.skip(reader.uint16())
+  while (reader.remaining() > 0) {
+    const kind = reader.uint8()
+    switch (kind) {
+      case EntryKind.PARTITION_DELETION:
+        reader.skip(12)
+        break
+      case EntryKind.RANGE_TOMBSTONE: {
+        const start = reader.view(reader.varuint())
+        const end = reader.view(reader.varuint())
+        if (start.compare(end) >= 0) throw new BytesError('range tombstone whose start is not before its end')
+        reader.skip(12)
+        break
+      }
+      case EntryKind.STATIC_ROW:
+      case EntryKind.ROW: {
+        if (kind === EntryKind.ROW) reader.skip(reader.varuint())
+        const length = reader.uint32()
+        const start = reader.position
+        reader.skip(length)
+        validateRow(mutation, start, start + length)
+        break
+      }
+      default:
+        throw new BytesError(`mutation entry of kind ${kind}`)
+    }
+  }
+}
+
+const ROW_FLAGS = RowFlag.LIVENESS | RowFlag.LIVENESS_TTL | RowFlag.DELETION
+const CELL_FLAGS_MAX = 63
+
+/** Checks one row's bytes; throws BytesError. */
+export function validateRow(row: Buffer, start: number, end: number): void {
+  const reader = new ByteReader(row, start, end)
+  const flags = reader.uint8()
+  if ((flags & ~ROW_FLAGS) !== 0) throw new BytesError(`row flags ${flags}`)
+  if ((flags & RowFlag.LIVENESS) !== 0) reader.skip(8)
+  if ((flags & RowFlag.LIVENESS_TTL) !== 0) {
+    if ((flags & RowFlag.LIVENESS) === 0) throw new BytesError('row TTL without liveness')
+    if (reader.uint32() === 0) throw new BytesError('row TTL of 0')
+    reader.skip(4)
+  }
+  if ((flags & RowFlag.DELETION) !== 0) reader.skip(12)
+  let column = -1
+  let hadPath = false
+  let pathStart = -1
+  let pathEnd = -1
+  while (reader.remaining() > 0) {
+    const id = reader.varuint()
+    const cell = reader.uint8()
+    checkCellFlags(cell, flags)
+    const hasPath = (cell & CellFlag.PATH) !== 0
+    if (id < column || (id === column && !(hasPath && hadPath))) throw new BytesError('cells out of order')
+    if (id !== column) pathStart = -1
+    column = id
+    hadPath = hasPath || (cell & CellFlag.COMPLEX_DELETION) !== 0
+    if ((cell & CellFlag.ROW_TIMESTAMP) === 0) reader.skip(8)
+    if ((cell & CellFlag.ROW_TTL) === 0) {
+      if ((cell & (CellFlag.TOMBSTONE | CellFlag.EXPIRING | CellFlag.COMPLEX_DELETION)) !== 0) reader.skip(4)
+      if ((cell & CellFlag.EXPIRING) !== 0 && reader.uint32() === 0) throw new BytesError('cell TTL of 0')
+    }
+    if (hasPath) {
+      const length = reader.varuint()
+      const at = reader.position
+      reader.skip(length)
+      if (pathStart >= 0 && compareRanges(row, pathStart, pathEnd, row, at, at + length) >= 0)
+        throw new BytesError('paths out of order')
+      pathStart = at
+      pathEnd = at + length
+    }
+    if ((cell & (CellFlag.TOMBSTONE | CellFlag.COMPLEX_DELETION)) === 0) reader.skip(reader.varuint())
+  }
+}
+
+function checkCellFlags(cell: number, row: number): void {
+  const kinds = cell & (CellFlag.TOMBSTONE | CellFlag.EXPIRING | CellFlag.COMPLEX_DELETION)
+  const wrong =
+    cell > CELL_FLAGS_MAX ||
+    (kinds & (kinds - 1)) !== 0 ||
+    ((cell & CellFlag.COMPLEX_DELETION) !== 0 && (cell & CellFlag.PATH) !== 0) ||
+    ((cell & CellFlag.ROW_TIMESTAMP) !== 0 && (row & RowFlag.LIVENESS) === 0) ||
+    ((cell & CellFlag.ROW_TTL) !== 0 && ((row & RowFlag.LIVENESS_TTL) === 0 || (cell & CellFlag.EXPIRING) === 0))
+  if (wrong) throw new BytesError(`cell flags ${cell} in a row of flags ${row}`)
+}
