@@ -247,7 +247,8 @@ export function rowIsLive(reader: RowReader, nowSeconds: number): boolean {
  * It sets the flags that share timestamp and TTL with the row's liveness, so equal rows have equal bytes.
  */
 export class RowWriter {
-  readonly out: ByteWriter
+  /** Rows are appended here; may be changed between rows. */
+  out: ByteWriter
   #start = 0
   #flags = 0
   #tsHigh = 0
