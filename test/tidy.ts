@@ -20,7 +20,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
 
 /** Pure functions of Node's own that any room may use. */
 const NODE_ANYWHERE = new Set(['node:zlib', 'node:crypto', 'node:util', 'node:buffer'])
-const NODE_ALLOWED_IN = ['lib/runtime/node/', 'tools/', 'test/', 'lib/server/', 'lib/config.ts', 'lib/index.ts']
+const NODE_ALLOWED_IN = ['lib/runtime/node/', 'tools/', 'test/', 'lib/server/', 'lib/config/', 'lib/index.ts']
 
 const DOORS =
   /\b(Date\.now\(|new Date\(\)|performance\.now|Math\.random\(|crypto\.random|randomBytes\(\s*\d|setTimeout\(|setInterval\(|setImmediate\(|process\.(env|exit|nextTick))/

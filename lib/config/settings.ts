@@ -1,0 +1,208 @@
+/**
+ * Every setting: its name as in cassandra.yaml where the meaning is the same, its type and unit, its default, and what moving it costs.
+ * A setting is a key of polyxena.yaml, a flag (`--commitlog-sync`) and a variable (`POLYXENA_COMMITLOG_SYNC`).
+ */
+import { parseDuration, parseRate, parseSize, SettingError } from './units.ts'
+
+export interface Setting<T> {
+  readonly defaultValue: T
+  readonly help: string
+  /** What the help shows in place of the value. */
+  readonly form: string
+  /** From a scalar of the file, a flag or a variable; throws SettingError. */
+  readonly parse: (value: unknown) => T
+  /** Old spellings: the key, and what to put behind a bare number. */
+  readonly oldSpellings: readonly { readonly key: string; readonly unit: string }[]
+}
+
+const MIB = 1024 ** 2
+const KIB = 1024
+
+function scalar(value: unknown, expected: string): string {
+  if (typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean') return String(value)
+  throw new SettingError(`${expected} expected`)
+}
+
+function text<T extends string | null>(defaultValue: T, help: string): Setting<string | T> {
+  return {
+    defaultValue,
+    help,
+    form: 'TEXT',
+    parse: (value) => (value === null ? defaultValue : scalar(value, 'a text')),
+    oldSpellings: [],
+  }
+}
+
+function whole<T extends number | null>(
+  defaultValue: T,
+  range: { min: number; max: number },
+  help: string,
+): Setting<number | T> {
+  return {
+    defaultValue,
+    help,
+    form: 'N',
+    parse(value) {
+      if (value === null) return defaultValue
+      const number = Number(scalar(value, 'a whole number'))
+      if (!Number.isInteger(number) || number < range.min || number > range.max) {
+        throw new SettingError(`'${String(value)}' is not a whole number from ${range.min} to ${range.max}`)
+      }
+      return number
+    },
+    oldSpellings: [],
+  }
+}
+
+function flag(defaultValue: boolean, help: string): Setting<boolean> {
+  return {
+    defaultValue,
+    help,
+    form: 'true|false',
+    parse(value) {
+      const word = String(value).toLowerCase()
+      if (word !== 'true' && word !== 'false') throw new SettingError(`'${String(value)}' is neither true nor false`)
+      return word === 'true'
+    },
+    oldSpellings: [],
+  }
+}
+
+function choice<T extends string>(choices: readonly T[], defaultValue: NoInfer<T>, help: string): Setting<T> {
+  return {
+    defaultValue,
+    help,
+    form: choices.join('|'),
+    parse(value) {
+      const found = choices.find((one) => one === scalar(value, 'a word'))
+      if (found === undefined) throw new SettingError(`'${String(value)}' is none of ${choices.join(', ')}`)
+      return found
+    },
+    oldSpellings: [],
+  }
+}
+
+function quantity(
+  form: string,
+  parse: (text: string) => number,
+): (defaultValue: number, help: string, old?: [string, string]) => Setting<number> {
+  return (defaultValue, help, old) => ({
+    defaultValue,
+    help,
+    form,
+    parse: (value) => (value === null ? defaultValue : parse(scalar(value, form))),
+    oldSpellings: old ? [{ key: old[0], unit: old[1] }] : [],
+  })
+}
+
+const duration = quantity('DURATION', parseDuration)
+const size = quantity('SIZE', parseSize)
+const rate = quantity('RATE', parseRate)
+
+/** A list of texts, or one text with commas. */
+function list(defaultValue: readonly string[], help: string): Setting<readonly string[]> {
+  return {
+    defaultValue,
+    help,
+    form: 'A,B,…',
+    parse(value) {
+      const parts = Array.isArray(value)
+        ? value.map((one) => scalar(one, 'a list of texts'))
+        : scalar(value, 'a list of texts').split(',')
+      return parts.map((part) => part.trim()).filter((part) => part !== '')
+    },
+    oldSpellings: [],
+  }
+}
+
+const COUNT = { min: 0, max: 2 ** 31 - 1 }
+const PORT = { min: 0, max: 65_535 }
+
+export const SETTINGS = {
+  cluster_name: text('Test Cluster', 'Name of the cluster; nodes of another name are refused.'),
+  dc: text('datacenter1', 'Data centre of this node.'),
+  rack: text('rack1', 'Rack of this node.'),
+  seeds: list([], 'Addresses of nodes to find the cluster by.'),
+  num_tokens: whole(128, { min: 1, max: 1536 }, 'Tokens this node takes when it first starts.'),
+  initial_token: list([], 'These tokens instead of random ones.'),
+  rpc_address: text('127.0.0.1', 'Address for CQL clients. Also --address.'),
+  native_transport_port: whole(9042, PORT, 'Port for CQL clients; 0 takes a free one. Also --port.'),
+  broadcast_rpc_address: text(null, 'Address that clients are told; default rpc_address.'),
+  listen_address: text(null, 'Address for other nodes; default rpc_address.'),
+  broadcast_address: text(null, 'Address that other nodes are told; default listen_address.'),
+  storage_port: whole(7000, PORT, 'Port for other nodes.'),
+  allow_insecure: flag(false, 'Listen beyond loopback although nobody is asked for a password.'),
+  authenticator: choice(['AllowAllAuthenticator'], 'AllowAllAuthenticator', 'Who may connect.'),
+  authorizer: choice(['AllowAllAuthorizer'], 'AllowAllAuthorizer', 'Who may do what.'),
+  data_file_directories: list(['./data'], 'Where all is kept (one directory). Also --data.'),
+  commitlog_directory: text(null, 'Where the commit log is kept; default commitlog under the data directory.'),
+  commitlog_sync: choice(
+    ['group', 'batch', 'periodic'],
+    'group',
+    'When a write is acknowledged: after a shared sync (group), after a sync of its own (batch), or before the sync (periodic: a power loss costs up to commitlog_sync_period of writes).',
+  ),
+  commitlog_sync_period: duration(10_000, 'Time between two syncs when periodic.', [
+    'commitlog_sync_period_in_ms',
+    'ms',
+  ]),
+  commitlog_sync_group_window: duration(0, 'How long a group waits for company; 0: only while the last sync runs.', [
+    'commitlog_sync_group_window_in_ms',
+    'ms',
+  ]),
+  commitlog_segment_size: size(32 * MIB, 'Size of a commit log segment; half of it is the largest mutation.', [
+    'commitlog_segment_size_in_mb',
+    'MiB',
+  ]),
+  commitlog_total_space: size(1024 * MIB, 'Beyond this the oldest memtables are flushed.', [
+    'commitlog_total_space_in_mb',
+    'MiB',
+  ]),
+  memtable_offheap_space: size(64 * MIB, 'Memory for writes that are not yet in SSTables.', [
+    'memtable_offheap_space_in_mb',
+    'MiB',
+  ]),
+  file_cache_size: size(32 * MIB, 'Memory for blocks of SSTables.', ['file_cache_size_in_mb', 'MiB']),
+  auto_snapshot: flag(true, 'Take a snapshot before a table is truncated or dropped.'),
+  prepared_statements_cache_size: size(10 * MIB, 'Memory for prepared statements.', [
+    'prepared_statements_cache_size_mb',
+    'MiB',
+  ]),
+  native_transport_max_frame_size: size(16 * MIB, 'Largest request.', ['native_transport_max_frame_size_in_mb', 'MiB']),
+  native_transport_max_concurrent_connections: whole(10_000, COUNT, 'Client connections at once.'),
+  native_transport_max_request_data_in_flight: size(128 * MIB, 'Bytes of requests being served; beyond, clients wait.'),
+  drain_grace: duration(5_000, 'How long a node that stops goes on serving what it has begun.'),
+  read_request_timeout: duration(5_000, 'How long a read by key may take.', ['read_request_timeout_in_ms', 'ms']),
+  range_request_timeout: duration(10_000, 'How long a scan may take.', ['range_request_timeout_in_ms', 'ms']),
+  write_request_timeout: duration(2_000, 'How long a write may take.', ['write_request_timeout_in_ms', 'ms']),
+  truncate_request_timeout: duration(60_000, 'How long a TRUNCATE may take.', ['truncate_request_timeout_in_ms', 'ms']),
+  batch_size_warn_threshold: size(5 * KIB, 'A batch over several partitions beyond this size is warned of.', [
+    'batch_size_warn_threshold_in_kb',
+    'KiB',
+  ]),
+  batch_size_fail_threshold: size(50 * KIB, 'A batch over several partitions beyond this size is refused.', [
+    'batch_size_fail_threshold_in_kb',
+    'KiB',
+  ]),
+  unlogged_batch_across_partitions_warn_threshold: whole(
+    10,
+    COUNT,
+    'An unlogged batch over more partitions is warned of.',
+  ),
+  tombstone_warn_threshold: whole(1_000, COUNT, 'A read of more tombstones is warned of.'),
+  tombstone_failure_threshold: whole(100_000, COUNT, 'A read of more tombstones fails.'),
+  in_select_cartesian_product_fail_threshold: whole(
+    10_000,
+    COUNT,
+    'A SELECT by IN over more combinations of keys is refused.',
+  ),
+  page_size_bytes: size(4 * MIB, 'A page ends early at this size.'),
+  unpaged_size_bytes: size(64 * MIB, 'A result that is not paged fails beyond this size.'),
+  compaction_throughput: rate(64 * MIB, 'Bytes a second that compaction may write.', [
+    'compaction_throughput_mb_per_sec',
+    'MiB/s',
+  ]),
+  log_level: choice(['TRACE', 'DEBUG', 'INFO', 'WARN', 'ERROR'], 'INFO', 'Least important lines to log.'),
+} as const satisfies Record<string, Setting<unknown>>
+
+export type SettingName = keyof typeof SETTINGS
+export type Settings = { readonly [K in SettingName]: (typeof SETTINGS)[K] extends Setting<infer T> ? T : never }

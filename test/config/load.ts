@@ -1,0 +1,98 @@
+/** Settings from every source, their order, old spellings, and every mistake said. */
+import t from 'tap'
+import { ConfigError, type ConfigSources, resolveConfig } from '../../lib/config/load.ts'
+
+const none: ConfigSources = { flags: new Map(), environment: {}, file: null }
+const yaml = (text: string): ConfigSources => ({ ...none, file: { name: 'polyxena.yaml', text } })
+const problemsOf = async (sources: ConfigSources): Promise<readonly string[]> => {
+  try {
+    await resolveConfig(sources)
+    return []
+  } catch (error) {
+    if (error instanceof ConfigError) return error.problems
+    throw error
+  }
+}
+
+t.test('defaults', async (t) => {
+  const { settings, memory, warnings } = await resolveConfig(none)
+  t.match(settings, {
+    rpc_address: '127.0.0.1',
+    native_transport_port: 9042,
+    dc: 'datacenter1',
+    rack: 'rack1',
+    commitlog_sync: 'group',
+  })
+  t.equal(memory, false)
+  t.same(warnings, [])
+})
+
+t.test('flags go before variables, variables before the file', async (t) => {
+  const file = { name: 'f', text: 'native_transport_port: 1\nstorage_port: 1\ndc: from-file' }
+  const { settings } = await resolveConfig({
+    file,
+    environment: { POLYXENA_PORT: '2', POLYXENA_STORAGE_PORT: '2', POLYXENA_CONFIG: 'f', HOME: '/' },
+    flags: new Map([['port', '3']]),
+  })
+  t.match(settings, { native_transport_port: 3, storage_port: 2, dc: 'from-file' })
+})
+
+t.test('units, old spellings, lists, and seeds as in cassandra.yaml', async (t) => {
+  const { settings, warnings } = await resolveConfig(
+    yaml(`
+read_request_timeout_in_ms: 1234
+write_request_timeout: 3s
+commitlog_segment_size_in_mb: 8
+compaction_throughput: 1MiB/s
+data_file_directories: [/var/lib/x]
+seed_provider:
+  - class_name: org.apache.cassandra.locator.SimpleSeedProvider
+    parameters: [{seeds: "127.0.0.1, 127.0.0.2"}]
+partitioner: org.apache.cassandra.dht.Murmur3Partitioner
+`),
+  )
+  t.match(settings, {
+    read_request_timeout: 1234,
+    write_request_timeout: 3000,
+    commitlog_segment_size: 8 * 1024 ** 2,
+    compaction_throughput: 1024 ** 2,
+  })
+  t.same(settings.data_file_directories, ['/var/lib/x'])
+  t.same(settings.seeds, ['127.0.0.1', '127.0.0.2'])
+  t.equal(warnings.length, 1)
+  t.match(warnings[0], /partitioner/)
+})
+
+t.test('every mistake is said', async (t) => {
+  t.same(
+    (
+      await problemsOf(
+        yaml('no_such: 1\nnative_transport_port: x\ncommitlog_sync: never\nread_request_timeout: 5 apples'),
+      )
+    ).length,
+    4,
+  )
+  t.match(await problemsOf({ ...none, flags: new Map([['no-such', '1']]) }), [/--no-such/])
+  t.match(await problemsOf({ ...none, environment: { POLYXENA_NO_SUCH: '1' } }), [/POLYXENA_NO_SUCH/])
+  t.match(await problemsOf(yaml('- a')), [/a map of settings expected/])
+  t.match(await problemsOf(yaml('a: [')), [/polyxena.yaml/])
+})
+
+t.test('a port that others can reach needs a password, or a word', async (t) => {
+  const open = new Map([
+    ['address', '0.0.0.0'],
+    ['broadcast-rpc-address', '10.0.0.1'],
+  ])
+  t.match(await problemsOf({ ...none, flags: open }), [/allow_insecure: true/])
+  t.same(await problemsOf({ ...none, flags: new Map([...open, ['allow-insecure', 'true']]) }), [])
+  t.match(
+    await problemsOf({
+      ...none,
+      flags: new Map([
+        ['address', '0.0.0.0'],
+        ['allow-insecure', 'true'],
+      ]),
+    }),
+    [/broadcast_rpc_address/],
+  )
+})
