@@ -1,0 +1,191 @@
+/**
+ * Is a value of a type? Values arrive as the bytes of the native protocol; what passes here can be stored and given back.
+ * Source: native_protocol_v5.spec §6; messages, and which types allow zero bytes, as Apache Cassandra 5.0.6.
+ */
+import { isUtf8 } from 'node:buffer'
+import { unreachable } from '../base/assert.ts'
+import { invalid, RequestError } from '../base/errors.ts'
+import { validateDuration } from './duration.ts'
+import { typeToCql } from './names.ts'
+import type { CqlType, NativeTypeName, TupleType, UserType, VectorType } from './type.ts'
+import { fixedLength, readVectorLength } from './vector.ts'
+
+export { compare } from './compare.ts'
+
+/** Throws INVALID, in Cassandra's words, when the bytes are no value of the type. */
+export function validate(type: CqlType, bytes: Buffer): void {
+  switch (type.kind) {
+    case 'native':
+      return validateNative(type.name, bytes)
+    case 'list':
+    case 'set':
+      return validateElements(type.kind, type.element, null, bytes)
+    case 'map':
+      return validateElements('map', type.key, type.value, bytes)
+    case 'tuple':
+      return validateTuple(type, bytes)
+    case 'udt':
+      return validateUserType(type, bytes)
+    case 'vector':
+      return validateVector(type, bytes)
+    case 'custom':
+      return
+    default:
+      return unreachable(type)
+  }
+}
+
+/** Null when the bytes are a value of the type, else the message that `validate` would throw. */
+export function whyInvalid(type: CqlType, bytes: Buffer): string | null {
+  try {
+    validate(type, bytes)
+    return null
+  } catch (error) {
+    if (error instanceof RequestError) return error.message
+    throw error
+  }
+}
+
+function validateNative(name: NativeTypeName, bytes: Buffer): void {
+  const length = bytes.length
+  switch (name) {
+    case 'int':
+      if (length !== 4 && length !== 0) throw invalid(`Expected 4 or 0 byte int (${length})`)
+      return
+    case 'text':
+      if (!isUtf8(bytes)) throw invalid("String didn't validate.")
+      return
+    case 'bigint':
+    case 'counter':
+      if (length !== 8 && length !== 0) throw invalid(`Expected 8 or 0 byte long (${length})`)
+      return
+    case 'blob':
+    case 'varint':
+      return
+    case 'uuid':
+      if (length !== 16 && length !== 0) throw invalid(`UUID should be 16 or 0 bytes (${length})`)
+      return
+    case 'timeuuid':
+      if (length !== 16 && length !== 0) throw invalid(`UUID should be 16 or 0 bytes (${length})`)
+      // The digit shown is that of the first byte, as Cassandra shows it.
+      if (length === 16 && bytes[6]! >>> 4 !== 1)
+        throw invalid(`Invalid version for TimeUUID type: 0x${(bytes[0]! >>> 4).toString(16)}`)
+      return
+    case 'timestamp':
+      if (length !== 8 && length !== 0) throw invalid(`Expected 8 or 0 byte long for date (${length})`)
+      return
+    case 'boolean':
+      if (length > 1) throw invalid(`Expected 1 or 0 byte value (${length})`)
+      return
+    case 'double':
+      if (length !== 8 && length !== 0) throw invalid(`Expected 8 or 0 byte value for a double (${length})`)
+      return
+    case 'float':
+      if (length !== 4 && length !== 0) throw invalid(`Expected 4 or 0 byte value for a float (${length})`)
+      return
+    case 'decimal':
+      if (length !== 0 && length < 4) throw invalid(`Expected 0 or at least 4 bytes (${length})`)
+      return
+    case 'ascii':
+      return validateAscii(bytes)
+    case 'inet':
+      if (length !== 4 && length !== 16 && length !== 0)
+        throw invalid(`Expected 4 or 16 byte inetaddress; got ${bytes.toString('hex')}`)
+      return
+    case 'date':
+      if (length !== 4) throw invalid(`Expected 4 byte long for date (${length})`)
+      return
+    case 'time':
+      if (length !== 8) throw invalid(`Expected 8 byte long for time (${length})`)
+      return
+    case 'smallint':
+      if (length !== 2) throw invalid(`Expected 2 bytes for a smallint (${length})`)
+      return
+    case 'tinyint':
+      if (length !== 1) throw invalid(`Expected 1 byte for a tinyint (${length})`)
+      return
+    case 'duration':
+      return validateDuration(bytes)
+    default:
+      return unreachable(name)
+  }
+}
+
+function validateAscii(bytes: Buffer): void {
+  for (let i = 0; i < bytes.length; i++)
+    if (bytes[i]! >= 0x80) throw invalid(`Invalid byte for ascii: ${bytes[i]! - 256}`)
+}
+
+/** Every element of a list or set, every key and value of a map: int32 count, then int32 length and bytes of each. */
+function validateElements(kind: 'list' | 'set' | 'map', first: CqlType, second: CqlType | null, bytes: Buffer): void {
+  if (bytes.length < 4) throw invalid(`Not enough bytes to read a ${kind}`)
+  const count = bytes.readInt32BE(0)
+  let at = 4
+  for (let i = 0; i < count; i++) {
+    at = validateElement(kind, first, bytes, at)
+    if (second !== null) at = validateElement(kind, second, bytes, at)
+  }
+  if (at < bytes.length) throw invalid(`Unexpected extraneous bytes after ${kind} value`)
+}
+
+function validateElement(kind: string, type: CqlType, bytes: Buffer, at: number): number {
+  const start = at + 4
+  if (start > bytes.length) throw invalid(`Not enough bytes to read a ${kind}`)
+  const length = bytes.readInt32BE(at)
+  if (length < 0) throw invalid('Null value read when not allowed')
+  if (length > bytes.length - start) throw invalid(`Not enough bytes to read a ${kind}`)
+  validate(type, bytes.subarray(start, start + length))
+  return start + length
+}
+
+function validateTuple(type: TupleType, bytes: Buffer): void {
+  let at = 0
+  for (let i = 0; i < type.elements.length; i++) {
+    if (at === bytes.length) return
+    if (at + 4 > bytes.length) throw invalid(`Not enough bytes to read size of ${i}th component`)
+    const length = bytes.readInt32BE(at)
+    at += 4
+    if (length < 0) continue
+    if (length > bytes.length - at) throw invalid(`Not enough bytes to read ${i}th component`)
+    validate(type.elements[i]!, bytes.subarray(at, at + length))
+    at += length
+  }
+  if (at < bytes.length) throw invalid('Invalid remaining data after end of tuple value')
+}
+
+function validateUserType(type: UserType, bytes: Buffer): void {
+  let at = 0
+  for (let i = 0; i < type.fieldTypes.length; i++) {
+    if (at === bytes.length) return
+    const name = type.fieldNames[i]!
+    if (at + 4 > bytes.length) throw invalid(`Not enough bytes to read size of ${i}th field ${name}`)
+    const length = bytes.readInt32BE(at)
+    at += 4
+    if (length < 0) continue
+    if (length > bytes.length - at) throw invalid(`Not enough bytes to read ${i}th field ${name}`)
+    const why = whyInvalid(type.fieldTypes[i]!, bytes.subarray(at, at + length))
+    if (why !== null) throw invalid(`Failure validating the ${i}th field ${name}; ${why}`)
+    at += length
+  }
+  if (at < bytes.length) throw invalid('Invalid remaining data after end of UDT value')
+}
+
+function validateVector(type: VectorType, bytes: Buffer): void {
+  if (bytes.length === 0) throw invalid('Invalid empty vector value')
+  const fixed = fixedLength(type.element)
+  let at = 0
+  for (let i = 0; i < type.dimension; i++) {
+    let length = fixed
+    if (length < 0) {
+      const read = readVectorLength(bytes, at)
+      if (read === null) throw invalid(`Not enough bytes to read a ${typeToCql(type)}`)
+      at += read.size
+      length = read.length
+    }
+    if (length > bytes.length - at) throw invalid(`Not enough bytes to read a ${typeToCql(type)}`)
+    validate(type.element, bytes.subarray(at, at + length))
+    at += length
+  }
+  if (at < bytes.length)
+    throw invalid(`Unexpected ${bytes.length - at} extraneous bytes after ${typeToCql(type)} value`)
+}
