@@ -16,22 +16,28 @@ export { compare } from './compare.ts'
 export function validate(type: CqlType, bytes: Buffer): void {
   switch (type.kind) {
     case 'native':
-      return validateNative(type.name, bytes)
+      validateNative(type.name, bytes)
+      return
     case 'list':
     case 'set':
-      return validateElements(type.kind, type.element, null, bytes)
+      validateElements(type.kind, type.element, null, bytes)
+      return
     case 'map':
-      return validateElements('map', type.key, type.value, bytes)
+      validateElements('map', type.key, type.value, bytes)
+      return
     case 'tuple':
-      return validateTuple(type, bytes)
+      validateTuple(type, bytes)
+      return
     case 'udt':
-      return validateUserType(type, bytes)
+      validateUserType(type, bytes)
+      return
     case 'vector':
-      return validateVector(type, bytes)
+      validateVector(type, bytes)
+      return
     case 'custom':
       return
     default:
-      return unreachable(type)
+      unreachable(type)
   }
 }
 
@@ -87,7 +93,8 @@ function validateNative(name: NativeTypeName, bytes: Buffer): void {
       if (length !== 0 && length < 4) throw invalid(`Expected 0 or at least 4 bytes (${length})`)
       return
     case 'ascii':
-      return validateAscii(bytes)
+      validateAscii(bytes)
+      return
     case 'inet':
       if (length !== 4 && length !== 16 && length !== 0)
         throw invalid(`Expected 4 or 16 byte inetaddress; got ${bytes.toString('hex')}`)
@@ -105,9 +112,10 @@ function validateNative(name: NativeTypeName, bytes: Buffer): void {
       if (length !== 1) throw invalid(`Expected 1 byte for a tinyint (${length})`)
       return
     case 'duration':
-      return validateDuration(bytes)
+      validateDuration(bytes)
+      return
     default:
-      return unreachable(name)
+      unreachable(name)
   }
 }
 
