@@ -1,0 +1,102 @@
+/** Ordered encodings: their byte order is the order of values, they read back, and none is the beginning of another. */
+import fc from 'fast-check'
+import t from 'tap'
+import { ByteReader, ByteWriter } from '../../lib/base/bytes.ts'
+import { compare } from '../../lib/types/compare.ts'
+import { freeze, NATIVE, typeToCql } from '../../lib/types/names.ts'
+import {
+  AFTER_PREFIX,
+  decodeClustering,
+  decodeComponent,
+  decodeComponentTo,
+  decodePath,
+  encodeClustering,
+  encodeComponent,
+  encodePath,
+  keepsBytes,
+} from '../../lib/types/ordered.ts'
+import type { CqlType } from '../../lib/types/type.ts'
+import { arbitraryValue } from '../support/values.ts'
+
+const list = (element: CqlType): CqlType => ({ kind: 'list', element, frozen: true })
+const TYPES: CqlType[] = [
+  ...Object.values(NATIVE).filter((type) => type.name !== 'counter'),
+  list(NATIVE.int),
+  list(list(NATIVE.text)),
+  { kind: 'set', element: NATIVE.decimal, frozen: true },
+  { kind: 'map', key: NATIVE.text, value: NATIVE.varint, frozen: true },
+  { kind: 'tuple', elements: [NATIVE.int, NATIVE.text, NATIVE.uuid] },
+  {
+    kind: 'udt',
+    keyspace: 'ks',
+    name: 'u',
+    fieldNames: ['a', 'b'],
+    fieldTypes: [NATIVE.blob, freeze(list(NATIVE.double))],
+    frozen: true,
+  },
+  { kind: 'vector', element: NATIVE.float, dimension: 2 },
+  { kind: 'vector', element: NATIVE.text, dimension: 2 },
+  { kind: 'vector', element: NATIVE.smallint, dimension: 2 },
+]
+
+function component(type: CqlType, reversed: boolean, bytes: Buffer): Buffer {
+  const writer = new ByteWriter(4)
+  encodeComponent(type, reversed, bytes, writer)
+  return writer.copy()
+}
+
+for (const type of TYPES)
+  t.test(typeToCql(type), (t) => {
+    const value = arbitraryValue(type)
+    fc.assert(
+      fc.property(value, value, fc.boolean(), (a, b, reversed) => {
+        const [x, y] = [component(type, reversed, a), component(type, reversed, b)]
+        const expected = Math.sign(compare(type, a, b))
+        if (Math.sign(Buffer.compare(x, y)) !== (reversed ? -expected || 0 : expected)) return false
+        // No encoding begins with another, so what follows cannot change the order.
+        return expected === 0 || !x.subarray(0, y.length).equals(y)
+      }),
+      { numRuns: 1500 },
+    )
+    fc.assert(
+      fc.property(value, fc.boolean(), (bytes, reversed) => {
+        const encoded = Buffer.concat([component(type, reversed, bytes), Buffer.from([0x40, 0, 0xff])])
+        const reader = new ByteReader(encoded)
+        const back = decodeComponent(type, reversed, reader)
+        if (reader.remaining() !== 3) return false
+        const writer = new ByteWriter(1)
+        decodeComponentTo(type, reversed, new ByteReader(encoded), writer)
+        if (writer.length !== back.length + 4 || !writer.view().subarray(4).equals(back)) return false
+        return keepsBytes(type, bytes) ? back.equals(bytes) : compare(type, back, bytes) === 0
+      }),
+      { numRuns: 500 },
+    )
+    fc.assert(
+      fc.property(value, (bytes) => {
+        const writer = new ByteWriter(1)
+        encodePath(type, bytes, writer)
+        return compare(type, decodePath(type, writer.copy()), bytes) === 0
+      }),
+      { numRuns: 200 },
+    )
+    t.end()
+  })
+
+t.test('bounds enclose what begins with a prefix', (t) => {
+  const columns = [
+    { type: NATIVE.text, reversed: true },
+    { type: NATIVE.int, reversed: false },
+  ]
+  const values = fc.tuple(arbitraryValue(NATIVE.text), arbitraryValue(NATIVE.int))
+  fc.assert(
+    fc.property(values, values, (a, b) => {
+      const [x, y] = [encodeClustering(columns, a), encodeClustering(columns, b)]
+      if (!decodeClustering(columns, x).every((value, i) => value.equals(a[i]!))) return false
+      const before = encodeClustering(columns, [a[0]])
+      const after = Buffer.concat([before, Buffer.from([AFTER_PREFIX])])
+      const inside = Buffer.compare(before, y) <= 0 && Buffer.compare(y, after) < 0
+      return inside === a[0].equals(b[0]) && Buffer.compare(before, x) < 0
+    }),
+  )
+  t.end()
+})
