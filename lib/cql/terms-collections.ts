@@ -5,7 +5,9 @@
  */
 import { ByteWriter } from '../base/bytes.ts'
 import { invalid } from '../base/errors.ts'
-import type { CqlType } from '../types/type.ts'
+import type { CqlType, VectorType } from '../types/type.ts'
+import { fixedLength } from '../types/vector.ts'
+import { writeUnsignedVint } from '../types/vint.ts'
 import type { BoundValue, Environment, QueryOptions } from './statement.ts'
 import { UNSET } from './statement.ts'
 import { ConstantValue, type Receiver, type Value } from './terms-values.ts'
@@ -127,4 +129,18 @@ export function assembleTuple(parts: readonly (Buffer | null)[]): Buffer {
     if (bytes !== null) out.bytes(bytes)
   }
   return out.copy()
+}
+
+/** Elements of fixed length one after another, others each after its length. */
+export function assembleVector(type: VectorType): Assemble {
+  const fixed = fixedLength(type.element) >= 0
+  return (parts) => {
+    const out = new ByteWriter(parts.length * 8)
+    for (const bytes of parts) {
+      if (bytes === null) throw invalid('null is not supported inside vectors')
+      if (!fixed) writeUnsignedVint(out, BigInt(bytes.length))
+      out.bytes(bytes)
+    }
+    return out.copy()
+  }
 }

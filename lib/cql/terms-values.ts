@@ -3,6 +3,7 @@
  * Always: a constant is bytes made once; a marker costs one array access and the check of its type.
  */
 import type { CqlType } from '../types/type.ts'
+import { validate } from '../types/value.ts'
 import type { ColumnSpec } from './result.ts'
 import type { BoundValue, Environment, QueryOptions } from './statement.ts'
 import { UNSET } from './statement.ts'
@@ -30,6 +31,51 @@ export interface Value {
 
 /** Throws a RequestError (INVALID) unless the bytes are a value of one certain type. */
 export type Validator = (bytes: Buffer) => void
+
+/** Texts up to this many bytes are looked at in JavaScript first: a call into native code costs more than a short loop. */
+const SHORT_TEXT_BYTES = 40
+
+/** The check of one type's values, quick for the right length of fixed types and for short ASCII. */
+export function validatorOf(type: CqlType): Validator {
+  if (type.kind !== 'native') return (bytes) => validate(type, bytes)
+  switch (type.name) {
+    case 'int':
+    case 'float':
+    case 'date':
+      return (bytes) => {
+        if (bytes.length !== 4) validate(type, bytes)
+      }
+    case 'bigint':
+    case 'counter':
+    case 'timestamp':
+    case 'double':
+    case 'time':
+      return (bytes) => {
+        if (bytes.length !== 8) validate(type, bytes)
+      }
+    case 'uuid':
+      return (bytes) => {
+        if (bytes.length !== 16) validate(type, bytes)
+      }
+    case 'blob':
+    case 'varint':
+      return () => {}
+    case 'text':
+    case 'ascii':
+      return (bytes) => {
+        if (!isShortAscii(bytes)) validate(type, bytes)
+      }
+    default:
+      return (bytes) => validate(type, bytes)
+  }
+}
+
+function isShortAscii(bytes: Buffer): boolean {
+  const length = bytes.length
+  if (length > SHORT_TEXT_BYTES) return false
+  for (let i = 0; i < length; i++) if (bytes[i]! >= 0x80) return false
+  return true
+}
 
 export class ConstantValue implements Value {
   readonly type: CqlType
