@@ -42,8 +42,16 @@ export function testAssignment(term: Term, type: CqlType, scope: TermScope): Ass
     case 'map':
       if (type.kind !== 'map') return 'not'
       return weaker(
-        testAll(term.entries.map(([key]) => key), type.key, scope),
-        testAll(term.entries.map(([, value]) => value), type.value, scope),
+        testAll(
+          term.entries.map(([key]) => key),
+          type.key,
+          scope,
+        ),
+        testAll(
+          term.entries.map(([, value]) => value),
+          type.value,
+          scope,
+        ),
       )
     case 'udt':
       if (type.kind !== 'udt') return 'not'
@@ -162,8 +170,14 @@ export function typeOfTerm(term: Term, scope: TermScope): CqlType | null {
       return element === null ? null : { kind: term.kind, element, frozen: true }
     }
     case 'map': {
-      const key = firstType(term.entries.map(([key]) => key), scope)
-      const value = firstType(term.entries.map(([, value]) => value), scope)
+      const key = firstType(
+        term.entries.map(([key]) => key),
+        scope,
+      )
+      const value = firstType(
+        term.entries.map(([, value]) => value),
+        scope,
+      )
       return key === null || value === null ? null : { kind: 'map', key, value, frozen: true }
     }
     case 'tuple': {

@@ -78,9 +78,7 @@ function integerType(text: string): CqlType {
 function isDouble(text: string): boolean {
   if (/[NnIi]/.test(text)) return true
   const shortest = Number(text).toString()
-  return (
-    decimalParts(text).join('e') === decimalParts(shortest.includes('.') ? shortest : `${shortest}.0`).join('e')
-  )
+  return decimalParts(text).join('e') === decimalParts(shortest.includes('.') ? shortest : `${shortest}.0`).join('e')
 }
 
 /** Unscaled digits and scale. */

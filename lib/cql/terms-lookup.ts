@@ -20,3 +20,16 @@ export function resolveFunction(
 ): CqlFunction | null {
   return null
 }
+
+export function parseLiteral(type: CqlType, text: string): Buffer {
+  const name = type.kind === 'native' ? type.name : ''
+  if (name === 'text' || name === 'ascii') return Buffer.from(text)
+  if (name === 'blob') return Buffer.from(text.slice(2), 'hex')
+  if (name === 'boolean') return Buffer.from([text.toLowerCase() === 'true' ? 1 : 0])
+  if (name === 'uuid') return Buffer.from(text.replaceAll('-', ''), 'hex')
+  const bytes = Buffer.alloc(name === 'int' ? 4 : 8)
+  if (name === 'int') bytes.writeInt32BE(Number(text))
+  else if (name === 'bigint' || name === 'timestamp') bytes.writeBigInt64BE(BigInt(text))
+  else throw invalid(`Literals of type ${name} are not supported yet`)
+  return bytes
+}

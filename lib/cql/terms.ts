@@ -6,7 +6,7 @@ import { unreachable } from '../base/assert.ts'
 import { invalid } from '../base/errors.ts'
 import type { TableSchema } from '../schema/table.ts'
 import { quoteIdentifier } from '../types/identifier.ts'
-import { parseLiteral } from '../types/literal.ts'
+
 import { NATIVE, typeToCql } from '../types/names.ts'
 import { compare } from '../types/value.ts'
 import type { Term } from './ast.ts'
@@ -34,7 +34,7 @@ import {
 } from './terms-collections.ts'
 import { constantAssignability } from './terms-constants.ts'
 import { FunctionValue } from './terms-functions.ts'
-import { resolveType } from './terms-lookup.ts'
+import { parseLiteral, resolveType } from './terms-lookup.ts'
 import { functionNameText, termText, typeNodeText } from './terms-text.ts'
 import { ConstantValue, MarkerValue, type Receiver, type Value, validatorOf } from './terms-values.ts'
 
@@ -101,9 +101,7 @@ export function compileTerm(term: Term, receiver: Receiver, scope: TermScope): V
 
 function compileConstant(term: Term & { kind: 'constant' }, { name, type }: Receiver): Value {
   if (constantAssignability(term.type, term.text, type) === 'not')
-    throw invalid(
-      `Invalid ${term.type.toUpperCase()} constant (${term.text}) for "${name}" of type ${typeToCql(type)}`,
-    )
+    throw invalid(`Invalid ${term.type.toUpperCase()} constant (${term.text}) for "${name}" of type ${typeToCql(type)}`)
   return new ConstantValue(type, parseLiteral(term.type === 'hex' ? NATIVE.blob : type, term.text))
 }
 
@@ -112,9 +110,7 @@ function compileParts(kind: string, name: string, parts: readonly [Term, Receive
   return parts.map(([term, receiver]) => {
     const value = compileTerm(term, receiver, scope)
     if (value.hasMarker)
-      throw invalid(
-        `Invalid ${kind} literal for ${name}: bind variables are not supported inside collection literals`,
-      )
+      throw invalid(`Invalid ${kind} literal for ${name}: bind variables are not supported inside collection literals`)
     return value
   })
 }
