@@ -59,7 +59,9 @@ export class RequestError extends Error {
   override name = 'RequestError'
   readonly code: ErrorCodeName
   readonly fields: ErrorFields
-  /** Stream to answer on when it is not the request's own (a few protocol errors answer on 0). */
+  /** Told to the client beside the error (v4 and above): what a statement had to say before it failed. */
+  warnings: readonly string[] | null = null
+
   constructor(code: ErrorCodeName, message: string, fields: ErrorFields = {}) {
     super(message)
     this.code = code

@@ -4,10 +4,10 @@
  */
 import type { ReadCommand, ReadResult } from '../../storage/model/command.ts'
 import type { Schema, SchemaChange } from '../schema/keyspace.ts'
+import { UNSET } from '../types/unset.ts'
 import type { ColumnSpec, ResultMetadata, StatementResult } from './result.ts'
 
-/** A bound value that was not set (v4+: length -2). */
-export const UNSET: unique symbol = Symbol('unset')
+export { UNSET }
 export type BoundValue = Buffer | null | typeof UNSET
 
 export type MaybePromise<T> = T | Promise<T>
