@@ -5,6 +5,7 @@
 
 import { unreachable } from '../lib/base/assert.ts'
 import type { ByteReader, ByteWriter } from '../lib/base/bytes.ts'
+import { typeToClassName } from '../lib/types/class-name.ts'
 import { type CqlType, NATIVE_TYPE_CODES, type NativeTypeName } from '../lib/types/type.ts'
 import { protocolError, readString, writeString } from './notation.ts'
 
@@ -20,31 +21,6 @@ const CODE_TUPLE = 0x31
 /** How deep types may lie in one another where we read them. */
 const NESTING_MAX = 64
 
-const PACKAGE = 'org.apache.cassandra.db.marshal.'
-
-const CLASS_NAMES: Readonly<Record<NativeTypeName, string>> = {
-  ascii: 'AsciiType',
-  bigint: 'LongType',
-  blob: 'BytesType',
-  boolean: 'BooleanType',
-  counter: 'CounterColumnType',
-  decimal: 'DecimalType',
-  double: 'DoubleType',
-  float: 'FloatType',
-  int: 'Int32Type',
-  timestamp: 'TimestampType',
-  uuid: 'UUIDType',
-  text: 'UTF8Type',
-  varint: 'IntegerType',
-  timeuuid: 'TimeUUIDType',
-  inet: 'InetAddressType',
-  date: 'SimpleDateType',
-  time: 'TimeType',
-  smallint: 'ShortType',
-  tinyint: 'ByteType',
-  duration: 'DurationType',
-}
-
 /** The first version with a code of their own; the others are as old as v3. */
 const SINCE: ReadonlyMap<NativeTypeName, number> = new Map([
   ['date', 4],
@@ -58,40 +34,6 @@ const NATIVE_NAMES = new Map(
   Object.entries(NATIVE_TYPE_CODES).map(([name, code]) => [code as number, name as NativeTypeName]),
 )
 
-function hex(text: string): string {
-  return Buffer.from(text, 'utf8').toString('hex')
-}
-
-function frozen(isFrozen: boolean, name: string): string {
-  return isFrozen ? `${PACKAGE}FrozenType(${name})` : name
-}
-
-/** The Java class of a type with its parameters, as Cassandra's own type parser reads it. */
-export function javaClassName(type: CqlType): string {
-  switch (type.kind) {
-    case 'native':
-      return PACKAGE + CLASS_NAMES[type.name]
-    case 'list':
-      return frozen(type.frozen, `${PACKAGE}ListType(${javaClassName(type.element)})`)
-    case 'set':
-      return frozen(type.frozen, `${PACKAGE}SetType(${javaClassName(type.element)})`)
-    case 'map':
-      return frozen(type.frozen, `${PACKAGE}MapType(${javaClassName(type.key)},${javaClassName(type.value)})`)
-    case 'tuple':
-      return `${PACKAGE}TupleType(${type.elements.map(javaClassName).join(',')})`
-    case 'udt': {
-      const fields = type.fieldNames.map((name, index) => `${hex(name)}:${javaClassName(type.fieldTypes[index]!)}`)
-      return frozen(type.frozen, `${PACKAGE}UserType(${[type.keyspace, hex(type.name), ...fields].join(',')})`)
-    }
-    case 'vector':
-      return `${PACKAGE}VectorType(${javaClassName(type.element)} , ${type.dimension})`
-    case 'custom':
-      return type.className
-    default:
-      return unreachable(type)
-  }
-}
-
 function writeCustom(writer: ByteWriter, className: string): void {
   writer.uint16(CODE_CUSTOM)
   writeString(writer, className)
@@ -101,7 +43,7 @@ export function writeType(writer: ByteWriter, type: CqlType, version: number): v
   switch (type.kind) {
     case 'native':
       if (version < (SINCE.get(type.name) ?? 0)) {
-        writeCustom(writer, javaClassName(type))
+        writeCustom(writer, typeToClassName(type))
         return
       }
       writer.uint16(NATIVE_TYPE_CODES[type.name])
@@ -136,7 +78,7 @@ export function writeType(writer: ByteWriter, type: CqlType, version: number): v
       return
     case 'vector':
     case 'custom':
-      writeCustom(writer, javaClassName(type))
+      writeCustom(writer, typeToClassName(type))
       return
     default:
       unreachable(type)
