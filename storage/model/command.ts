@@ -19,6 +19,8 @@ export const START_OF_PARTITION: Buffer = Buffer.alloc(0)
 export interface Slice {
   readonly start: Buffer
   readonly end: Buffer
+  /** The start is a whole clustering and no other row lies in the slice: the row is looked up, not searched for. */
+  readonly single?: boolean
 }
 
 /** Where an interrupted read of a range goes on: in this partition after this clustering (null: its static row was all that was given). */

@@ -1,0 +1,39 @@
+/**
+ * What a read asks of each place that holds a table's records, memtable or SSTable. All is synchronous as long as the bytes are in memory:
+ * a promise is given only when a file must be read first.
+ */
+
+export interface Source {
+  /** Whether there is any record of the kind, so that reads need not look. */
+  readonly hasPartitionDeletions: boolean
+  readonly hasStaticRows: boolean
+  readonly hasRangeTombstones: boolean
+  /** False only when it certainly holds nothing of the partition. */
+  mayHold(position: Buffer): boolean
+  get(key: Buffer): Buffer | null | Promise<Buffer | null>
+  cursor(): SourceCursor
+}
+
+/**
+ * A place between or on a source's records. Movements that give a promise are done when it resolves, and only then may the cursor be used.
+ * `key` and `value` share memory that never changes.
+ */
+export interface SourceCursor {
+  /** Stands on a record. */
+  readonly valid: boolean
+  readonly key: Buffer
+  readonly value: Buffer
+  /** To the first record at or after the key. */
+  seek(key: Buffer): Promise<void> | undefined
+  /** To the last record before the key. */
+  seekBefore(key: Buffer): Promise<void> | undefined
+  next(): Promise<void> | undefined
+  previous(): Promise<void> | undefined
+}
+
+/** Adds to a list that is made when there is something to wait for. */
+export function alsoWait(waits: Promise<void>[] | null, wait: Promise<void>): Promise<void>[] {
+  if (waits === null) return [wait]
+  waits.push(wait)
+  return waits
+}
