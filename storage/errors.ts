@@ -1,0 +1,19 @@
+/** What can go wrong with stored data. Both are told to the operator; a client only learns that its request failed. */
+
+/** The store can no longer keep what it promises (a failed write or sync, a closed log): nothing may be acknowledged until a restart. */
+export class StorageError extends Error {
+  override name = 'StorageError'
+}
+
+/** Bytes on disk are not what was written: never answered from, never repaired by guess. */
+export class CorruptionError extends Error {
+  override name = 'CorruptionError'
+  readonly path: string
+  readonly offset: number
+
+  constructor(path: string, offset: number, what: string, options?: ErrorOptions) {
+    super(`${path} is damaged at offset ${offset}: ${what}`, options)
+    this.path = path
+    this.offset = offset
+  }
+}
