@@ -48,7 +48,7 @@ export class TableStore implements ReadContext {
 
   pause(): Promise<void> {
     return new Promise((resolve) => {
-      this.#clock.after(0, resolve)
+      this.#clock.soon(resolve)
     })
   }
 

@@ -258,6 +258,9 @@ export class RowWriter {
   #lastColumn = -1
   #lastPathStart = -1
   #lastPathEnd = -1
+  #complexColumn = -1
+  #complexHigh = 0
+  #complexLow = 0
 
   constructor(out: ByteWriter = new ByteWriter()) {
     this.out = out
@@ -269,6 +272,7 @@ export class RowWriter {
     this.#flags = 0
     this.#lastColumn = -1
     this.#lastPathStart = -1
+    this.#complexColumn = -1
   }
 
   /** ttl 0: none, `expiresAt` is ignored then. */
@@ -319,9 +323,19 @@ export class RowWriter {
 
   complexDeletion(columnId: number, tsHigh: number, tsLow: number, localDeletionTime: number): void {
     this.#head(columnId, CellFlag.COMPLEX_DELETION, tsHigh, tsLow, localDeletionTime, 0)
+    this.#complexColumn = columnId
+    this.#complexHigh = tsHigh
+    this.#complexLow = tsLow >>> 0
+  }
+
+  /** A cell that the row's own complex deletion covers is left out. */
+  #isCovered(columnId: number, tsHigh: number, tsLow: number): boolean {
+    if (columnId !== this.#complexColumn) return false
+    return compareTimestamps(tsHigh, tsLow >>> 0, this.#complexHigh, this.#complexLow) <= 0
   }
 
   pathCell(columnId: number, path: Uint8Array, tsHigh: number, tsLow: number, value: Uint8Array): void {
+    if (this.#isCovered(columnId, tsHigh, tsLow)) return
     this.#head(columnId, CellFlag.PATH, tsHigh, tsLow, 0, 0)
     this.#path(path)
     this.#bytes(value)
@@ -336,12 +350,14 @@ export class RowWriter {
     expiresAt: number,
     value: Uint8Array,
   ): void {
+    if (this.#isCovered(columnId, tsHigh, tsLow)) return
     this.#head(columnId, CellFlag.PATH | CellFlag.EXPIRING, tsHigh, tsLow, expiresAt, ttl)
     this.#path(path)
     this.#bytes(value)
   }
 
   pathTombstone(columnId: number, path: Uint8Array, tsHigh: number, tsLow: number, localDeletionTime: number): void {
+    if (this.#isCovered(columnId, tsHigh, tsLow)) return
     this.#head(columnId, CellFlag.PATH | CellFlag.TOMBSTONE, tsHigh, tsLow, localDeletionTime, 0)
     this.#path(path)
   }

@@ -1,0 +1,180 @@
+/** The store in memory against the slow model: every kind of write and delete, every kind of read. */
+import t from 'tap'
+import { createSimulatedClock } from '../../lib/runtime/simulated/clock.ts'
+import {
+  END_OF_PARTITION,
+  type ReadCommand,
+  type ReadPoint,
+  type ReadResult,
+  type Slice,
+} from '../../storage/model/command.ts'
+import { openStore, type Store } from '../../storage/store.ts'
+import { tableIdBytes } from '../../storage/table-store.ts'
+import { createDice, type Dice, testSeed } from '../support/random.ts'
+import {
+  encodePosition,
+  encodeWrite,
+  type Model,
+  modelView,
+  NOW,
+  randomWrite,
+  record,
+  type SeenPartition,
+  storeView,
+} from '../support/storage-model.ts'
+import { memoryRuntime } from '../support/storage-runtime.ts'
+
+const TABLE = '5a1c395e-b41f-11e5-9f22-ba0be0483c18'
+const TABLE_BYTES = tableIdBytes(TABLE)
+
+const ALL: ReadCommand = {
+  table: TABLE,
+  target: { kind: 'range', start: null, end: null },
+  slices: null,
+  reversed: false,
+  wantStatic: true,
+  staticCounts: true,
+  limit: Infinity,
+  perPartitionLimit: Infinity,
+  byteLimit: Infinity,
+  nowSeconds: NOW,
+  after: null,
+}
+
+async function open(): Promise<Store> {
+  const store = await openStore({ runtime: memoryRuntime(createSimulatedClock()), directory: null })
+  await store.registerTable(TABLE, {
+    keyspace: 'k',
+    name: 't',
+    durableWrites: true,
+    gcGraceSeconds: 864_000,
+    hasClustering: true,
+  })
+  return store
+}
+
+/** What the command should give, worked out from all that is visible. */
+function expected(all: readonly SeenPartition[], command: ReadCommand): SeenPartition[] {
+  const { target, slices, reversed } = command
+  const given: SeenPartition[] = []
+  for (const { partition, statics, rows } of all) {
+    const position = encodePosition(partition)
+    if (target.kind === 'partition' && !position.equals(target.position)) continue
+    if (target.kind === 'range') {
+      if (target.start && position.compare(target.start) < 0) continue
+      if (target.end && position.compare(target.end) >= 0) continue
+    }
+    let kept = rows.filter(({ clustering }) => {
+      const bytes = Buffer.from(clustering, 'latin1')
+      return slices === null || slices.some(({ start, end }) => start.compare(bytes) <= 0 && bytes.compare(end) < 0)
+    })
+    if (reversed) kept = kept.reverse()
+    kept = kept.slice(0, command.perPartitionLimit)
+    if (statics || kept.length > 0) given.push({ partition, statics, rows: kept })
+  }
+  return given
+}
+
+const BOUNDS = ['', 'a', 'b', 'b`', 'c', 'd`', 'e', 'f', 'h', '\xff']
+
+function randomCommand(dice: Dice, all: readonly SeenPartition[]): ReadCommand {
+  const partition = dice.pick(['p', 'q', 'longer partition key', 'nobody'])
+  let target: ReadCommand['target'] = { kind: 'partition', position: encodePosition(partition) }
+  if (dice.chance(0.4)) {
+    const bounds = [null, ...all.map((seen) => encodePosition(seen.partition))]
+    target = { kind: 'range', start: dice.pick(bounds), end: dice.pick(bounds) }
+  }
+  let slices: Slice[] | null = null
+  if (dice.chance(0.7)) {
+    const cuts = BOUNDS.filter(() => dice.chance(0.4)).map((bound) => Buffer.from(bound, 'latin1'))
+    slices = []
+    for (let i = 0; i + 1 < cuts.length; i += 2) slices.push({ start: cuts[i]!, end: cuts[i + 1]! })
+    if (dice.chance(0.2)) {
+      const start = Buffer.from(dice.pick(['a', 'b', 'h']))
+      slices = [{ start, end: Buffer.concat([start, Buffer.from('`')]), single: true }]
+    }
+  }
+  const perPartitionLimit = dice.chance(0.2) ? 1 + dice.int(3) : Infinity
+  return { ...ALL, target, slices, reversed: dice.chance(0.4), perPartitionLimit }
+}
+
+/** Reads page by page, as a client would, and puts the pages together. */
+async function readInPages(store: Store, command: ReadCommand, limit: number): Promise<SeenPartition[]> {
+  const pages: SeenPartition[] = []
+  let after: ReadPoint | null = null
+  for (;;) {
+    const result: ReadResult = await store.read({ ...command, limit, after })
+    for (const seen of storeView(result, NOW)) {
+      const last = pages.at(-1)
+      if (last?.partition === seen.partition) pages[pages.length - 1] = { ...last, rows: [...last.rows, ...seen.rows] }
+      else pages.push(seen)
+    }
+    const last = result.partitions.at(-1)
+    if (!result.more || !last) return pages
+    const given: number = (after?.position.equals(last.position) ? after.rowsGiven : 0) + last.rows.length
+    after = {
+      position: Buffer.from(last.position),
+      clustering: last.rows.length > 0 ? Buffer.from(last.rows.at(-1)!.clustering) : null,
+      partitionDone: last.rows.length === 0 || given >= command.perPartitionLimit,
+      rowsGiven: given,
+    }
+  }
+}
+
+t.test('reads agree with the model', async (t) => {
+  const first = testSeed()
+  for (let seed = first; seed < first + 150; seed++) {
+    const dice = createDice(seed)
+    const store = await open()
+    const model: Model = new Map()
+    for (let n = 1 + dice.int(60); n > 0; n--) {
+      const write = randomWrite(dice)
+      record(model, write)
+      void store.apply([encodeWrite(write, TABLE_BYTES)])
+    }
+    const all = modelView(model, NOW)
+    const message = `TEST_SEED=${seed}`
+    const whole = storeView(await store.read(ALL), NOW)
+    if (!t.same(whole, all, message)) return
+    for (let n = 0; n < 20; n++) {
+      const command = randomCommand(dice, all)
+      const want = expected(all, command)
+      if (!t.same(storeView(await store.read(command), NOW), want, message)) return
+      if (!t.same(await readInPages(store, command, 1 + dice.int(4)), want, `${message} paged`)) return
+    }
+  }
+})
+
+t.test('the byte limit ends a page after the row that reaches it', async (t) => {
+  const store = await open()
+  for (const clustering of ['a', 'b', 'c'])
+    void store.apply([
+      encodeWrite(
+        {
+          partition: 'p',
+          changes: [
+            {
+              kind: 'row',
+              isStatic: false,
+              clustering,
+              liveness: { ts: 1n, ttl: 0, expiresAt: 0 },
+              deletion: null,
+              cells: [],
+            },
+          ],
+        },
+        TABLE_BYTES,
+      ),
+    ])
+  const result = await store.read({ ...ALL, byteLimit: 12 })
+  t.equal(result.partitions[0]!.rows.length, 2)
+  t.equal(result.more, true)
+})
+
+t.test('a truncated table is empty', async (t) => {
+  const store = await open()
+  void store.apply([encodeWrite(randomWrite(createDice(1)), TABLE_BYTES)])
+  await store.truncate(TABLE)
+  t.same((await store.read(ALL)).partitions, [])
+  t.same(END_OF_PARTITION, Buffer.from([0xff]))
+})
