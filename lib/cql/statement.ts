@@ -70,6 +70,17 @@ export interface Environment {
   /** Fills with random bytes (uuid(), timeuuid node and clock sequence). */
   randomBytes(target: Buffer): Buffer
   readonly limits: CqlLimits
+  /** Absent: a cluster of this node alone. */
+  readonly cluster?: ClusterView
+}
+
+/** What DDL and DESCRIBE want to know of the cluster. */
+export interface ClusterView {
+  readonly clusterName: string
+  /** The data centres and how many nodes each has. */
+  datacenters(): ReadonlyMap<string, number>
+  /** For each range of the ring, by the token it ends with, the addresses of a keyspace's replicas. */
+  rangeOwnership(keyspace: string): ReadonlyMap<string, readonly string[]>
 }
 
 /** Thresholds of cassandra.yaml; bytes and counts. Zero or Infinity: no threshold, as the name's own documentation says. */

@@ -17,7 +17,7 @@ export interface TypeReference {
   /** A bare name that is no native type. */
   readonly isBareUserType: boolean
   /** As messages show it, user types with their keyspace. */
-  readonly text: string
+  referenceText(keyspace: string): string
   /** Looks it up; throws when it is wrong or not there. */
   resolve(keyspace: KeyspaceSchema): CqlType
 }
@@ -104,7 +104,7 @@ function alteration(keyspace: KeyspaceSchema, type: UserType, action: TypeAltera
         )
       }
       const field = action.type.resolve(keyspace)
-      const what = `Cannot add new field ${action.field} of type ${action.type.text} to user type ${full}`
+      const what = `Cannot add new field ${action.field} of type ${action.type.referenceText(keyspace.name)} to user type ${full}`
       if (uses(field, type)) throw invalid(`${what} as it would create a circular reference`)
       const tables = tablesUsing(keyspace, type, (table) => table.partitionKey)
       if (tables.length > 0)
