@@ -95,8 +95,10 @@ export async function openCommitLog(
   for (const segment of replayed) if (!segment.blank && !segment.sealed) await seal(runtime, segment)
   const log = new CommitLog(runtime, directory, options, replayed)
   await log.start()
-  // Only now: an end mark promises that a next segment exists.
-  for (const segment of replayed) if (segment.blank) await disk.remove(segment.path)
+  // Only now: an end mark promises that a next segment exists. And for good: no blank one may come back among those that are written.
+  const blank = replayed.filter((segment) => segment.blank)
+  for (const segment of blank) await disk.remove(segment.path)
+  if (blank.length > 0) await disk.syncDirectory(directory)
   return log
 }
 
