@@ -95,10 +95,12 @@ export async function openCommitLog(
   for (const segment of replayed) if (!segment.blank && !segment.sealed) await seal(runtime, segment)
   const log = new CommitLog(runtime, directory, options, replayed)
   await log.start()
-  // Only now: an end mark promises that a next segment exists. And for good: no blank one may come back among those that are written.
-  const blank = replayed.filter((segment) => segment.blank)
-  for (const segment of blank) await disk.remove(segment.path)
-  if (blank.length > 0) await disk.syncDirectory(directory)
+  // Only now, and the first one last: an end mark promises that a next segment exists. And for good, before anything is written: none may come
+  // back among segments that are in use.
+  for (const segment of replayed.filter((segment) => segment.blank).reverse()) {
+    await disk.remove(segment.path)
+    await disk.syncDirectory(directory)
+  }
   return log
 }
 
