@@ -38,6 +38,7 @@ export type Term =
   | { readonly kind: 'map'; readonly entries: readonly (readonly [Term, Term])[] }
   | { readonly kind: 'udt'; readonly fields: readonly (readonly [string, Term])[] }
   | { readonly kind: 'tuple'; readonly elements: readonly Term[] }
+  /** CAST(term AS text) is one too: system.castAsText(term). */
   | { readonly kind: 'function'; readonly name: QualifiedName; readonly arguments: readonly Term[] }
   /** `(type) term` */
   | { readonly kind: 'typehint'; readonly type: TypeNode; readonly term: Term }
@@ -149,7 +150,12 @@ export interface SelectStatement {
   readonly groupBy: readonly Selector[]
   readonly orderBy: readonly (
     | { readonly kind: 'column'; readonly column: string; readonly descending: boolean }
-    | { readonly kind: 'ann'; readonly column: string; readonly vector: Term }
+    | {
+        readonly kind: 'ann'
+        readonly column: string
+        readonly vector: Term
+        readonly descending: boolean
+      }
   )[]
   readonly perPartitionLimit: Term | null
   readonly limit: Term | null
