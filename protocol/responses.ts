@@ -3,9 +3,9 @@
  * Answers are written straight into the connection's outgoing bytes; rows are bytes already.
  */
 import { ByteReader, type ByteWriter } from '../lib/base/bytes.ts'
-import type { RequestError } from '../lib/base/errors.ts'
+import { ErrorCode, type RequestError } from '../lib/base/errors.ts'
 import type { Encoder } from './encoder.ts'
-import { type Envelope, RESPONSE_BIT } from './envelope.ts'
+import { type Envelope, HEADER_BYTES_V2, RESPONSE_BIT } from './envelope.ts'
 import { readError, writeError } from './errors.ts'
 import {
   type ColumnSpec,
@@ -141,6 +141,18 @@ export function encodeError(
 ): void {
   writeError(begin(encoder, version, stream, Opcode.ERROR, extras), error, version)
   encoder.end()
+}
+
+/** Tells a client of v1 or v2, in the header that it can read, that its version is not spoken here. */
+export function encodeLegacyError(encoder: Encoder, version: number, message: string): void {
+  const writer = encoder.writer
+  const at = writer.reserve(HEADER_BYTES_V2)
+  writer.buffer.fill(0, at, writer.length)
+  writer.buffer[at] = version | RESPONSE_BIT
+  writer.buffer[at + 3] = Opcode.ERROR
+  writer.int32(ErrorCode.PROTOCOL_ERROR)
+  writeString(writer, message)
+  writer.putInt32(at + 4, writer.length - at - HEADER_BYTES_V2)
 }
 
 export function encodeVoid(encoder: Encoder, version: number, stream: number, extras: ResponseExtras): void {
