@@ -35,6 +35,8 @@ export interface ClientState {
   /** Set by USE. */
   keyspace: string | null
   readonly user: string | null
+  /** It was told once that USE and prepared statements go ill together. */
+  warnedOfUse?: boolean
   readonly remoteAddress: string
   readonly remotePort: number
 }

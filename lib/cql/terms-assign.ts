@@ -5,14 +5,15 @@
 import { unreachable } from '../base/assert.ts'
 import { RequestError } from '../base/errors.ts'
 import type { Schema } from '../schema/keyspace.ts'
+import { literalAssignability, literalType } from '../types/literal.ts'
 import { isCollection, isMultiCell, NATIVE, typeEquals } from '../types/names.ts'
 import type { CqlType, NativeTypeName } from '../types/type.ts'
 import type { QualifiedName, Term } from './ast.ts'
 import type { Assignability, CqlFunction, FunctionArgument } from './functions/function.ts'
-import { constantAssignability, constantType } from './terms-constants.ts'
-import { resolveFunction, resolveType } from './terms-lookup.ts'
+import { resolveFunction } from './terms-lookup.ts'
 import { termText } from './terms-text.ts'
 import type { Variables } from './terms-values.ts'
+import { resolveType } from './type-nodes.ts'
 
 /** Where a term stands: types and functions are looked up in the keyspace, markers registered with the variables. */
 export interface TermScope {
@@ -27,7 +28,7 @@ export type FunctionTerm = Term & { kind: 'function' | 'arithmetic' | 'negation'
 export function testAssignment(term: Term, type: CqlType, scope: TermScope): Assignability {
   switch (term.kind) {
     case 'constant':
-      return constantAssignability(term.type, term.text, type)
+      return literalAssignability(term.type, term.text, type)
     case 'null':
       return type === NATIVE.counter ? 'not' : 'weak'
     case 'marker':
@@ -66,7 +67,7 @@ export function testAssignment(term: Term, type: CqlType, scope: TermScope): Ass
       return allFit(term.elements, (element, i) => testAssignment(element, types[i]!, scope) !== 'not')
     }
     case 'typehint': {
-      const hinted = resolveType(term.type, scope)
+      const hinted = resolveType(term.type, scope.keyspace, scope.schema)
       if (typeEquals(hinted, type)) return 'exact'
       return isValueCompatible(type, hinted) ? 'weak' : 'not'
     }
@@ -152,9 +153,9 @@ function functionArgument(term: Term, scope: TermScope): FunctionArgument {
 export function typeOfTerm(term: Term, scope: TermScope): CqlType | null {
   switch (term.kind) {
     case 'constant':
-      return constantType(term.type, term.text)
+      return literalType(term.type, term.text)
     case 'typehint':
-      return resolveType(term.type, scope)
+      return resolveType(term.type, scope.keyspace, scope.schema)
     case 'function':
     case 'arithmetic':
     case 'negation':

@@ -2,6 +2,7 @@
  * Compiled terms: what is left of a term when names are looked up and types are checked. Source: CQL 3.4.7 "Terms".
  * Always: a constant is bytes made once; a marker costs one array access and the check of its type.
  */
+import { NATIVE } from '../types/names.ts'
 import type { CqlType } from '../types/type.ts'
 import { validate } from '../types/value.ts'
 import type { ColumnSpec } from './result.ts'
@@ -91,6 +92,20 @@ export class ConstantValue implements Value {
 
   bind(): Buffer | null {
     return this.bytes
+  }
+}
+
+/** The timestamp 'now'. */
+export class NowValue implements Value {
+  readonly type = NATIVE.timestamp
+  readonly markerIndex = -1
+  readonly isConstant = false
+  readonly hasMarker = false
+
+  bind(_options: QueryOptions, environment: Environment): Buffer {
+    const bytes = Buffer.allocUnsafe(8)
+    bytes.writeBigInt64BE(BigInt(Math.floor(environment.wallMicros() / 1000)))
+    return bytes
   }
 }
 

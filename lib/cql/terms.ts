@@ -7,6 +7,7 @@ import { invalid } from '../base/errors.ts'
 import type { TableSchema } from '../schema/table.ts'
 import { quoteIdentifier } from '../types/identifier.ts'
 
+import { literalAssignability, parseLiteral } from '../types/literal.ts'
 import { NATIVE, typeToCql } from '../types/names.ts'
 import { compare } from '../types/value.ts'
 import type { Term } from './ast.ts'
@@ -32,11 +33,10 @@ import {
   fieldReceiver,
   keyReceiver,
 } from './terms-collections.ts'
-import { constantAssignability } from './terms-constants.ts'
 import { FunctionValue } from './terms-functions.ts'
-import { parseLiteral, resolveType } from './terms-lookup.ts'
 import { functionNameText, termText, typeNodeText } from './terms-text.ts'
-import { ConstantValue, MarkerValue, type Receiver, type Value, validatorOf } from './terms-values.ts'
+import { ConstantValue, MarkerValue, NowValue, type Receiver, type Value, validatorOf } from './terms-values.ts'
+import { resolveType } from './type-nodes.ts'
 
 export type { Assignability } from './functions/function.ts'
 export { type TermScope, testAssignment, typeOfTerm } from './terms-assign.ts'
@@ -84,7 +84,7 @@ export function compileTerm(term: Term, receiver: Receiver, scope: TermScope): V
       return compileFunction(term, receiver, scope)
     case 'typehint': {
       const text = `(${typeNodeText(term.type)})`
-      if (testAssignment(term.term, resolveType(term.type, scope), scope) === 'not')
+      if (testAssignment(term.term, resolveType(term.type, scope.keyspace, scope.schema), scope) === 'not')
         throw invalid(`Cannot cast value ${termText(term.term)} to type ${typeNodeText(term.type)}`)
       if (testAssignment(term, type, scope) === 'not')
         throw invalid(
@@ -100,9 +100,14 @@ export function compileTerm(term: Term, receiver: Receiver, scope: TermScope): V
 }
 
 function compileConstant(term: Term & { kind: 'constant' }, { name, type }: Receiver): Value {
-  if (constantAssignability(term.type, term.text, type) === 'not')
+  if (literalAssignability(term.type, term.text, type) === 'not')
     throw invalid(`Invalid ${term.type.toUpperCase()} constant (${term.text}) for "${name}" of type ${typeToCql(type)}`)
-  return new ConstantValue(type, parseLiteral(term.type === 'hex' ? NATIVE.blob : type, term.text))
+  // 'now' is a time of its own at each execution.
+  if (type === NATIVE.timestamp && term.text.toLowerCase() === 'now') return new NowValue()
+  return new ConstantValue(
+    type,
+    parseLiteral(type, term.type, term.text, () => 0),
+  )
 }
 
 /** Compiles the parts of a list, set or map; they may not hold bind variables. */

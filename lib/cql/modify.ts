@@ -1,0 +1,209 @@
+/**
+ * INSERT, UPDATE and DELETE, compiled: what is written, to which rows, at what time. insert.ts, update.ts and delete.ts make it from the text.
+ * Source: CQL 3.4.7 "Data manipulation"; order of checks and messages are those of Cassandra 5.0.
+ * Always: a request's changes are gathered in one pass without a turn of the event loop, so one sink serves all; rows that have to be read
+ * first (elements of lists by index) are read before.
+ */
+import { invalid } from '../base/errors.ts'
+import { Consistency } from '../types/consistency.ts'
+import { type Attributes, applyAttributes } from './modify-attributes.ts'
+import type { Condition } from './modify-conditions.ts'
+import { checkPartitionKey, NO_CLUSTERING, type RowKey } from './modify-keys.ts'
+import type { ColumnWrite } from './modify-operations.ts'
+import { type ExistingRow, type ExistingRows, readExistingRows } from './modify-read.ts'
+import type { MutationSink, WriteTarget } from './modify-sink.ts'
+import type { Restrictions } from './restrictions.ts'
+import type { ColumnSpec, StatementResult } from './result.ts'
+import type { CompiledStatement, Environment, MaybePromise, QueryOptions } from './statement.ts'
+import type { Variables } from './terms.ts'
+
+export const VOID_RESULT: StatementResult = { kind: 'void' }
+
+export function toVoidResult(): StatementResult {
+  return VOID_RESULT
+}
+
+/** The parts of a modification, all names looked up. */
+export interface ModificationParts {
+  readonly kind: 'INSERT' | 'UPDATE' | 'DELETE'
+  readonly target: WriteTarget
+  readonly attributes: Attributes
+  readonly condition: Condition | null
+  /** One row by its key's terms; null: the restrictions say which. */
+  readonly rowKey: RowKey | null
+  readonly restrictions: Restrictions | null
+  /** Some clustering column is given: rows are meant, else the partition as a whole (or a table without clustering columns). */
+  readonly restrictsClustering: boolean
+  readonly regulars: readonly ColumnWrite[]
+  readonly statics: readonly ColumnWrite[]
+  /** Why it can be prepared but not be executed; null: it can. */
+  readonly refusal: string | null
+}
+
+export class Modification implements CompiledStatement {
+  readonly variables: readonly ColumnSpec[]
+  readonly partitionKeyIndexes: readonly number[]
+  readonly resultMetadata = null
+  readonly keyspace: string
+  readonly table: string
+  readonly target: WriteTarget
+  readonly isConditional: boolean
+  readonly hasTimestamp: boolean
+  /** It has to know rows as they are: see `read`. */
+  readonly needsRead: boolean
+  readonly #parts: ModificationParts
+  readonly #sink: MutationSink
+  readonly #hasAttributes: boolean
+  /** Writes a row of its own, not just the static one. */
+  readonly #writesRow: boolean
+
+  constructor(parts: ModificationParts, variables: Variables, sink: MutationSink) {
+    const { table } = parts.target
+    this.variables = variables.specs()
+    this.partitionKeyIndexes = variables.partitionKeyIndexes(table.partitionKey.length)
+    this.keyspace = table.keyspace
+    this.table = table.name
+    this.target = parts.target
+    this.isConditional = parts.condition !== null
+    this.hasTimestamp = parts.attributes.timestamp !== null
+    this.needsRead = parts.regulars.some((write) => write.needsRead) || parts.statics.some((write) => write.needsRead)
+    this.#parts = parts
+    this.#sink = sink
+    this.#hasAttributes =
+      this.hasTimestamp || parts.attributes.timeToLive !== null || table.options.defaultTimeToLive !== 0
+    this.#writesRow = table.clustering.length === 0 || parts.restrictsClustering
+  }
+
+  get isCounter(): boolean {
+    return this.target.table.isCounter
+  }
+
+  execute(environment: Environment, options: QueryOptions): MaybePromise<StatementResult> {
+    this.validate()
+    checkWriteConsistency(options.consistency)
+    if (this.needsRead) return this.#readAndWrite(environment, options)
+    return this.#write(environment, options, null)
+  }
+
+  async #readAndWrite(environment: Environment, options: QueryOptions): Promise<StatementResult> {
+    return this.#write(environment, options, await this.read(environment, options))
+  }
+
+  #write(environment: Environment, options: QueryOptions, rows: ExistingRows | null): MaybePromise<StatementResult> {
+    const sink = this.#sink
+    sink.start(environment, options)
+    this.addTo(sink, environment, options, rows)
+    const mutations = sink.take()
+    if (mutations.length === 0) return VOID_RESULT
+    const done = environment.coordinator.write(mutations, 'SIMPLE', options.consistency, this.keyspace)
+    return done === undefined ? VOID_RESULT : done.then(toVoidResult)
+  }
+
+  /** Refuses what can be prepared but not executed. */
+  validate(): void {
+    const { attributes, condition, refusal, target } = this.#parts
+    const { table } = target
+    if (condition !== null && this.hasTimestamp)
+      throw invalid('Cannot provide custom timestamp for conditional updates')
+    if (table.isCounter) {
+      if (this.hasTimestamp) throw invalid('Cannot provide custom timestamp for counter updates')
+      if (attributes.timeToLive !== null) throw invalid('Cannot provide custom TTL for counter updates')
+    }
+    if (table.isVirtual) throw invalid(`Modification is not supported by table ${table.keyspace}.${table.name}`)
+    if (condition !== null) throw invalid('Conditional statements (IF) are not supported yet')
+    if (table.isCounter) throw invalid('Counters are not supported yet')
+    if (refusal !== null) throw invalid(refusal)
+  }
+
+  /** Adds all that this statement changes to the sink, whose request has been started. */
+  addTo(sink: MutationSink, environment: Environment, options: QueryOptions, rows: ExistingRows | null): void {
+    const { target, attributes, rowKey } = this.#parts
+    if (rowKey === null) {
+      this.#addRestricted(sink, environment, options, rows)
+      return
+    }
+    const key = rowKey.partitionKey(options, environment)
+    const clustering = rowKey.clustering(sink, options, environment)
+    if (this.#hasAttributes) applyAttributes(attributes, sink, target.table, options, environment)
+    else sink.useRequestTime()
+    sink.partition(target, key)
+    this.#addRow(sink, environment, options, clustering, rows === null ? null : rows.of(key, clustering))
+  }
+
+  #addRestricted(sink: MutationSink, environment: Environment, options: QueryOptions, rows: ExistingRows | null): void {
+    const { target, attributes, restrictsClustering } = this.#parts
+    const restrictions = this.#parts.restrictions!
+    const keys = restrictions.partitionKeys(options, environment)
+    const slices = restrictsClustering && restrictions.isColumnRange ? restrictions.slices(options, environment) : null
+    const clusterings =
+      slices === null && restrictsClustering ? restrictions.clusterings(options, environment) : [NO_CLUSTERING]
+    if (slices === null ? clusterings.length === 0 : slices.length === 0) return
+    applyAttributes(attributes, sink, target.table, options, environment)
+    for (const key of keys) {
+      checkPartitionKey(key)
+      sink.partition(target, key)
+      if (slices !== null) {
+        this.#refuseColumnsOfRanges()
+        for (const slice of slices) sink.rangeTombstone(slice.start, slice.end)
+      } else
+        for (const clustering of clusterings)
+          this.#addRow(sink, environment, options, clustering, rows === null ? null : rows.of(key, clustering))
+    }
+  }
+
+  #refuseColumnsOfRanges(): void {
+    if (this.#parts.regulars.length > 0 || this.#parts.statics.length > 0)
+      throw invalid('Range deletions are not supported for specific columns')
+  }
+
+  #addRow(
+    sink: MutationSink,
+    environment: Environment,
+    options: QueryOptions,
+    clustering: Uint8Array,
+    existing: ExistingRow | null,
+  ): void {
+    const { kind, regulars, statics } = this.#parts
+    if (kind === 'DELETE' && regulars.length === 0 && statics.length === 0) {
+      if (clustering.length === 0) sink.partitionDeletion()
+      else {
+        sink.beginRow(clustering)
+        sink.rowDeletion()
+        sink.endRow()
+      }
+      return
+    }
+    if (this.#writesRow) {
+      sink.beginRow(clustering)
+      if (kind === 'INSERT') sink.liveness()
+      const cells = existing === null ? null : existing.regulars
+      for (let i = 0; i < regulars.length; i++) regulars[i]!.write(sink, options, environment, cells)
+      sink.endRow()
+    } else if (regulars.length > 0) this.#refuseColumnsOfRanges()
+    if (statics.length === 0) return
+    sink.beginStaticRow()
+    const cells = existing === null ? null : existing.statics
+    for (let i = 0; i < statics.length; i++) statics[i]!.write(sink, options, environment, cells)
+    sink.endRow()
+  }
+
+  /** The rows that have to be known before this statement's changes can be said. */
+  async read(environment: Environment, options: QueryOptions): Promise<ExistingRows> {
+    const { rowKey, restrictions, target, restrictsClustering } = this.#parts
+    const keys =
+      rowKey === null ? restrictions!.partitionKeys(options, environment) : [rowKey.partitionKey(options, environment)]
+    const clusterings =
+      rowKey !== null
+        ? [Buffer.from(rowKey.clustering(this.#sink, options, environment))]
+        : restrictsClustering
+          ? restrictions!.clusterings(options, environment)
+          : []
+    for (const key of keys) checkPartitionKey(key)
+    return await readExistingRows(target.table, keys, clusterings, environment, options)
+  }
+}
+
+export function checkWriteConsistency(consistency: number): void {
+  if (consistency === Consistency.SERIAL || consistency === Consistency.LOCAL_SERIAL)
+    throw invalid('You must use conditional updates for serializable writes')
+}
