@@ -114,7 +114,10 @@ export class MetadataLog implements SchemaDoor {
     apply: (schema: Schema) => { schema: Schema; change: SchemaChange | null; payload: string },
   ): Promise<SchemaChange | null> {
     const done = this.#tail.then(() => this.#perform(apply))
-    this.#tail = done.catch(() => undefined)
+    this.#tail = done.then(
+      () => this.#snapshotIfDue(),
+      () => undefined,
+    )
     return done
   }
 
@@ -137,8 +140,13 @@ export class MetadataLog implements SchemaDoor {
     this.#entries += 1
     await dropTables(this.#store, before, schema)
     for (const listener of this.#listeners) listener(change, schema)
-    if (this.#entries >= this.#snapshotEvery) await this.#snapshot()
     return change
+  }
+
+  /** The change that made it due is done; a failure shows with the next one. */
+  async #snapshotIfDue(): Promise<void> {
+    if (this.#entries < this.#snapshotEvery || this.#failed) return
+    await this.#snapshot().catch(() => undefined)
   }
 
   async #write(mutations: readonly Buffer[]): Promise<void> {
