@@ -38,7 +38,7 @@ export type Term =
   | { readonly kind: 'map'; readonly entries: readonly (readonly [Term, Term])[] }
   | { readonly kind: 'udt'; readonly fields: readonly (readonly [string, Term])[] }
   | { readonly kind: 'tuple'; readonly elements: readonly Term[] }
-  /** CAST(term AS text) is one too: system.castAsText(term). */
+  /** CAST(term AS text) is one too: system.cast_as_text(term). */
   | { readonly kind: 'function'; readonly name: QualifiedName; readonly arguments: readonly Term[] }
   /** `(type) term` */
   | { readonly kind: 'typehint'; readonly type: TypeNode; readonly term: Term }

@@ -75,6 +75,19 @@ export class Cursor {
     return this.tokens.texts[at]!
   }
 
+  /** Takes the integer that must come here, in Java's int or long: beyond it, Cassandra's parser fails in its own way. */
+  expectInteger(max: bigint): bigint {
+    const text = this.expect(Token.INTEGER)
+    const value = BigInt(text)
+    if (value > max || value < -max - 1n) throw this.failed(`NumberFormatException For input string: "${text}"`)
+    return value
+  }
+
+  /** Cassandra's parser met an exception of Java. */
+  failed(reason: string): RequestError {
+    return syntaxError(`Failed parsing statement: [${this.tokens.source}] reason: ${reason}`)
+  }
+
   /** The token is not the only one that fits here. */
   mismatched(expecting: number): RequestError {
     return this.#error(this.at, this.at, expecting)

@@ -115,7 +115,10 @@ function checkObjectName(name: string, kind: 'mbean' | 'mbeans'): string {
   if (name === '*:*') throw syntaxError('Please use ALL MBEANS instead of wildcard pattern')
   const colon = name.indexOf(':')
   const properties = colon < 0 ? [] : name.slice(colon + 1).split(',')
-  if (properties.length === 0 || !properties.every((property) => property === '*' || property.indexOf('=') > 0))
+  const keys = new Set(
+    properties.map((property) => (property === '*' ? '*' : property.slice(0, property.indexOf('=')))),
+  )
+  if (properties.length === 0 || keys.has('') || keys.size < properties.length)
     throw syntaxError(`${name} is not a valid JMX object name`)
   if (kind === 'mbeans' && !name.includes('*') && !name.includes('?'))
     throw syntaxError(`Plural form used, but non-pattern JMX object name specified (${name})`)
@@ -136,7 +139,7 @@ function applicable(resource: AuthResource): { readonly className: string; reado
     case 'all_roles':
       return { className: 'RoleResource', permissions: ['CREATE', 'ALTER', 'DROP', 'AUTHORIZE', 'DESCRIBE'] }
     case 'role':
-      return { className: 'RoleResource', permissions: ['ALTER', 'DROP', 'AUTHORIZE'] }
+      return { className: 'RoleResource', permissions: ['ALTER', 'DROP', 'AUTHORIZE', 'DESCRIBE'] }
     case 'all_functions':
     case 'all_functions_in':
       return { className: 'FunctionResource', permissions: ['CREATE', 'ALTER', 'DROP', 'AUTHORIZE', 'EXECUTE'] }

@@ -4,6 +4,7 @@ import type { Property, PropertyValue, Term } from './ast.ts'
 import type { Cursor } from './parser-cursor.ts'
 import { isName, Keyword, Token } from './parser-keywords.ts'
 import { parseConstant, parseTermNode } from './parser-terms.ts'
+import { termText } from './terms-text.ts'
 
 /** Properties joined by AND; what else a statement allows between them is read by `other`, which says whether it found it. */
 export function parseProperties(c: Cursor, other: (c: Cursor) => boolean = nothingElse): Property[] {
@@ -63,32 +64,4 @@ function addEntry(entries: Map<string, string>, key: Term, value: Term): void {
 
 function markerHint(term: Term): string {
   return term.kind === 'marker' ? ' (bind variables are not supported in DDL queries)' : ''
-}
-
-/** A term in the words of messages. */
-function termText(term: Term): string {
-  switch (term.kind) {
-    case 'constant':
-      return term.type === 'string' ? `'${term.text}'` : term.text
-    case 'null':
-      return 'NULL'
-    case 'marker':
-      return '?'
-    case 'list':
-      return `[${term.elements.map(termText).join(', ')}]`
-    case 'set':
-      return `{${term.elements.map(termText).join(', ')}}`
-    case 'tuple':
-      return `(${term.elements.map(termText).join(', ')})`
-    case 'map':
-      return `{${term.entries.map(([key, value]) => `${termText(key)}: ${termText(value)}`).join(', ')}}`
-    case 'udt':
-      return `{${term.fields.map(([name, value]) => `${name}: ${termText(value)}`).join(', ')}}`
-    case 'function': {
-      const { keyspace, name } = term.name
-      return `${keyspace === null ? '' : `${keyspace}.`}${name}(${term.arguments.map(termText).join(', ')})`
-    }
-    default:
-      return term.kind
-  }
 }

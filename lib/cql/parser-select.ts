@@ -46,8 +46,8 @@ function parseModifier(c: Cursor, modifier: number): boolean {
   if (c.kind !== modifier) return false
   const next = c.ahead(1)
   if (next !== Token.STAR && !startsSelector(next)) return false
-  // `json(x)` is the column list `(x)` as JSON; `json AS x` is a column with an alias, `json AS FROM` the column "as".
-  if (next === Keyword.AS && isName(c.ahead(2))) return false
+  // `json AS x` is a column with an alias; `json AS FROM` and `json AS AS x` select the column "as".
+  if (next === Keyword.AS && isName(c.ahead(2)) && !(c.ahead(2) === Keyword.AS && isName(c.ahead(3)))) return false
   c.at++
   return true
 }

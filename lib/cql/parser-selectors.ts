@@ -4,9 +4,18 @@
  */
 import type { Selector, Term } from './ast.ts'
 import type { Cursor } from './parser-cursor.ts'
-import { isFunctionName, isName, isNativeType, isUserTypeName, Keyword, Token } from './parser-keywords.ts'
+import { isFunctionName, isName, isNativeType, isUserTypeName, Keyword, TOKEN_KINDS, Token } from './parser-keywords.ts'
 import { parseFunctionName, parseLiteral, parseTermNode, productOperator } from './parser-terms.ts'
 import { parseTypeNode } from './parser-types.ts'
+
+/** What may stand behind a column in a selector; anything else is refused right there. */
+const FOLLOWS_COLUMN = new Uint8Array(TOKEN_KINDS)
+for (const kind of [
+  ...[Token.END, Token.COMMA, Token.SEMICOLON, Token.COLON, Token.DOT, Token.LEFT_BRACKET, Token.RIGHT_BRACKET],
+  ...[Token.RIGHT_PAREN, Token.RIGHT_BRACE, Token.PLUS, Token.MINUS, Token.STAR, Token.SLASH, Token.PERCENT],
+  ...[Keyword.ALLOW, Keyword.AS, Keyword.FROM, Keyword.LIMIT, Keyword.ORDER, Keyword.PER],
+])
+  FOLLOWS_COLUMN[kind] = 1
 
 export function parseSelector(c: Cursor): Selector {
   c.enter()
@@ -112,7 +121,12 @@ function parseNamed(c: Cursor): Selector {
   if (next === Token.LEFT_PAREN) return parseFunction(c)
   if (next === Token.DOT && isName(kind) && c.ahead(3) === Token.LEFT_PAREN && isFunctionName(c.ahead(2)))
     return parseCall(c)
-  if (!isName(kind)) throw c.noViable(kind === Keyword.TOKEN ? 1 : 0)
+  if (kind === Keyword.TOKEN) {
+    c.at++
+    throw c.mismatched(Token.LEFT_PAREN)
+  }
+  if (!isName(kind)) throw c.noViable()
+  if (FOLLOWS_COLUMN[next] === 0) throw c.noViable(1)
   return { kind: 'column', name: c.name() }
 }
 
@@ -235,7 +249,8 @@ function hasTypeHint(c: Cursor): boolean {
   if (end < 0 || c.ahead(end) !== Token.RIGHT_PAREN) return false
   const next = c.ahead(end + 1)
   if (next === Token.LEFT_BRACKET) return !isSlice(c, end + 1)
-  return next !== Token.MINUS && startsSelector(next) && next !== Keyword.AS
+  if (next === Keyword.AS) return !isName(c.ahead(end + 2))
+  return next !== Token.MINUS && startsSelector(next)
 }
 
 /** Places behind the type that begins there, -1 if there is none. Only its outline is checked. */

@@ -6,6 +6,8 @@ import { parseProperties } from './parser-properties.ts'
 import { parseFunctionName, parseTermArguments } from './parser-terms.ts'
 import { parseTypeNode } from './parser-types.ts'
 
+const LONG_MAX = 2n ** 63n - 1n
+
 type CreateTable = SchemaStatement & { readonly kind: 'create_table' }
 type PrimaryKey = CreateTable['primaryKeys'][number]
 export type ClusteringOrder = CreateTable['clusteringOrder'][number]
@@ -182,7 +184,7 @@ function parseDropColumns(c: Cursor): AlterTableAction {
   let timestamp: Term | null = null
   if (c.accept(Keyword.USING)) {
     c.expect(Keyword.TIMESTAMP)
-    timestamp = { kind: 'constant', type: 'integer', text: c.expect(Token.INTEGER) }
+    timestamp = { kind: 'constant', type: 'integer', text: String(c.expectInteger(LONG_MAX)) }
   }
   return { kind: 'drop', ifExists, columns, timestamp }
 }

@@ -2,7 +2,6 @@
  * Terms: constants, collections, tuples, user types, function calls, casts and arithmetic. Source: CQL 3.4.7 "Terms".
  * Always: decided by looking ahead a few tokens, never by trying; a bare column is no term.
  */
-import { syntaxError } from '../base/errors.ts'
 import type { ConstantKind, InValues, QualifiedName, Term } from './ast.ts'
 import type { Cursor } from './parser-cursor.ts'
 import { isFunctionName, isName, isNativeType, Keyword, TOKEN_KINDS, Token } from './parser-keywords.ts'
@@ -145,8 +144,8 @@ function constant(c: Cursor, type: ConstantKind): Term & { readonly kind: 'const
 /** Cassandra reads every float as a double first, and fails on one that is out of its range. */
 function parseFloatConstant(c: Cursor): Term & { readonly kind: 'constant' } {
   if (!Number.isFinite(Number(c.text)))
-    throw syntaxError(
-      `Failed parsing statement: [${c.tokens.source}] reason: NumberFormatException Character I is neither a decimal digit number, decimal point, nor "e" notation exponential mark.`,
+    throw c.failed(
+      'NumberFormatException Character I is neither a decimal digit number, decimal point, nor "e" notation exponential mark.',
     )
   return constant(c, 'float')
 }
@@ -229,7 +228,7 @@ function parseTypeHint(c: Cursor): Term {
   return { kind: 'typehint', type, term: parseSimpleTerm(c) }
 }
 
-/** CAST is a function for each type, as in Cassandra's own trees: `CAST(x AS text)` is `system.castAsText(x)`. */
+/** CAST is a function for each type, as in Cassandra's own trees: `CAST(x AS text)` is `system.cast_as_text(x)`. */
 function parseCast(c: Cursor): Term {
   c.at += 2
   const term = parseSimpleTerm(c)
@@ -237,8 +236,7 @@ function parseCast(c: Cursor): Term {
   if (!isNativeType(c.kind)) throw c.noViable()
   const type = c.name()
   c.expect(Token.RIGHT_PAREN)
-  const name = `castAs${type[0]!.toUpperCase()}${type.slice(1)}`
-  return { kind: 'function', name: { keyspace: 'system', name }, arguments: [term] }
+  return { kind: 'function', name: { keyspace: 'system', name: `cast_as_${type}` }, arguments: [term] }
 }
 
 /** Is a function called there: `f(`, `keyspace.f(`, or CAST? */

@@ -1,23 +1,16 @@
 /**
  * Types as they are written: `map<text, frozen<list<int>>>`, `ks.address`, `vector<float, 3>`, `'org.apache…'`.
- * Source: CQL 3.4.7 "Data types". Names of user types are not looked up here.
+ * Source: CQL 3.4.7 "Data types". Names and classes are not looked up here, and what may be frozen is checked there too.
  */
 import { syntaxError } from '../base/errors.ts'
 import type { TypeNode } from './ast.ts'
 import type { Cursor } from './parser-cursor.ts'
-import { isName, isNativeType, isUserTypeName, KEYWORD_KINDS, Keyword, Token } from './parser-keywords.ts'
+import { isName, isNativeType, isUserTypeName, Keyword, Token } from './parser-keywords.ts'
+
+const INT_MAX = 2n ** 31n - 1n
 
 /** Words that no user type may be named, kept for types to come. */
 const RESERVED_TYPE_NAMES = new Set(['byte', 'complex', 'enum', 'date', 'interval', 'macaddr', 'bitstring'])
-
-const MARSHAL = 'org.apache.cassandra.db.marshal.'
-const MARSHAL_CLASSES = new Set([
-  ...['AsciiType', 'BooleanType', 'ByteType', 'BytesType', 'CompositeType', 'CounterColumnType', 'DateType'],
-  ...['DecimalType', 'DoubleType', 'DurationType', 'DynamicCompositeType', 'EmptyType', 'FloatType', 'FrozenType'],
-  ...['InetAddressType', 'Int32Type', 'IntegerType', 'LegacyTimeUUIDType', 'LexicalUUIDType', 'ListType', 'LongType'],
-  ...['MapType', 'PartitionerDefinedOrder', 'ReversedType', 'SetType', 'ShortType', 'SimpleDateType', 'TimeType'],
-  ...['TimeUUIDType', 'TimestampType', 'TupleType', 'UTF8Type', 'UUIDType', 'UserType', 'VectorType'],
-])
 
 /** What may stand behind a native type somewhere; anything else is refused right there. */
 const FOLLOWS_TYPE = new Set<number>([
@@ -34,6 +27,10 @@ export function parseTypeNode(c: Cursor): TypeNode {
 
 function parseAnyType(c: Cursor): TypeNode {
   const kind = c.kind
+  if (kind === Keyword.SET && c.ahead(1) !== Token.LESS) {
+    c.at++
+    throw c.mismatched(Token.LESS)
+  }
   if (c.ahead(1) === Token.LESS) {
     if (kind === Keyword.LIST || kind === Keyword.SET) {
       c.at += 2
@@ -46,7 +43,7 @@ function parseAnyType(c: Cursor): TypeNode {
     if (kind === Keyword.VECTOR) return parseVector(c)
     if (kind === Keyword.FROZEN) return parseFrozen(c)
   }
-  if (kind === Token.STRING) return parseCustom(c)
+  if (kind === Token.STRING) return { kind: 'custom', className: c.expect(Token.STRING) }
   if (isNativeType(kind) && c.ahead(1) !== Token.DOT) {
     if (!FOLLOWS_TYPE.has(c.ahead(1))) throw c.noViable(1)
     return { kind: 'named', keyspace: null, name: c.name(), quoted: false }
@@ -75,7 +72,7 @@ function parseVector(c: Cursor): TypeNode {
   c.at += 2
   const element = parseTypeNode(c)
   c.expect(Token.COMMA)
-  const dimension = Number(c.expect(Token.INTEGER))
+  const dimension = Number(c.expectInteger(INT_MAX))
   c.expect(Token.GREATER)
   return { kind: 'vector', element, dimension }
 }
@@ -83,33 +80,8 @@ function parseVector(c: Cursor): TypeNode {
 function parseFrozen(c: Cursor): TypeNode {
   c.at += 2
   const inner = parseTypeNode(c)
-  const scalar = scalarName(inner)
-  if (scalar !== null)
-    throw syntaxError(`frozen<> is only allowed on collections, tuples, and user-defined types (got ${scalar})`)
   c.expect(Token.GREATER)
   return { kind: 'frozen', inner }
-}
-
-/** What cannot be frozen, by the name that messages give it; null for collections, tuples and user types. */
-function scalarName(type: TypeNode): string | null {
-  if (type.kind === 'custom') return `'${type.className}'`
-  if (type.kind !== 'named' || type.quoted || type.keyspace !== null) return null
-  return isNativeType(KEYWORD_KINDS.get(type.name) ?? Token.IDENTIFIER) ? type.name : null
-}
-
-/** The class of a custom type must be one that Cassandra has; its parameters are read where the type is used. */
-function parseCustom(c: Cursor): TypeNode {
-  const text = c.expect(Token.STRING)
-  const open = text.indexOf('(')
-  const name = (open < 0 ? text : text.slice(0, open)).trim()
-  if (open >= 0 && !text.trimEnd().endsWith(')'))
-    throw syntaxError(
-      `Cannot parse type ${text}: Syntax error parsing '${text}' at char ${text.length}: unexpected end of string`,
-    )
-  const className = name.includes('.') ? name : MARSHAL + (name === '' ? 'BytesType' : name)
-  if (!className.startsWith(MARSHAL) || !MARSHAL_CLASSES.has(className.slice(MARSHAL.length)))
-    throw syntaxError(`Error setting type ${text}: Unable to find abstract-type class '${className}'`)
-  return { kind: 'custom', className: className + (open < 0 ? '' : text.slice(open)) }
 }
 
 /** A user type: `[keyspace.]name`. */
