@@ -1,0 +1,232 @@
+/**
+ * One open SSTable. Look-ups and steps within blocks that are in memory give their answer at once; a promise is given only when the file must be read.
+ * Always: no answer is made of bytes that did not pass their checksum: CorruptionError instead. The file never changes while it is open.
+ */
+import type { Disk, DiskFile } from '../../lib/runtime/runtime.ts'
+import type { BlockCache, CachedFile } from '../cache.ts'
+import { CorruptionError } from '../errors.ts'
+import { Block, BlockCursor } from './block.ts'
+import { BloomFilter } from './bloom.ts'
+import { TableCursor } from './cursor.ts'
+import {
+  checkHeader,
+  decodeFooter,
+  decodeSection,
+  FOOTER_BYTES,
+  type Footer,
+  fileSeed,
+  HEADER_BYTES,
+  SectionKind,
+} from './format.ts'
+import { IndexCursor } from './index.ts'
+import { decodeStatistics, type TableStatistics } from './statistics.ts'
+import { verifyTable } from './verify.ts'
+
+export interface TableReaderOptions {
+  readonly cache: BlockCache
+  /** What the manifest says of the file; a file of another id or length is refused. */
+  readonly expected?: { readonly uid: Buffer; readonly fileBytes: number }
+}
+
+export interface CursorOptions {
+  /**
+   * Hints: the caller will not go outside [start, end), so no block is read only to see what lies there. Entries outside may still be given from
+   * blocks that are read anyway.
+   */
+  readonly start?: Buffer
+  readonly end?: Buffer
+  /** False: blocks that must be read do not enter the cache, as in a compaction. Default true. */
+  readonly fillCache?: boolean
+}
+
+/** Reads footer, root index, bloom filter and statistics: two reads, however large the file is. */
+export async function openTableReader(disk: Disk, path: string, options: TableReaderOptions): Promise<TableReader> {
+  const file = await disk.open(path, 'read')
+  try {
+    const size = await file.size()
+    if (options.expected && options.expected.fileBytes !== size)
+      throw new CorruptionError(
+        path,
+        size,
+        `the file has ${size} bytes, the manifest says ${options.expected.fileBytes}`,
+      )
+    const footerBytes = await readExactly(file, Math.max(0, size - FOOTER_BYTES), Math.min(size, FOOTER_BYTES))
+    const footer = decodeFooter(footerBytes, path, size)
+    if (options.expected && !footer.uid.equals(options.expected.uid))
+      throw new CorruptionError(path, size - FOOTER_BYTES, 'another SSTable lies under this name')
+    const tail = await readExactly(file, footer.root.offset, size - FOOTER_BYTES - footer.root.offset)
+    const seed = fileSeed(footer.uid)
+    const section = async (handle: { offset: number; length: number }, kind: number): Promise<Buffer> => {
+      const at = handle.offset - footer.root.offset
+      return decodeSection(tail.subarray(at, at + handle.length), { kind, offset: handle.offset, seed, path })
+    }
+    const root = new Block(Buffer.from(await section(footer.root, SectionKind.ROOT)))
+    const bloom = footer.bloom ? new BloomFilter(Buffer.from(await section(footer.bloom, SectionKind.BLOOM))) : null
+    const statistics = decodeStatistics(await section(footer.statistics, SectionKind.STATISTICS))
+    if (statistics === null) throw new CorruptionError(path, footer.statistics.offset, 'no statistics')
+    const header = await readExactly(file, 0, HEADER_BYTES)
+    checkHeader(header, footer.uid, path)
+    return new TableReader(file, options.cache, { footer, root, bloom, statistics, seed })
+  } catch (error) {
+    await file.close()
+    throw error
+  }
+}
+
+interface TableParts {
+  readonly footer: Footer
+  readonly root: Block
+  readonly bloom: BloomFilter | null
+  readonly statistics: TableStatistics
+  readonly seed: number
+}
+
+export class TableReader {
+  readonly path: string
+  readonly statistics: TableStatistics
+  readonly footer: Footer
+  readonly hasPartitionDeletions: boolean
+  readonly hasStaticRows: boolean
+  readonly hasRangeTombstones: boolean
+  readonly #file: DiskFile
+  readonly #seed: number
+  readonly #root: Block
+  readonly #bloom: BloomFilter | null
+  readonly #cached: CachedFile
+  /** Blocks that are being read, so that two who need one read it once. */
+  readonly #loading = new Map<number, Promise<Block>>()
+  /** For look-ups, which never wait while they use them. */
+  readonly #lookup = new BlockCursor()
+  readonly #lookupIndex: IndexCursor
+  #closed = false
+
+  /** Use openTableReader. */
+  constructor(file: DiskFile, cache: BlockCache, parts: TableParts) {
+    this.path = file.path
+    this.statistics = parts.statistics
+    this.footer = parts.footer
+    this.hasPartitionDeletions = parts.statistics.partitionDeletions > 0
+    this.hasStaticRows = parts.statistics.staticRows > 0
+    this.hasRangeTombstones = parts.statistics.rangeTombstones > 0
+    this.#file = file
+    this.#seed = parts.seed
+    this.#root = parts.root
+    this.#bloom = parts.bloom
+    this.#cached = cache.openFile()
+    this.#lookupIndex = this.index(true)
+  }
+
+  get fileBytes(): number {
+    return this.footer.fileBytes
+  }
+
+  /** Memory that it holds beside its blocks in the cache. */
+  get memoryBytes(): number {
+    return this.#root.bytes.length + (this.#bloom?.bytes.length ?? 0)
+  }
+
+  /** False only when the table certainly holds nothing of the partition. */
+  mayHold(position: Buffer): boolean {
+    const { minPosition, maxPosition } = this.statistics
+    if (minPosition.compare(position) > 0 || maxPosition.compare(position) < 0) return false
+    return this.#bloom === null || this.#bloom.mightContain(position)
+  }
+
+  /** The value under a key: a view that stays true. */
+  get(key: Buffer): Buffer | null | Promise<Buffer | null> {
+    if (this.footer.indexLevels === 1) {
+      const index = this.#lookupIndex
+      index.seek(key)
+      return index.valid ? this.#getFrom(index, key) : null
+    }
+    const index = this.index(true)
+    const wait = index.seek(key)
+    if (wait) return wait.then(() => (index.valid ? this.#getFrom(index, key) : null))
+    return index.valid ? this.#getFrom(index, key) : null
+  }
+
+  #getFrom(index: IndexCursor, key: Buffer): Buffer | null | Promise<Buffer | null> {
+    const block = this.block(index.offset, index.length, true)
+    if (block instanceof Promise) return block.then((loaded) => this.#find(loaded, key))
+    return this.#find(block, key)
+  }
+
+  #find(block: Block, key: Buffer): Buffer | null {
+    const cursor = this.#lookup
+    cursor.reset(block)
+    cursor.seek(key)
+    return cursor.valid && cursor.compare(key) === 0 ? cursor.value : null
+  }
+
+  /** A cursor on nothing yet: seek. */
+  cursor(options: CursorOptions = {}): TableCursor {
+    return new TableCursor(this, options)
+  }
+
+  /** Reads the whole file and checks all that can be: checksums, order, index, filter, statistics. */
+  verify(): Promise<void> {
+    return verifyTable(this)
+  }
+
+  /** For cursors. */
+  index(fillCache: boolean): IndexCursor {
+    const load =
+      this.footer.indexLevels === 1
+        ? null
+        : (offset: number, length: number) => this.#block(offset, length, { kind: SectionKind.INDEX, fillCache })
+    return new IndexCursor(this.#root, load)
+  }
+
+  /** A data block: at once when it is in memory. */
+  block(offset: number, length: number, fillCache: boolean): Block | Promise<Block> {
+    const block = this.#cached.get(offset)
+    if (block !== undefined) return block
+    return this.#read(offset, length, { kind: SectionKind.DATA, fillCache })
+  }
+
+  #block(offset: number, length: number, want: { kind: number; fillCache: boolean }): Block | Promise<Block> {
+    return this.#cached.get(offset) ?? this.#read(offset, length, want)
+  }
+
+  #read(offset: number, length: number, want: { kind: number; fillCache: boolean }): Promise<Block> {
+    const loading = this.#loading.get(offset)
+    if (loading) return loading
+    const reading = this.#load(offset, length, want).finally(() => this.#loading.delete(offset))
+    this.#loading.set(offset, reading)
+    return reading
+  }
+
+  async #load(offset: number, length: number, want: { kind: number; fillCache: boolean }): Promise<Block> {
+    const bytes = await this.section(offset, length, want.kind)
+    const block = new Block(bytes)
+    if (want.fillCache) this.#cached.put(offset, block)
+    return block
+  }
+
+  /** Reads and checks one section, past the cache. */
+  async section(offset: number, length: number, kind: number): Promise<Buffer> {
+    const bytes = await readExactly(this.#file, offset, length)
+    return decodeSection(bytes, { kind, offset, seed: this.#seed, path: this.path })
+  }
+
+  /** Bytes as they are in the file. For verify. */
+  read(offset: number, length: number): Promise<Buffer> {
+    return readExactly(this.#file, offset, length)
+  }
+
+  /** May be called twice. Cursors must not be used any more. */
+  async close(): Promise<void> {
+    if (this.#closed) return
+    this.#closed = true
+    this.#cached.close()
+    await this.#file.close()
+  }
+}
+
+/** Fewer bytes than asked for when the file ends early: what is made of them then fails its checks. */
+async function readExactly(file: DiskFile, offset: number, length: number): Promise<Buffer> {
+  if (length < 0) throw new CorruptionError(file.path, offset, 'the footer names places outside the file')
+  const bytes = Buffer.allocUnsafeSlow(length)
+  const read = await file.read(bytes, offset)
+  return read === length ? bytes : bytes.subarray(0, read)
+}
