@@ -58,6 +58,21 @@ export interface FunctionArgument {
   readonly isMarker?: boolean
 }
 
+/** Where a call stands: `token` takes the partition key's columns. */
+export interface FunctionScope {
+  /** Keyspace of the statement, null where there is none. */
+  readonly keyspace: string | null
+  /** Types of the table's partition key; null where there is no table. */
+  readonly partitionKey: readonly CqlType[] | null
+}
+
+/** Makes functions for any types: throws INVALID when the arguments are wrong. */
+export type FunctionFactory = (
+  args: readonly FunctionArgument[],
+  receiver: CqlType | null,
+  scope: FunctionScope,
+) => CqlFunction
+
 export interface FunctionName {
   /** Null: as written without a keyspace. */
   readonly keyspace: string | null
