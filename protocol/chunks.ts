@@ -108,5 +108,14 @@ export class ChunkQueue {
 
   clear(): void {
     this.skip(this.length)
+    this.release()
+  }
+
+  /** Lets go of the last chunk when all of it was taken: a connection that rests should pin nothing. */
+  release(): void {
+    this.buffer = EMPTY
+    if (this.#position < this.#chunk.length) return
+    this.#chunk = EMPTY
+    this.#position = 0
   }
 }

@@ -17,6 +17,8 @@ import {
   SegmentHeader,
 } from './segment.ts'
 
+const EMPTY: Buffer = Buffer.alloc(0)
+
 const SUPPORTED_VERSIONS = [...VERSION_NAMES.values()].join(', ')
 
 /** What cannot be an envelope. It is answered with `code` on `stream`, in a header of `version` (null: the connection's own). */
@@ -63,6 +65,21 @@ export class Decoder {
 
   push(chunk: Buffer): void {
     this.#bytes.push(chunk)
+  }
+
+  /** Drops what is held. */
+  clear(): void {
+    this.#bytes.clear()
+    this.#payload?.clear()
+  }
+
+  /** Lets go of what was given out: `envelope` is empty then. */
+  release(): void {
+    this.envelope.buffer = EMPTY
+    this.envelope.start = 0
+    this.envelope.end = 0
+    this.#bytes.release()
+    this.#payload?.release()
   }
 
   /** Bytes held that were not given out. */

@@ -20,7 +20,7 @@ import {
 /** Up to this many bytes are copied into Node's pool when taken; above, the buffer itself is given away. */
 const COPY_BYTES_MAX = 2048
 const CAPACITY_BYTES_MIN = 4096
-const CAPACITY_BYTES_MAX = 64 * 1024
+const CAPACITY_BYTES_MAX = 16 * 1024
 
 export class Encoder {
   /** Bodies are written straight into it, between begin() and end(). */

@@ -97,6 +97,8 @@ const ENDING_MS = 5_000
 /** Bytes of an incomplete request above which they are counted. */
 const PARTIAL_BYTES_MIN = 64 * 1024
 
+const EMPTY: Buffer = Buffer.alloc(0)
+
 const SOURCE = 'connection.ts'
 
 export class Connection implements EventSink, OutboxOwner {
@@ -106,7 +108,7 @@ export class Connection implements EventSink, OutboxOwner {
   readonly #id: string
   readonly #decoder: Decoder
   readonly #outbox: Outbox
-  readonly #reader = new ByteReader(Buffer.alloc(0))
+  readonly #reader = new ByteReader(EMPTY)
   readonly #account: AddressAccount
   readonly #retry = (): void => this.#lookAtBudget()
   #phase: Phase = { name: 'waiting' }
@@ -268,6 +270,8 @@ export class Connection implements EventSink, OutboxOwner {
       this.#handle(this.#decoder.envelope)
     }
     this.#isProcessing = false
+    this.#decoder.release()
+    this.#reader.buffer = EMPTY
     this.#outbox.flush()
     this.#countPartial()
   }
@@ -275,14 +279,19 @@ export class Connection implements EventSink, OutboxOwner {
   /** Clients that begin large requests and do not finish them must not take all memory. */
   #countPartial(): void {
     const held = this.#decoder.heldBytes
-    const partial = held < PARTIAL_BYTES_MIN || this.#isOver() ? 0 : held
-    if (partial === this.#partialBytes) return
+    const partial = held < PARTIAL_BYTES_MIN ? 0 : held
+    if (partial === this.#partialBytes || this.#isOver()) return
     const delta = partial - this.#partialBytes
     this.#partialBytes = partial
     if (this.#context.budget.addPartial(delta)) return
     this.#context.counters.overloaded += 1
     this.#fail(this.#version || VERSION_LATEST, 0, overloaded('Too many requests have come in part only'), null)
     this.#end()
+  }
+
+  #forgetPartial(): void {
+    this.#context.budget.addPartial(-this.#partialBytes)
+    this.#partialBytes = 0
   }
 
   /** The decoder found no envelope, or one whose body it could not decompress. */
@@ -557,6 +566,8 @@ export class Connection implements EventSink, OutboxOwner {
     this.#outbox.flush()
     this.#phase = { name: 'ending' }
     this.#context.events.remove(this)
+    this.#decoder.clear()
+    this.#forgetPartial()
     this.#socket.end()
     // What comes now is dropped, but must be read for the client's own end to be seen.
     this.#socket.resume()
@@ -574,8 +585,7 @@ export class Connection implements EventSink, OutboxOwner {
     this.#outbox.close()
     events.remove(this)
     budget.forget(this.#retry)
-    budget.addPartial(-this.#partialBytes)
-    this.#partialBytes = 0
+    this.#forgetPartial()
     budget.leave(this.#socket.remoteAddress)
     this.#owner.closed(this)
   }
