@@ -8,7 +8,6 @@
 import type { Compression } from '../../protocol/compression.ts'
 import { Decoder, FrameError } from '../../protocol/decoder.ts'
 import type { Envelope } from '../../protocol/envelope.ts'
-import type { MetadataCache } from '../../protocol/metadata.ts'
 import { protocolError } from '../../protocol/notation.ts'
 import { HeaderFlag, opcodeName, VERSION_BETA, VERSION_LATEST } from '../../protocol/opcodes.ts'
 import { checkRequestOpcode, type Request, readCustomPayload, readRequest } from '../../protocol/requests.ts'
@@ -16,20 +15,20 @@ import {
   encodeAuthChallenge,
   encodeAuthenticate,
   encodeAuthSuccess,
-  encodeError,
   encodeEvent,
   encodeLegacyError,
   encodeReady,
   encodeSupported,
   type ServerEvent,
 } from '../../protocol/responses.ts'
-import { ByteReader, BytesError } from '../base/bytes.ts'
+import { ByteReader } from '../base/bytes.ts'
 import { RequestError } from '../base/errors.ts'
 import type { ClientState } from '../cql/statement.ts'
-import type { Clock, Log, Random, Socket } from '../runtime/runtime.ts'
+import type { Socket } from '../runtime/runtime.ts'
 import type { AuthAnswer, AuthConversation, Authenticator } from './authenticator.ts'
 import type { ClientEvents, EventSink } from './events.ts'
-import { answer, Exchange, execute, type Outcome } from './exchange.ts'
+import { Exchange } from './exchange.ts'
+import { answerFailure, overloaded } from './failure.ts'
 import {
   type Compressions,
   checkAuthMessage,
@@ -40,25 +39,15 @@ import {
   type StartupChoices,
   SUPPORTED,
 } from './handshake.ts'
-import type { AddressAccount, ClientCounters, ClientLimits, RequestBudget } from './limits.ts'
+import { InFlight, type InFlightContext, type InFlightOwner } from './in-flight.ts'
 import { Outbox, type OutboxOwner } from './outbox.ts'
-import type { Processor, Tracer } from './processor.ts'
 
 export type { BatchItem, Prepared, Processor, Tracer, TraceSession } from './processor.ts'
 
 /** What all connections of a listener share. */
-export interface ConnectionContext {
-  readonly clock: Clock
-  readonly log: Log
-  readonly random: Random
-  readonly processor: Processor
+export interface ConnectionContext extends InFlightContext {
   readonly authenticator: Authenticator
-  readonly tracer: Tracer | null
   readonly events: ClientEvents
-  readonly limits: ClientLimits
-  readonly budget: RequestBudget
-  readonly counters: ClientCounters
-  readonly metadata: MetadataCache
   readonly compressions: Compressions
 }
 
@@ -101,7 +90,7 @@ const EMPTY: Buffer = Buffer.alloc(0)
 
 const SOURCE = 'connection.ts'
 
-export class Connection implements EventSink, OutboxOwner {
+export class Connection implements EventSink, OutboxOwner, InFlightOwner {
   readonly #socket: Socket
   readonly #context: ConnectionContext
   readonly #owner: ConnectionOwner
@@ -109,14 +98,10 @@ export class Connection implements EventSink, OutboxOwner {
   readonly #decoder: Decoder
   readonly #outbox: Outbox
   readonly #reader = new ByteReader(EMPTY)
-  readonly #account: AddressAccount
-  readonly #retry = (): void => this.#lookAtBudget()
+  readonly #requests: InFlight
   #phase: Phase = { name: 'waiting' }
   /** Of its STARTUP; 0 before. */
   #version = 0
-  #client: ClientState
-  #throwOnOverload = false
-  #inFlight = 0
   #holds: number = Hold.TURN
   #isProcessing = false
   #partialBytes = 0
@@ -131,8 +116,8 @@ export class Connection implements EventSink, OutboxOwner {
     this.#id = (id >>> 0).toString(16).padStart(8, '0')
     this.#decoder = new Decoder(context.limits.handshakeBodyBytesMax)
     this.#outbox = new Outbox(socket, context.clock, context.limits, this)
-    this.#account = context.budget.join(socket.remoteAddress)
-    this.#client = this.#clientState(null)
+    const account = context.budget.join(socket.remoteAddress)
+    this.#requests = new InFlight(this.#clientState(null), account, this.#outbox, context, this)
     socket.pause()
     socket.on({
       data: (chunk) => this.#data(chunk),
@@ -159,11 +144,11 @@ export class Connection implements EventSink, OutboxOwner {
   }
 
   get user(): string | null {
-    return this.#client.user
+    return this.#requests.client.user
   }
 
   get inFlight(): number {
-    return this.#inFlight
+    return this.#requests.count
   }
 
   /** Its turn has come. */
@@ -183,7 +168,8 @@ export class Connection implements EventSink, OutboxOwner {
     switch (this.#phase.name) {
       case 'ready':
         this.#phase = { name: 'draining' }
-        if (this.#inFlight === 0) this.#end()
+        this.#requests.isDraining = true
+        if (this.#requests.count === 0) this.#end()
         return
       case 'waiting':
       case 'handshake':
@@ -199,7 +185,7 @@ export class Connection implements EventSink, OutboxOwner {
 
   /** False: nothing came in and nothing was in flight since the last call. */
   sweep(): boolean {
-    const wasActive = this.#wasActive || this.#inFlight > 0
+    const wasActive = this.#wasActive || this.#requests.count > 0
     this.#wasActive = false
     return wasActive
   }
@@ -225,13 +211,27 @@ export class Connection implements EventSink, OutboxOwner {
     this.destroy()
   }
 
+  setFull(isFull: boolean): void {
+    if (isFull) this.#hold(Hold.REQUESTS)
+    else this.#release(Hold.REQUESTS)
+  }
+
+  setExhausted(isExhausted: boolean): void {
+    if (isExhausted) this.#hold(Hold.BYTES)
+    else this.#release(Hold.BYTES)
+  }
+
+  idle(): void {
+    if (this.#phase.name === 'draining') this.#end()
+  }
+
+  isOver(): boolean {
+    return this.#phase.name === 'ending' || this.#phase.name === 'closed'
+  }
+
   #clientState(user: string | null): ClientState {
     const { remoteAddress, remotePort } = this.#socket
     return { keyspace: null, user, remoteAddress, remotePort }
-  }
-
-  #isOver(): boolean {
-    return this.#phase.name === 'ending' || this.#phase.name === 'closed'
   }
 
   #hold(reason: number): void {
@@ -248,7 +248,7 @@ export class Connection implements EventSink, OutboxOwner {
   }
 
   #data(chunk: Buffer): void {
-    if (this.#isOver()) return
+    if (this.isOver()) return
     this.#wasActive = true
     this.#decoder.push(chunk)
     this.#process()
@@ -258,7 +258,7 @@ export class Connection implements EventSink, OutboxOwner {
   #process(): void {
     if (this.#isProcessing) return
     this.#isProcessing = true
-    while (this.#holds === 0 && !this.#isOver()) {
+    while (this.#holds === 0 && !this.isOver()) {
       let isThere = false
       try {
         isThere = this.#decoder.next()
@@ -280,12 +280,12 @@ export class Connection implements EventSink, OutboxOwner {
   #countPartial(): void {
     const held = this.#decoder.heldBytes
     const partial = held < PARTIAL_BYTES_MIN ? 0 : held
-    if (partial === this.#partialBytes || this.#isOver()) return
+    if (partial === this.#partialBytes || this.isOver()) return
     const delta = partial - this.#partialBytes
     this.#partialBytes = partial
     if (this.#context.budget.addPartial(delta)) return
     this.#context.counters.overloaded += 1
-    this.#fail(this.#version || VERSION_LATEST, 0, overloaded('Too many requests have come in part only'), null)
+    this.#fail(this.#version || VERSION_LATEST, 0, overloaded('Too many requests have come in part only'))
     this.#end()
   }
 
@@ -299,7 +299,7 @@ export class Connection implements EventSink, OutboxOwner {
     this.#context.counters.protocolErrors += 1
     if (!(error instanceof FrameError)) {
       const { version, stream } = this.#decoder.envelope
-      this.#fail(this.#version || version, stream, error, null)
+      this.#fail(this.#version || version, stream, error)
       return
     }
     const { encoder } = this.#outbox
@@ -307,7 +307,7 @@ export class Connection implements EventSink, OutboxOwner {
     const told = new RequestError(error.code, message)
     if (error.version !== null && error.version < 3 && this.#version === 0)
       encodeLegacyError(encoder, error.version, message)
-    else this.#fail(this.#versionOf(error), error.stream, told, null)
+    else this.#fail(this.#versionOf(error), error.stream, told)
     const isTooBigTooEarly = error.code === 'INVALID' && this.#version === 0
     if (error.fatal || isTooBigTooEarly || this.#phase.name === 'authenticating') this.#end()
   }
@@ -326,15 +326,15 @@ export class Connection implements EventSink, OutboxOwner {
     } catch (error) {
       this.#context.counters.protocolErrors += 1
       // Before a STARTUP nobody has a stream yet; a version is ours when we know what it says.
-      if (this.#version !== 0) this.#fail(this.#version, stream, error, null)
-      else if (opcodeName(opcode) === null) this.#fail(VERSION_LATEST, stream, error, null)
-      else this.#fail(version, 0, error, null)
+      if (this.#version !== 0) this.#fail(this.#version, stream, error)
+      else if (opcodeName(opcode) === null) this.#fail(VERSION_LATEST, stream, error)
+      else this.#fail(version, 0, error)
       return
     }
     try {
       this.#serve(request, envelope)
     } catch (error) {
-      this.#fail(this.#version || version, stream, error, null)
+      this.#fail(this.#version || version, stream, error)
     }
   }
 
@@ -372,9 +372,16 @@ export class Connection implements EventSink, OutboxOwner {
         return
       default: {
         const bytes = envelope.end - envelope.start
-        this.#execute(new Exchange(version, stream, request, bytes), (envelope.flags & HeaderFlag.TRACING) !== 0)
+        this.#requests.execute(
+          new Exchange(version, stream, request, bytes),
+          (envelope.flags & HeaderFlag.TRACING) !== 0,
+        )
       }
     }
+  }
+
+  #fail(version: number, stream: number, error: unknown): void {
+    answerFailure(this.#outbox.encoder, this.#context, version, stream, error)
   }
 
   // --- Handshake
@@ -396,7 +403,7 @@ export class Connection implements EventSink, OutboxOwner {
     const { authenticator } = this.#context
     const { encoder } = this.#outbox
     this.#version = version
-    this.#throwOnOverload = choices.throwOnOverload
+    this.#requests.throwOnOverload = choices.throwOnOverload
     if (version < 5 && compression !== null) {
       encoder.useBodyCompression(compression)
       this.#decoder.bodyCompression = compression
@@ -433,7 +440,7 @@ export class Connection implements EventSink, OutboxOwner {
 
   #ready(user: string | null): void {
     this.#phase = { name: 'ready' }
-    this.#client = this.#clientState(user)
+    this.#requests.client = this.#clientState(user)
     this.#decoder.bodyBytesMax = this.#context.limits.bodyBytesMax
     this.#timer?.[Symbol.dispose]()
     this.#timer = null
@@ -445,124 +452,20 @@ export class Connection implements EventSink, OutboxOwner {
     this.#hold(Hold.HANDSHAKE)
     promise
       .then((value) => {
-        if (!this.#isOver()) then(value)
+        if (!this.isOver()) then(value)
       })
-      .catch((error: unknown) => this.#fail(version, stream, error, null))
+      .catch((error: unknown) => this.#fail(version, stream, error))
       .then(() => {
         this.#outbox.flush()
         this.#release(Hold.HANDSHAKE)
       })
   }
 
-  // --- Requests
-
-  #execute(exchange: Exchange, isTraced: boolean): void {
-    const { processor, tracer, clock } = this.#context
-    const { request } = exchange
-    try {
-      this.#checkLoad()
-      if (request.kind === 'execute') exchange.prepared = processor.prepared(request.id) ?? null
-      if (isTraced && tracer !== null) {
-        exchange.startedMs = clock.monotonicMs()
-        exchange.trace = tracer.begin(this.#client, request, exchange.prepared)
-      }
-      const outcome = execute(exchange, processor, this.#client)
-      if (outcome instanceof Promise) this.#await(exchange, outcome)
-      else this.#answer(exchange, outcome)
-    } catch (error) {
-      this.#fail(exchange.version, exchange.stream, error, exchange)
-    }
-  }
-
-  /** Throws OVERLOADED where the request would be one too many and its client wants to be told. */
-  #checkLoad(): void {
-    if (this.#phase.name === 'draining') throw overloaded('Server is shutting down')
-    if (!this.#throwOnOverload) return
-    const { limits, budget, counters } = this.#context
-    if (this.#inFlight < limits.requestsMax && !budget.isExhausted(this.#account)) return
-    counters.overloaded += 1
-    throw overloaded('Server is in overloaded state. Cannot accept more requests at this point')
-  }
-
-  #await(exchange: Exchange, outcome: Promise<Outcome>): void {
-    const { limits, budget } = this.#context
-    this.#inFlight += 1
-    budget.take(this.#account, exchange.bytes)
-    if (!this.#throwOnOverload) {
-      if (this.#inFlight >= limits.requestsMax) this.#hold(Hold.REQUESTS)
-      if (budget.isExhausted(this.#account)) this.#lookAtBudget()
-    }
-    outcome.then(
-      (value) => this.#settle(exchange, value, null),
-      (error: unknown) => this.#settle(exchange, null, error ?? new Error('rejected with nothing')),
-    )
-  }
-
-  #settle(exchange: Exchange, outcome: Outcome | null, error: unknown): void {
-    const { limits, budget } = this.#context
-    this.#inFlight -= 1
-    if (!this.#isOver()) {
-      if (outcome === null) this.#fail(exchange.version, exchange.stream, error, exchange)
-      else this.#answer(exchange, outcome)
-      this.#outbox.flushSoon()
-      if (this.#phase.name === 'draining' && this.#inFlight === 0) this.#end()
-      else if (this.#inFlight < limits.requestsMax) this.#release(Hold.REQUESTS)
-    }
-    budget.give(this.#account, exchange.bytes)
-  }
-
-  /** Waits while there are too many bytes in flight, and goes on when there are not. */
-  #lookAtBudget(): void {
-    const { budget } = this.#context
-    if (this.#isOver() || !budget.isExhausted(this.#account)) {
-      this.#release(Hold.BYTES)
-      return
-    }
-    this.#hold(Hold.BYTES)
-    budget.wait(this.#retry)
-  }
-
-  #answer(exchange: Exchange, outcome: Outcome): void {
-    if (outcome.kind === 'set_keyspace') this.#client.keyspace = outcome.keyspace
-    try {
-      this.#endTrace(exchange)
-      answer(this.#outbox.encoder, this.#context.metadata, exchange, outcome)
-    } catch (error) {
-      this.#fail(exchange.version, exchange.stream, error, exchange)
-    }
-  }
-
-  #endTrace(exchange: Exchange): void {
-    if (exchange.trace === null || exchange.isTraceEnded) return
-    exchange.isTraceEnded = true
-    exchange.trace.end(Math.round((this.#context.clock.monotonicMs() - exchange.startedMs) * 1000))
-  }
-
-  /** Answers with ERROR: the world's errors in their words, ours with the number under which they were logged. */
-  #fail(version: number, stream: number, error: unknown, exchange: Exchange | null): void {
-    const { encoder } = this.#outbox
-    encoder.rollback()
-    this.#context.counters.errors += 1
-    if (exchange !== null) this.#endTrace(exchange)
-    const told = this.#told(error)
-    encodeError(encoder, version, stream, told, { tracingId: exchange?.trace?.id ?? null, warnings: told.warnings })
-  }
-
-  #told(error: unknown): RequestError {
-    if (error instanceof RequestError) return error
-    if (error instanceof BytesError) return protocolError(`Body ends early: ${error.message}`)
-    const { counters, random, log } = this.#context
-    counters.incidents += 1
-    const incident = random.fill(Buffer.alloc(8)).toString('hex')
-    log.error(SOURCE, `Unexpected exception during request; incident ${incident}`, error)
-    return new RequestError('SERVER_ERROR', `Unexpected exception; incident ${incident}`)
-  }
-
   // --- The end
 
   /** Writes what there is and closes our side. */
   #end(): void {
-    if (this.#isOver()) return
+    if (this.isOver()) return
     this.#outbox.flush()
     this.#phase = { name: 'ending' }
     this.#context.events.remove(this)
@@ -584,13 +487,9 @@ export class Connection implements EventSink, OutboxOwner {
     this.#timer = null
     this.#outbox.close()
     events.remove(this)
-    budget.forget(this.#retry)
+    this.#requests.close()
     this.#forgetPartial()
     budget.leave(this.#socket.remoteAddress)
     this.#owner.closed(this)
   }
-}
-
-function overloaded(message: string): RequestError {
-  return new RequestError('OVERLOADED', message)
 }
