@@ -4,6 +4,7 @@ import type { Schema } from '../schema/keyspace.ts'
 import type { ParsedStatement } from './ast.ts'
 import { AuthPlan } from './auth.ts'
 import { compileBatch } from './batch.ts'
+import { compileDescribeStatement } from './describe.ts'
 import { compileModification } from './modify-compile.ts'
 import type { MutationSink } from './modify-sink.ts'
 import { compileSchemaStatement } from './schema-statements.ts'
@@ -34,7 +35,7 @@ export function compileStatement(
     case 'truncate':
       return new Truncate(statement.table, keyspace)
     case 'describe':
-      throw invalid('DESCRIBE is not supported yet')
+      return compileDescribeStatement(statement)
     case 'create_role':
     case 'alter_role':
     case 'drop_role':

@@ -5,12 +5,13 @@
 import { unreachable } from '../base/assert.ts'
 import { RequestError } from '../base/errors.ts'
 import type { Schema } from '../schema/keyspace.ts'
+import { testTypeAssignment } from '../types/assignment.ts'
 import { literalAssignability, literalType } from '../types/literal.ts'
-import { isCollection, isMultiCell, NATIVE, typeEquals } from '../types/names.ts'
-import type { CqlType, NativeTypeName } from '../types/type.ts'
+import { NATIVE } from '../types/names.ts'
+import type { CqlType } from '../types/type.ts'
 import type { QualifiedName, Term } from './ast.ts'
 import type { Assignability, CqlFunction, FunctionArgument } from './functions/function.ts'
-import { resolveFunction } from './terms-lookup.ts'
+import { resolveFunction } from './functions/resolve.ts'
 import { termText } from './terms-text.ts'
 import type { Variables } from './terms-values.ts'
 import { resolveType } from './type-nodes.ts'
@@ -21,6 +22,8 @@ export interface TermScope {
   /** Keyspace of the statement's table. */
   readonly keyspace: string
   readonly variables: Variables
+  /** Types of the table's partition key: what token() takes. */
+  readonly partitionKey?: readonly CqlType[]
 }
 
 export type FunctionTerm = Term & { kind: 'function' | 'arithmetic' | 'negation' }
@@ -68,8 +71,7 @@ export function testAssignment(term: Term, type: CqlType, scope: TermScope): Ass
     }
     case 'typehint': {
       const hinted = resolveType(term.type, scope.keyspace, scope.schema)
-      if (typeEquals(hinted, type)) return 'exact'
-      return isValueCompatible(type, hinted) ? 'weak' : 'not'
+      return testTypeAssignment(type, hinted)
     }
     case 'function':
     case 'arithmetic':
@@ -117,8 +119,7 @@ function testFunction(term: FunctionTerm, type: CqlType, scope: TermScope): Assi
 }
 
 export function testReturnType(found: CqlFunction, type: CqlType): Assignability {
-  if (typeEquals(found.returnType, type)) return 'exact'
-  return isValueCompatible(type, found.returnType) ? 'weak' : 'not'
+  return testTypeAssignment(type, found.returnType)
 }
 
 const OPERATION_NAMES = { '+': '_add', '-': '_substract', '*': '_multiply', '/': '_divide', '%': '_modulo' } as const
@@ -137,7 +138,8 @@ export function functionArgumentsOf(term: FunctionTerm): readonly Term[] {
 /** The function that a call means where `receiver` is expected; null when there is none of the name. Throws INVALID when none fits. */
 export function findFunction(term: FunctionTerm, receiver: CqlType | null, scope: TermScope): CqlFunction | null {
   const args = functionArgumentsOf(term).map((argument) => functionArgument(argument, scope))
-  return resolveFunction(functionNameOf(term), args, receiver, scope)
+  const { keyspace, partitionKey = null } = scope
+  return resolveFunction(functionNameOf(term), args, receiver, { keyspace, partitionKey })
 }
 
 function functionArgument(term: Term, scope: TermScope): FunctionArgument {
@@ -197,30 +199,4 @@ function firstType(terms: readonly Term[], scope: TermScope): CqlType | null {
     if (type !== null) return type
   }
   return null
-}
-
-/** Which other native types' bytes a type reads as its own. */
-const READS: ReadonlyMap<NativeTypeName, readonly NativeTypeName[]> = new Map([
-  ['text', ['ascii']],
-  ['bigint', ['timestamp']],
-  ['timestamp', ['bigint']],
-  ['varint', ['int', 'bigint', 'timestamp']],
-  ['uuid', ['timeuuid']],
-  ['date', ['int']],
-  ['time', ['bigint']],
-])
-
-/** Bytes of type `from` are values of type `to` as well. */
-export function isValueCompatible(to: CqlType, from: CqlType): boolean {
-  if (to === NATIVE.blob || typeEquals(to, from)) return true
-  if (to.kind === 'native') return from.kind === 'native' && (READS.get(to.name)?.includes(from.name) ?? false)
-  if (isCollection(to)) {
-    if (from.kind !== to.kind || isMultiCell(from) !== isMultiCell(to)) return false
-    if (to.kind !== 'map') return isValueCompatible(to.element, (from as typeof to).element)
-    const other = from as typeof to
-    return typeEquals(to.key, other.key) && isValueCompatible(to.value, other.value)
-  }
-  const [types, others] = [componentTypes(to), componentTypes(from)]
-  if (types === null || others === null || to.kind !== from.kind) return false
-  return types.length >= others.length && others.every((other, i) => isValueCompatible(types[i]!, other))
 }

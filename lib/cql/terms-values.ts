@@ -159,6 +159,10 @@ export class Variables {
   /** Which variables are the partition key's columns, in their order (the last one wins); [] unless each column has one. */
   partitionKeyIndexes(keyColumnCount: number): number[] {
     const indexes = new Array<number>(keyColumnCount).fill(-1)
+    const first = this.#receivers.find((receiver) => receiver !== undefined)
+    // Variables of several tables: there is no one key.
+    for (const receiver of this.#receivers)
+      if (receiver && (receiver.table !== first!.table || receiver.keyspace !== first!.keyspace)) return []
     this.#receivers.forEach((receiver, index) => {
       const position = receiver?.partitionKeyPosition
       if (position !== undefined) indexes[position] = index

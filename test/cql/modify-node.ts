@@ -1,5 +1,5 @@
 /** A processor over a schema that DDL changes and a coordinator that only records: what statements write, without storage. */
-import { MutationReader } from '../../storage/model/mutation.ts'
+
 import { RequestError } from '../../lib/base/errors.ts'
 import { QueryProcessor } from '../../lib/cql/processor.ts'
 import type { StatementResult } from '../../lib/cql/result.ts'
@@ -7,6 +7,7 @@ import type { BoundValue, ClientState, Environment, QueryOptions, WriteKind } fr
 import type { Schema } from '../../lib/schema/keyspace.ts'
 import { createSystemSchema } from '../../lib/schema/system-tables.ts'
 import { Consistency } from '../../lib/types/consistency.ts'
+import { MutationReader } from '../../storage/model/mutation.ts'
 
 export interface Write {
   readonly mutations: readonly Buffer[]
@@ -65,7 +66,11 @@ export class TestNode {
     this.processor = new QueryProcessor(this.environment)
   }
 
-  async run(text: string, values: readonly BoundValue[] = [], more: Partial<QueryOptions> = {}): Promise<StatementResult> {
+  async run(
+    text: string,
+    values: readonly BoundValue[] = [],
+    more: Partial<QueryOptions> = {},
+  ): Promise<StatementResult> {
     return await this.processor.query(text, { ...OPTIONS, values, ...more }, null, this.client, null)
   }
 
