@@ -11,6 +11,7 @@ import { freeze, NATIVE, nativeType, someType, typeEquals } from '../types/names
 import type { CqlType } from '../types/type.ts'
 import type { TypeNode } from './ast.ts'
 
+const INT_MAX = 2147483647
 const MARSHAL = 'org.apache.cassandra.db.marshal.'
 
 /** Classes without a CQL name that tables may have all the same. */
@@ -29,7 +30,7 @@ export function resolveType(node: TypeNode, keyspace: string | null, schema: Sch
 
 /** A node as the changes of the schema want it: looked up in the keyspace as it is then. */
 export function typeReference(node: TypeNode): TypeReference {
-  checkFrozen(node)
+  checkWritten(node)
   return {
     isCounter: node.kind === 'named' && !node.quoted && node.keyspace === null && node.name === 'counter',
     isBareUserType: isUserTypeName(node),
@@ -46,27 +47,33 @@ function isNative(node: TypeNode, name: string): boolean {
   return node.kind === 'named' && !isUserTypeName(node) && node.name === name
 }
 
-/** The parser of Cassandra refuses `frozen` on other types before anything is looked up. */
-function checkFrozen(node: TypeNode): void {
+/** What the parser of Cassandra refuses before anything is looked up: `frozen` on other types, wrong classes, dimensions beyond an int. */
+function checkWritten(node: TypeNode): void {
   switch (node.kind) {
     case 'frozen':
       if (node.inner.kind === 'custom' || (node.inner.kind === 'named' && !isUserTypeName(node.inner)))
         throw syntaxError(
           `frozen<> is only allowed on collections, tuples, and user-defined types (got ${typeText(node.inner, false, null)})`,
         )
-      checkFrozen(node.inner)
+      checkWritten(node.inner)
+      break
+    case 'vector':
+      if (node.dimension > INT_MAX) throw syntaxError(`For input string: "${node.dimension}"`)
+      checkWritten(node.element)
       break
     case 'list':
     case 'set':
-    case 'vector':
-      checkFrozen(node.element)
+      checkWritten(node.element)
+      break
+    case 'custom':
+      classType(node.className)
       break
     case 'map':
-      checkFrozen(node.key)
-      checkFrozen(node.value)
+      checkWritten(node.key)
+      checkWritten(node.value)
       break
     case 'tuple':
-      node.elements.forEach(checkFrozen)
+      node.elements.forEach(checkWritten)
       break
     default:
   }
@@ -94,7 +101,7 @@ export function typeText(node: TypeNode, frozen: boolean, keyspace: string | nul
     case 'frozen':
       return typeText(node.inner, true, keyspace)
     case 'custom':
-      return `'${node.className.includes('.') ? node.className : MARSHAL + node.className}'`
+      return `'${withPackages(node.className)}'`
     default:
       return unreachable(node)
   }
@@ -112,7 +119,7 @@ function resolve(
       if (!isUserTypeName(node)) return nativeType(node.name)!
       return userType(node, keyspaceName, keyspace, frozen)
     case 'frozen':
-      checkFrozen(node)
+      checkWritten(node)
       return freeze(resolve(node.inner, keyspaceName, keyspace, true))
     case 'list':
     case 'set':
@@ -128,7 +135,7 @@ function resolve(
       if (node.dimension <= 0) throw invalid(`vectors may only have positive dimensions; given ${node.dimension}`)
       return { kind: 'vector', element: again(node.element), dimension: node.dimension }
     case 'custom':
-      return classType(node.className, keyspace)
+      return keyspaceClassType(node.className, keyspace)
     default:
       return unreachable(node)
   }
@@ -181,43 +188,58 @@ function checkKey(whole: TypeNode, key: TypeNode, frozen: boolean): void {
 }
 
 /** A Java class in quotes, with or without its package. */
-function classType(className: string, keyspace: KeyspaceSchema | null): CqlType {
+function classType(className: string): CqlType {
   const wrong = (reason: string) => syntaxError(`Error setting type ${className}: ${reason}`)
   if (className === '') return NATIVE.blob
+  if (className.includes("'")) throw wrong('a quote in a class name')
   let type: CqlType
   try {
     type = parseTypeClassName(className)
   } catch (error) {
-    if (error instanceof RequestError) throw wrong(error.message)
+    if (error instanceof RequestError) throw wrong(`Invalid definition for comparator ${withPackage(className)}.`)
     throw error
   }
-  if (className.includes("'")) throw wrong('a quote in a class name')
+  someType(type, (inner) => {
+    if (inner.kind === 'custom' && !isKnownClass(inner.className))
+      throw wrong(`Unable to find abstract-type class '${withPackage(inner.className)}'`)
+    return false
+  })
+  return type.kind === 'custom' ? { kind: 'custom', className: withPackages(type.className) } : type
+}
+
+function keyspaceClassType(className: string, keyspace: KeyspaceSchema | null): CqlType {
+  const type = classType(className)
+  checkUserTypes(type, keyspace)
+  return type
+}
+
+/** User types in a class must be those of the keyspace. */
+function checkUserTypes(type: CqlType, keyspace: KeyspaceSchema | null): void {
   someType(type, (inner) => {
     if (inner.kind !== 'udt') return false
     const known = keyspace?.types.get(inner.name)
-    if (!known || !typeEquals(freeze(known), freeze(inner))) throw wrong(`Unknown type ${inner.keyspace}.${inner.name}`)
+    if (!known || !typeEquals(freeze(known), freeze(inner)))
+      throw invalid(`Unknown type ${inner.keyspace}.${inner.name}`)
     return false
   })
-  const unknown = (inner: CqlType) => inner.kind === 'custom' && !isKnownClass(inner.className)
-  if (type.kind === 'custom' ? unknown(type) : someType(type, unknown))
-    throw wrong(`Unable to find abstract-type class '${firstClass(type, unknown)}'`)
-  return type
+}
+
+/** The class without its parameters, with its package. */
+function withPackage(className: string): string {
+  const open = className.indexOf('(')
+  const name = open < 0 ? className : className.slice(0, open)
+  return name.includes('.') ? name : MARSHAL + name
+}
+
+/** All classes by their full names; what stands before `=>` is no class. */
+function withPackages(className: string): string {
+  return className.replace(/[A-Za-z0-9_.]+(?!=>|[A-Za-z0-9_.])/g, (word) =>
+    word.includes('.') ? word : MARSHAL + word,
+  )
 }
 
 function isKnownClass(className: string): boolean {
   const open = className.indexOf('(')
   const name = open < 0 ? className : className.slice(0, open)
   return KNOWN_CLASSES.has(name.startsWith(MARSHAL) ? name.slice(MARSHAL.length) : name)
-}
-
-function firstClass(type: CqlType, wanted: (type: CqlType) => boolean): string {
-  let name = ''
-  someType(type, (inner) => {
-    if (name === '' && inner.kind === 'custom' && wanted(inner)) {
-      const open = inner.className.indexOf('(')
-      name = open < 0 ? inner.className : inner.className.slice(0, open)
-    }
-    return false
-  })
-  return name.includes('.') ? name : MARSHAL + name
 }

@@ -11,7 +11,7 @@ import { changed, checkModifiable, type Outcome, tableText, unchanged } from './
 import { checkNestedCells, isCounterType, noTimeToLive, staticNeedsClustering, validateTable } from './create-table.ts'
 import { hashMapOrder, identifierHash } from './java.ts'
 import type { KeyspaceSchema, Schema } from './keyspace.ts'
-import { tableOptions } from './options.ts'
+import { checkReadable, tableOptions } from './options.ts'
 import type { PropertyMap } from './properties.ts'
 import { tableRecord } from './records.ts'
 import type { ColumnSchema, DroppedColumn, TableSchema } from './table.ts'
@@ -50,6 +50,7 @@ export function alterTable(
   action: TableAlteration,
 ): Outcome {
   checkModifiable(keyspaceName, `table ${keyspaceName}.${name}`, 'ALTER')
+  if (action.kind === 'options') checkReadable(action.properties)
   const keyspace = schema.keyspaces.get(keyspaceName)
   const table = keyspace?.tables.get(name)
   if (!keyspace || !table) {

@@ -8,7 +8,7 @@ import type { CqlType, UserType } from '../types/type.ts'
 import { buildTable, compareNames } from './build.ts'
 import { changed, checkModifiable, keyspaceOf, type Outcome, unchanged } from './changes.ts'
 import type { Schema } from './keyspace.ts'
-import { checkMemtable, givenTableId, tableOptions } from './options.ts'
+import { checkReadable, givenTableId, tableOptions } from './options.ts'
 import type { PropertyMap } from './properties.ts'
 import { tableRecord } from './records.ts'
 import type { ColumnSchema, TableSchema } from './table.ts'
@@ -35,7 +35,7 @@ export interface NewTable {
 export function createTable(schema: Schema, definition: NewTable, id: string): Outcome {
   const { name, properties } = definition
   checkModifiable(definition.keyspace, `all tables in ${definition.keyspace}`, 'CREATE')
-  checkMemtable(properties)
+  checkReadable(properties)
   const keyspace = keyspaceOf(schema, definition.keyspace)
   if (keyspace.tables.has(name)) {
     if (definition.ifNotExists) return unchanged(schema)

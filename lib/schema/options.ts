@@ -5,7 +5,7 @@
 import { configError, RequestError } from '../base/errors.ts'
 import { DEFAULT_COMPACTION, defaultBloomFilterFpChance, parseCompaction, validateCompaction } from './compaction.ts'
 import { DEFAULT_COMPRESSION, parseCompression } from './compression.ts'
-import { hashMapOrder, javaDouble, javaInt } from './java.ts'
+import { javaDouble, javaInt } from './java.ts'
 import {
   booleanProperty,
   checkNames,
@@ -73,8 +73,13 @@ export const DEFAULT_TABLE_OPTIONS: TableOptions = {
   speculativeRetry: '99p',
 }
 
-/** CREATE TABLE checks this before anything else. */
-export function checkMemtable(properties: PropertyMap): void {
+/** Values that cannot be read are refused before the statement is looked at any further. */
+export function checkReadable(properties: PropertyMap): void {
+  checkMemtable(properties)
+  parse(properties, null)
+}
+
+function checkMemtable(properties: PropertyMap): void {
   const name = textProperty(properties, 'memtable')
   if (name !== null && name !== 'default') throw configError(`Memtable configuration "${name}" not found.`)
 }
@@ -170,8 +175,7 @@ function parseCaching(given: ReadonlyMap<string, string>): ReadonlyMap<string, s
   const unknown = [...given.keys()].filter((key) => key !== 'keys' && key !== 'rows_per_partition')
   if (unknown.length > 0)
     throw configError(
-      `Invalid caching sub-options [${hashMapOrder(unknown).join(', ')}]: ` +
-        "only 'keys' and 'rows_per_partition' are allowed",
+      `Invalid caching sub-options [${unknown.join(', ')}]: only 'keys' and 'rows_per_partition' are allowed`,
     )
   const keys = given.get('keys') ?? 'ALL'
   if (!/^(all|none)$/i.test(keys))

@@ -36,6 +36,9 @@ const NATIVE_BY_CLASS = new Map<string, NativeTypeName>(
   Object.entries(NATIVE_CLASSES).map(([name, className]) => [className, name as NativeTypeName]),
 )
 
+// The name that timestamps had before they were compared as signed numbers.
+NATIVE_BY_CLASS.set('DateType', 'timestamp')
+
 /** The type as Cassandra's toString writes it; inside a frozen collection the inner `frozen` is left out. */
 export function typeToClassName(type: CqlType): string {
   return write(type, false)

@@ -1,0 +1,69 @@
+/** A schema that is changed in memory, and what statements need besides. */
+import type { ClientState, Environment, QueryOptions, SchemaDoor } from '../../lib/cql/statement.ts'
+import type { Schema } from '../../lib/schema/keyspace.ts'
+import { createSystemSchema } from '../../lib/schema/system-tables.ts'
+
+export interface SchemaWorld {
+  readonly environment: Environment
+  readonly options: QueryOptions
+  readonly client: { -readonly [Name in keyof ClientState]: ClientState[Name] }
+  /** Payloads of the changes so far. */
+  readonly payloads: readonly string[]
+}
+
+export function createSchemaWorld(): SchemaWorld {
+  const payloads: string[] = []
+  let current: Schema = createSystemSchema()
+  let micros = 1_700_000_000_000_000
+  const schema: SchemaDoor = {
+    get current() {
+      return current
+    },
+    async change(apply) {
+      const outcome = apply(current)
+      if (outcome.change) payloads.push(outcome.payload)
+      current = outcome.schema
+      return outcome.change
+    },
+  }
+  const never = () => {
+    throw new Error('not in this test')
+  }
+  const environment: Environment = {
+    schema,
+    coordinator: { write: never, read: never, truncate: never },
+    timestampMicros: () => (micros += 1000),
+    wallMicros: () => micros,
+    randomBytes: (target) => target.fill(7),
+    limits: {
+      batchSizeWarnBytes: 0,
+      batchSizeFailBytes: 0,
+      unloggedBatchAcrossPartitionsWarn: 0,
+      tombstoneWarnThreshold: 0,
+      tombstoneFailureThreshold: 0,
+      pageBytesMax: 0,
+      unpagedBytesMax: 0,
+      inProductMax: 0,
+    },
+    cluster: {
+      clusterName: 'Test Cluster',
+      datacenters: () => new Map([['dc1', 1]]),
+      rangeOwnership: () => new Map([['0', ['/127.0.0.1:7000']]]),
+    },
+  }
+  return {
+    environment,
+    payloads,
+    client: { keyspace: null, user: null, remoteAddress: '127.0.0.1', remotePort: 1 },
+    options: {
+      protocolVersion: 5,
+      consistency: 1,
+      serialConsistency: 8,
+      values: [],
+      pageSize: null,
+      pagingState: null,
+      timestamp: null,
+      nowSeconds: null,
+    },
+  }
+}
