@@ -98,7 +98,7 @@ function elements(name: string, aggregate: 'min' | 'max' | 'sum' | 'avg', numeri
     const element = type.kind === 'list' || type.kind === 'set' ? type.element : null
     const numeric = element?.kind === 'native' && isNumeric(element.name)
     if (element === null || (numericOnly && !numeric))
-      throw refuse(name, numericOnly ? 'numeric set/list' : 'set/list', args[0]!, type)
+      throw refuse(name, numericOnly ? 'numeric set/list' : 'set or list', args[0]!, type)
     const over = aggregateOver(aggregate, element, args[0]!, receiver, scope)
     return pure(name, [type], element, ([value]) => {
       const state = over.create()

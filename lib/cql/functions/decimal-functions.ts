@@ -3,9 +3,8 @@
  * Source: the series of e^x after halving the argument, and Newton's iteration on it for the logarithm (Brent, Zimmermann, "Modern Computer
  * Arithmetic", §4).
  */
-import { invalid } from '../../base/errors.ts'
 import type { Decimal } from '../../types/number.ts'
-import { digitCount, divideRounded, powerOfTen } from './numbers.ts'
+import { digitCount, divideRounded, overflow, powerOfTen } from './numbers.ts'
 
 const DIGITS = 32
 /** Digits beyond those given, so that the last one given is right. */
@@ -29,9 +28,9 @@ function toPrecision(unscaled: bigint, scale: number): Decimal {
 
 export function expDecimal(value: Decimal): Decimal {
   if (value.unscaled === 0n) return { unscaled: 1n, scale: 0 }
-  if (digitCount(value.unscaled) - value.scale > 6) throw invalid('Overflow')
+  if (digitCount(value.unscaled) - value.scale > 6) throw overflow()
   const whole = Number(fixed(value, 0))
-  if (Math.abs(whole) > EXPONENT_MAX) throw invalid('Overflow')
+  if (Math.abs(whole) > EXPONENT_MAX) throw overflow()
   // A negative exponent begins with this many zeros after the point.
   const zeros = whole < 0 ? Math.ceil(-whole / Math.LN10) : 0
   const digits = DIGITS + GUARD + 2 * zeros

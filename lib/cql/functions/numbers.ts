@@ -2,7 +2,7 @@
  * The nine numeric types as numbers to calculate with, and Java's conversions between them.
  * Source: java.lang.Number (narrowing cuts bits of whole numbers, and stops floating ones at the ends), BigDecimal; as Apache Cassandra 5.0.6 uses them.
  */
-import { invalid } from '../../base/errors.ts'
+import { RequestError } from '../../base/errors.ts'
 import { type Decimal, decodeDecimal, decodeVarint, encodeDecimal, encodeVarint } from '../../types/number.ts'
 import { decimalText, doubleText, parseDecimal } from '../../types/number-text.ts'
 import type { NativeTypeName } from '../../types/type.ts'
@@ -144,9 +144,14 @@ export function digitCount(value: bigint): number {
 /** Larger powers of ten would be made only of numbers meant to make the server work. */
 const POWER_MAX = 100_000
 
-/** 10^exponent. Throws INVALID beyond what is worth computing. */
+/** What nobody catches when Java's decimals overflow. */
+export function overflow(): RequestError {
+  return new RequestError('SERVER_ERROR', 'java.lang.ArithmeticException: Overflow')
+}
+
+/** 10^exponent. Throws SERVER_ERROR beyond what is worth computing. */
 export function powerOfTen(exponent: number): bigint {
-  if (exponent > POWER_MAX) throw invalid('Overflow')
+  if (exponent > POWER_MAX) throw overflow()
   return 10n ** BigInt(exponent)
 }
 

@@ -218,8 +218,10 @@ function temporalFunctions(): ScalarFunction[] {
 const NANOS_PER_MS = 1_000_000n
 const MS_PER_DAY = 86_400_000n
 
-/** Months in the calendar of UTC, then days, then nanoseconds cut to milliseconds. */
+/** Months in the calendar of UTC, then days, then the rest. */
 function addToTimestamp(ms: bigint, duration: Duration, sign: number): bigint {
+  if (duration.nanoseconds % NANOS_PER_MS !== 0n)
+    throw new ArithmeticError(`The duration must have a millisecond precision. Was: ${durationText(duration)}`)
   const { days, msOfDay } = civilTimestamp(ms)
   const moved = (duration.months === 0 ? days : addMonths(days, sign * duration.months)) + sign * duration.days
   const value = BigInt(moved) * MS_PER_DAY + BigInt(msOfDay) + (BigInt(sign) * duration.nanoseconds) / NANOS_PER_MS
