@@ -4,6 +4,7 @@
  * and the length that comes out is the declared one, or it is a PROTOCOL_ERROR.
  */
 import { protocolError } from './notation.ts'
+import { isWholeSnappy, readSnappyLength } from './snappy-check.ts'
 
 export type CompressionName = 'lz4' | 'snappy'
 
@@ -89,13 +90,12 @@ class SnappyCompression implements Compression {
   }
 
   decompressBody(body: Buffer, bytesMax: number): Buffer {
-    checkLength(snappyLength(body), bytesMax)
-    try {
-      const plain = this.#snappy.uncompress(body, bytesMax)
-      return Buffer.from(plain.buffer, plain.byteOffset, plain.byteLength)
-    } catch {
-      throw protocolError('Invalid Snappy block')
-    }
+    const declared = readSnappyLength(body)
+    if (declared === null) throw protocolError('Invalid Snappy block')
+    checkLength(declared.length, bytesMax)
+    if (!isWholeSnappy(body, declared.start, declared.length)) throw protocolError('Invalid Snappy block')
+    const plain = this.#snappy.uncompress(body, bytesMax)
+    return Buffer.from(plain.buffer, plain.byteOffset, plain.byteLength)
   }
 
   compressBlock(): Buffer {
@@ -105,17 +105,6 @@ class SnappyCompression implements Compression {
   decompressBlock(): Buffer {
     throw protocolError('Snappy compression is not supported in protocol V5')
   }
-}
-
-/** The uncompressed length that a Snappy block begins with: LEB128 of at most 32 bits. */
-function snappyLength(block: Buffer): number {
-  let length = 0
-  for (let index = 0; index < 5 && index < block.length; index++) {
-    const byte = block[index]!
-    length += (byte & 0x7f) * 2 ** (7 * index)
-    if (byte < 0x80) return length
-  }
-  throw protocolError('Invalid Snappy block')
 }
 
 function checkLength(length: number, bytesMax: number): void {

@@ -5,7 +5,6 @@
 import { isUtf8 } from 'node:buffer'
 import type { ByteReader, ByteWriter } from '../lib/base/bytes.ts'
 import { RequestError } from '../lib/base/errors.ts'
-import { consistencyName } from '../lib/types/consistency.ts'
 import { UNSET } from '../lib/types/unset.ts'
 
 /** The longest [string], in bytes. */
@@ -88,10 +87,13 @@ export function readValue(reader: ByteReader, version: number): Buffer | null | 
   throw protocolError(`Invalid ByteBuf length ${length}`)
 }
 
+/** The last level, NODE_LOCAL: not in the specification, but Cassandra reads it. */
+const CONSISTENCY_MAX = 0x000b
+
 /** `[consistency]`, as its code. */
 export function readConsistency(reader: ByteReader): number {
   const code = reader.uint16()
-  if (consistencyName(code) === null) throw protocolError(`Unknown code ${code} for a consistency level`)
+  if (code > CONSISTENCY_MAX) throw protocolError(`Unknown code ${code} for a consistency level`)
   return code
 }
 
