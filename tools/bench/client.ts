@@ -1,0 +1,82 @@
+/** A small CQL client for tools: one connection, one request at a time or many; no pools, no metadata. Protocol v4, uncompressed. */
+import net from 'node:net'
+import { Consistency } from '../../lib/types/consistency.ts'
+import { Decoder } from '../../protocol/decoder.ts'
+import { Encoder } from '../../protocol/encoder.ts'
+import { encodeRequest, plainParameters, type Request } from '../../protocol/requests.ts'
+import { decodeResponse, type Response } from '../../protocol/responses.ts'
+
+export const VERSION = 4
+const BODY_BYTES_MAX = 256 * 1024 * 1024
+
+export class ToolClient {
+  readonly socket: net.Socket
+  readonly #decoder = new Decoder(BODY_BYTES_MAX)
+  readonly #waiting = new Map<number, { resolve: (response: Response) => void; reject: (error: Error) => void }>()
+  #stream = 0
+
+  private constructor(socket: net.Socket) {
+    this.socket = socket
+    socket.on('data', (chunk) => this.#take(chunk))
+    socket.on('close', () => this.#fail(new Error('the server closed the connection')))
+    socket.on('error', (error) => this.#fail(error))
+  }
+
+  static async connect(address: string, port: number): Promise<ToolClient> {
+    const socket = net.connect({ host: address, port, noDelay: true })
+    await new Promise((resolve, reject) => {
+      socket.once('connect', resolve)
+      socket.once('error', reject)
+    })
+    const client = new ToolClient(socket)
+    await client.request({ kind: 'startup', options: new Map([['CQL_VERSION', '3.0.0']]) })
+    return client
+  }
+
+  /** Rejects with the server's RequestError. */
+  async request(request: Request): Promise<Response> {
+    const stream = this.#stream++ & 0x7fff
+    const response = await new Promise<Response>((resolve, reject) => {
+      this.#waiting.set(stream, { resolve, reject })
+      this.socket.write(encode(request, stream))
+    })
+    if (response.kind === 'error') throw response.error
+    return response
+  }
+
+  query(text: string): Promise<Response> {
+    return this.request({ kind: 'query', query: text, parameters: plainParameters(VERSION, Consistency.ONE) })
+  }
+
+  /** The id of the prepared statement, a character a byte. */
+  async prepare(text: string): Promise<string> {
+    const response = await this.request({ kind: 'prepare', query: text, keyspace: null })
+    if (response.kind !== 'prepared') throw new Error(`PREPARE answered ${response.kind}`)
+    return response.id.toString('latin1')
+  }
+
+  close(): void {
+    this.socket.destroy()
+  }
+
+  #take(chunk: Buffer): void {
+    this.#decoder.push(chunk)
+    while (this.#decoder.next()) {
+      const { stream } = this.#decoder.envelope
+      const waiting = this.#waiting.get(stream)
+      this.#waiting.delete(stream)
+      waiting?.resolve(decodeResponse(this.#decoder.envelope).response)
+    }
+  }
+
+  #fail(error: Error): void {
+    for (const { reject } of this.#waiting.values()) reject(error)
+    this.#waiting.clear()
+  }
+}
+
+export function encode(request: Request, stream: number): Buffer {
+  const encoder = new Encoder()
+  encodeRequest(encoder, VERSION, stream, request)
+  return Buffer.from(encoder.writer.view())
+}

@@ -1,0 +1,236 @@
+/**
+ * The load: a process of its own that keeps a fixed number of prepared requests in flight and times each answer. Lean on purpose, for it
+ * must not be the limit: frames are copies of a template with stream and key put in, answers are looked at only as far as proves them right.
+ * Argument: a LoadPlan as JSON. Prints a LoadReport as JSON.
+ */
+import type net from 'node:net'
+import { createHistogram } from 'node:perf_hooks'
+import { Consistency } from '../../lib/types/consistency.ts'
+import { HEADER_BYTES } from '../../protocol/envelope.ts'
+import { Opcode, ResultKind } from '../../protocol/opcodes.ts'
+import { plainParameters } from '../../protocol/requests.ts'
+import { encode, ToolClient, VERSION } from './client.ts'
+
+export interface LoadPlan {
+  readonly address: string
+  readonly port: number
+  readonly operation: 'insert' | 'select'
+  readonly inFlight: number
+  readonly connections: number
+  readonly seconds: number
+  readonly warmSeconds: number
+  readonly keys: number
+  readonly valueBytes: number
+}
+
+export interface LoadReport {
+  readonly requests: number
+  readonly errors: number
+  readonly seconds: number
+  /** Milliseconds. */
+  readonly p50: number
+  readonly p99: number
+  readonly p999: number
+  readonly max: number
+  /** Of one core, while measuring. */
+  readonly cpuShare: number
+}
+
+const KEY_MARK = 0x5a5a5a5a5a5a5a5an
+const TEXT = {
+  insert: 'INSERT INTO bench.kv (k, v) VALUES (?, ?)',
+  select: 'SELECT v FROM bench.kv WHERE k = ?',
+}
+
+/** Milliseconds that a request may take before the run is given up. */
+const STALL_MS = 30_000
+
+function templateOf(plan: LoadPlan, id: string): { frame: Buffer; keyAt: number } {
+  const key = Buffer.alloc(8)
+  key.writeBigInt64BE(KEY_MARK)
+  const value = Buffer.alloc(plan.valueBytes)
+  for (let i = 0; i < value.length; i++) value[i] = (i * 131) & 0xff
+  const values = plan.operation === 'insert' ? [key, value] : [key]
+  const parameters = { ...plainParameters(VERSION, Consistency.ONE), values, skipMetadata: true }
+  const frame = encode({ kind: 'execute', id, resultMetadataId: null, parameters }, 0)
+  return { frame, keyAt: frame.indexOf(key) }
+}
+
+/** One connection's share of the load. */
+class Pump {
+  readonly #socket: net.Socket
+  readonly #frame: Buffer
+  readonly #keyAt: number
+  readonly #plan: LoadPlan
+  readonly #started: Float64Array
+  readonly #record: (milliseconds: number) => void
+  #rest: Buffer | null = null
+  #stopping = false
+  #inFlight = 0
+  #done: (() => void) | null = null
+  /** Answered while measuring or warming. */
+  answered = 0
+  errors = 0
+
+  constructor(
+    socket: net.Socket,
+    template: { frame: Buffer; keyAt: number },
+    plan: LoadPlan,
+    depth: number,
+    record: (ms: number) => void,
+  ) {
+    this.#socket = socket
+    this.#frame = template.frame
+    this.#keyAt = template.keyAt
+    this.#plan = plan
+    this.#started = new Float64Array(depth)
+    this.#record = record
+    socket.removeAllListeners('data')
+    socket.on('data', (chunk: Buffer) => this.#take(chunk))
+  }
+
+  start(): void {
+    const depth = this.#started.length
+    const out = Buffer.allocUnsafe(depth * this.#frame.length)
+    const now = performance.now()
+    for (let stream = 0; stream < depth; stream++) this.#put(out, stream * this.#frame.length, stream, now)
+    this.#socket.write(out)
+  }
+
+  /** Resolves when all that is in flight was answered. */
+  stop(): Promise<void> {
+    this.#stopping = true
+    if (this.#inFlight === 0) return Promise.resolve()
+    return new Promise((resolve) => {
+      this.#done = resolve
+    })
+  }
+
+  #put(out: Buffer, at: number, stream: number, now: number): void {
+    this.#frame.copy(out, at)
+    out[at + 2] = stream >> 8
+    out[at + 3] = stream
+    out.writeUInt32BE(0, at + this.#keyAt)
+    out.writeUInt32BE(Math.floor(Math.random() * this.#plan.keys), at + this.#keyAt + 4)
+    this.#started[stream] = now
+    this.#inFlight++
+  }
+
+  #take(received: Buffer): void {
+    const chunk = this.#rest === null ? received : Buffer.concat([this.#rest, received])
+    const now = performance.now()
+    const streams: number[] = []
+    let at = 0
+    while (chunk.length - at >= HEADER_BYTES) {
+      const length = chunk.readInt32BE(at + 5)
+      if (chunk.length - at < HEADER_BYTES + length) break
+      const stream = chunk.readInt16BE(at + 2)
+      this.#check(chunk, at)
+      this.#record(now - this.#started[stream]!)
+      streams.push(stream)
+      at += HEADER_BYTES + length
+    }
+    this.#rest = at === chunk.length ? null : chunk.subarray(at)
+    this.answered += streams.length
+    this.#inFlight -= streams.length
+    if (this.#stopping) {
+      if (this.#inFlight === 0) this.#done?.()
+      return
+    }
+    if (streams.length === 0) return
+    const out = Buffer.allocUnsafe(streams.length * this.#frame.length)
+    for (let i = 0; i < streams.length; i++) this.#put(out, i * this.#frame.length, streams[i]!, now)
+    this.#socket.write(out)
+  }
+
+  #check(chunk: Buffer, at: number): void {
+    const body = at + HEADER_BYTES
+    const right =
+      chunk[at + 4] === Opcode.RESULT &&
+      (this.#plan.operation === 'insert'
+        ? chunk.readInt32BE(body) === ResultKind.VOID
+        : chunk.readInt32BE(body) === ResultKind.ROWS &&
+          chunk.readInt32BE(body + 12) === 1 &&
+          chunk.readInt32BE(body + 16) === this.#plan.valueBytes)
+    if (!right) this.errors++
+  }
+}
+
+async function run(plan: LoadPlan): Promise<LoadReport> {
+  const histogram = createHistogram({ figures: 3 })
+  let measuring = false
+  const record = (ms: number): void => {
+    if (measuring) histogram.record(Math.max(1, Math.round(ms * 1000)))
+  }
+  const connections = Math.min(plan.connections, plan.inFlight)
+  const pumps: Pump[] = []
+  for (let i = 0; i < connections; i++) {
+    const client = await ToolClient.connect(plan.address, plan.port)
+    const id = await client.prepare(TEXT[plan.operation])
+    const depth = Math.floor(plan.inFlight / connections) + (i < plan.inFlight % connections ? 1 : 0)
+    pumps.push(new Pump(client.socket, templateOf(plan, id), plan, depth, record))
+  }
+  const total = (): number => pumps.reduce((sum, pump) => sum + pump.answered, 0)
+  for (const pump of pumps) pump.start()
+  await sleep(plan.warmSeconds * 1000)
+  const cpu = process.cpuUsage()
+  const before = total()
+  const start = performance.now()
+  measuring = true
+  await sleep(plan.seconds * 1000)
+  measuring = false
+  const seconds = (performance.now() - start) / 1000
+  const requests = total() - before
+  const { user, system } = process.cpuUsage(cpu)
+  await Promise.race([
+    Promise.all(pumps.map((pump) => pump.stop())),
+    sleep(STALL_MS).then(() => Promise.reject(new Error('requests were not answered'))),
+  ])
+  const errors = pumps.reduce((sum, pump) => sum + pump.errors, 0)
+  const percentile = (p: number): number => histogram.percentile(p) / 1000
+  return {
+    requests,
+    errors,
+    seconds,
+    p50: percentile(50),
+    p99: percentile(99),
+    p999: percentile(99.9),
+    max: histogram.max / 1000,
+    cpuShare: (user + system) / 1e6 / seconds,
+  }
+}
+
+function sleep(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms).unref())
+}
+
+/** Writes each key once, so that every read finds a row. */
+async function fill(plan: LoadPlan): Promise<void> {
+  const client = await ToolClient.connect(plan.address, plan.port)
+  await client.query(
+    "CREATE KEYSPACE IF NOT EXISTS bench WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 1}",
+  )
+  await client.query('CREATE TABLE IF NOT EXISTS bench.kv (k bigint PRIMARY KEY, v blob)')
+  const id = await client.prepare(TEXT.insert)
+  const value = Buffer.alloc(plan.valueBytes, 7)
+  const write = (k: number): Promise<unknown> => {
+    const key = Buffer.alloc(8)
+    key.writeBigInt64BE(BigInt(k))
+    return client.request({
+      kind: 'execute',
+      id,
+      resultMetadataId: null,
+      parameters: { ...plainParameters(VERSION, Consistency.ONE), values: [key, value] },
+    })
+  }
+  for (let from = 0; from < plan.keys; from += 256) {
+    await Promise.all(Array.from({ length: Math.min(256, plan.keys - from) }, (_, i) => write(from + i)))
+  }
+  client.close()
+}
+
+const [task, json] = process.argv.slice(2)
+const plan = JSON.parse(json!) as LoadPlan
+if (task === 'fill') await fill(plan)
+else process.stdout.write(`${JSON.stringify(await run(plan))}\n`)
+process.exit(0)
