@@ -70,11 +70,15 @@ t.test('10 000 rows in pages', async (t) => {
   const values = Array.from({ length: 10_000 }, (_, c) => ['page', c, `v${c}`])
   await cassandra.concurrent.executeConcurrent(client, query, values)
   const seen: number[] = []
-  for await (const row of client.stream('SELECT c FROM app.kv WHERE k = ?', ['page'], {
-    prepare: true,
-    fetchSize: 777,
-  }))
-    seen.push(row.c)
+  await new Promise<void>((resolve, reject) => {
+    client.eachRow(
+      'SELECT c FROM app.kv WHERE k = ?',
+      ['page'],
+      { prepare: true, fetchSize: 777, autoPage: true },
+      (_, row) => seen.push(row.c),
+      (error) => (error ? reject(error) : resolve()),
+    )
+  })
   t.same(
     seen,
     Array.from({ length: 10_000 }, (_, i) => 9_999 - i),

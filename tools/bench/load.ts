@@ -9,7 +9,7 @@ import { Consistency } from '../../lib/types/consistency.ts'
 import { HEADER_BYTES } from '../../protocol/envelope.ts'
 import { Opcode, ResultKind } from '../../protocol/opcodes.ts'
 import { plainParameters } from '../../protocol/requests.ts'
-import { encode, ToolClient, VERSION } from './client.ts'
+import { encode, ToolClient, VERSION } from '../support/client.ts'
 
 export interface LoadPlan {
   readonly address: string

@@ -6,12 +6,13 @@
  * --periodic and --batch name peers (any CQL servers) whose writes are durable like our `commitlog_sync: periodic` and `group`. Without
  * them our node is measured alone. Figures are of this machine and this run: trust the ratios.
  */
-import { type ChildProcess, execFile, spawn } from 'node:child_process'
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { execFile } from 'node:child_process'
+import { mkdtempSync, rmSync } from 'node:fs'
 import { cpus, tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs, promisify } from 'node:util'
+import { endProcess, type NodeProcess, processUsage, startProcess } from '../support/server.ts'
 import type { LoadPlan, LoadReport } from './load.ts'
 
 const HERE = dirname(fileURLToPath(import.meta.url))
@@ -23,14 +24,13 @@ const SHAPES = [
   { inFlight: 256, connections: 16 },
 ]
 const VALUE_BYTES = 256
-const START_MS = 30_000
 
 interface Server {
   readonly name: string
   readonly address: string
   readonly port: number
   /** Our own process, to say how much CPU and memory it took. */
-  readonly process: ChildProcess | null
+  readonly node: NodeProcess | null
   readonly directory: string | null
 }
 
@@ -54,26 +54,8 @@ async function load(task: 'fill' | 'run', plan: LoadPlan): Promise<LoadReport | 
 
 async function startOurs(sync: 'periodic' | 'group'): Promise<Server> {
   const directory = mkdtempSync(join(tmpdir(), 'polyxena-bench-'))
-  const child = spawn(
-    process.execPath,
-    [join(HERE, '../node.js'), '--port', '0', '--data', directory, '--commitlog-sync', sync],
-    {
-      stdio: ['ignore', 'pipe', 'inherit'],
-    },
-  )
-  const port = await new Promise<number>((resolve, reject) => {
-    let output = ''
-    const late = setTimeout(() => reject(new Error('our node did not start')), START_MS)
-    child.stdout.on('data', (chunk) => {
-      output += String(chunk)
-      const found = /Starting listening for CQL clients on \/[^:]+:(\d+)/.exec(output)
-      if (!found) return
-      clearTimeout(late)
-      resolve(Number(found[1]))
-    })
-    child.once('exit', () => reject(new Error(`our node ended:\n${output}`)))
-  })
-  return { name: `polyxena ${sync}`, address: '127.0.0.1', port, process: child, directory }
+  const node = await startProcess(['--data', directory, '--commitlog-sync', sync])
+  return { name: `polyxena ${sync}`, address: '127.0.0.1', port: node.port, node, directory }
 }
 
 function peer(name: string, given: string): Server {
@@ -82,28 +64,15 @@ function peer(name: string, given: string): Server {
     name: `peer ${name}`,
     address: given.slice(0, colon),
     port: Number(given.slice(colon + 1)),
-    process: null,
+    node: null,
     directory: null,
   }
 }
 
 async function stop(server: Server): Promise<void> {
-  if (!server.process) return
-  const ended = new Promise((resolve) => server.process!.once('exit', resolve))
-  server.process.kill('SIGTERM')
-  await ended
+  if (!server.node) return
+  await endProcess(server.node, 'SIGTERM')
   if (server.directory) rmSync(server.directory, { recursive: true })
-}
-
-/** CPU seconds and resident MiB of a process, from /proc; NaN where there is none. */
-function usage(server: Server): { cpu: number; rssMiB: number } {
-  try {
-    const stat = readFileSync(`/proc/${server.process?.pid}/stat`, 'latin1')
-    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
-    return { cpu: (Number(fields[11]) + Number(fields[12])) / 100, rssMiB: (Number(fields[21]) * 4096) / 1024 ** 2 }
-  } catch {
-    return { cpu: Number.NaN, rssMiB: Number.NaN }
-  }
 }
 
 async function measure(server: Server, operations: readonly Operation[]): Promise<Map<string, LoadReport>> {
@@ -121,13 +90,12 @@ async function measure(server: Server, operations: readonly Operation[]): Promis
     await load('run', plan(operation, SHAPES[2]!, Number(flags.warm) / operations.length))
   for (const operation of operations) {
     for (const shape of SHAPES) {
-      const before = usage(server)
+      const before = processUsage(server.node?.process.pid)
       const report = await load('run', plan(operation, shape, Number(flags.seconds)))
-      const { cpu, rssMiB } = usage(server)
+      const { cpuSeconds, rssBytes } = processUsage(server.node?.process.pid)
       reports.set(`${operation} ${shape.inFlight}/${shape.connections}`, report!)
-      const own = server.process
-        ? `, server ${((cpu - before.cpu) / (report!.seconds + 1)).toFixed(2)} cores, ${rssMiB.toFixed(0)} MiB`
-        : ''
+      const cores = (cpuSeconds - before.cpuSeconds) / (report!.seconds + 1)
+      const own = server.node ? `, server ${cores.toFixed(2)} cores, ${(rssBytes / 1024 ** 2).toFixed(0)} MiB` : ''
       process.stderr.write(
         `${server.name}: ${operation} ${shape.inFlight} in flight over ${shape.connections}: ${Math.round(report!.requests / report!.seconds)}/s, load program ${report!.cpuShare.toFixed(2)} cores${own}\n`,
       )

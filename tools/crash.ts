@@ -1,0 +1,169 @@
+/**
+ * `npm run crash`: a node under load is killed with SIGKILL at a random moment, started again, and asked for every write it had
+ * acknowledged; again and again on the same data.
+ *
+ *     npm run crash -- [--cycles 50] [--seed N] [--sync group|batch|periodic]
+ *
+ * Each key has one writer, which knows the last write that was acknowledged and the one that was under way: one of the two must be found.
+ */
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { parseArgs } from 'node:util'
+import { createSeededRandom } from '../lib/runtime/simulated/random.ts'
+import { Consistency } from '../lib/types/consistency.ts'
+import { plainParameters } from '../protocol/requests.ts'
+import { ToolClient, VERSION } from './support/client.ts'
+import { endProcess, type NodeProcess, startProcess } from './support/server.ts'
+
+const { values: flags } = parseArgs({
+  options: {
+    cycles: { type: 'string', default: '50' },
+    seed: { type: 'string' },
+    sync: { type: 'string', default: 'group' },
+  },
+})
+const SEED = Number(flags.seed ?? Math.floor(Math.random() * 2 ** 31))
+const CYCLES = Number(flags.cycles)
+const WRITERS = 64
+const KEYS_A_WRITER = 40
+const LOAD_MS_MAX = 1_200
+const random = createSeededRandom(SEED)
+const directory = mkdtempSync(join(tmpdir(), 'polyxena-crash-'))
+/** A memtable so small that flushes happen under the knife too. */
+const OPTIONS = [
+  '--data',
+  directory,
+  '--commitlog-sync',
+  flags.sync,
+  '--memtable-offheap-space',
+  '1MiB',
+  '--commitlog-segment-size',
+  '1MiB',
+]
+
+/** Null: deleted or never written. */
+type Value = number | null
+interface Expectation {
+  acknowledged: Value
+  /** Sent, fate unknown. */
+  pending: { value: Value } | null
+}
+
+const expected: Expectation[] = Array.from({ length: WRITERS * KEYS_A_WRITER }, () => ({
+  acknowledged: null,
+  pending: null,
+}))
+let acknowledgedWrites = 0
+let sequence = 0
+
+const text = (value: string): Buffer => Buffer.from(value)
+const int = (value: number): Buffer => {
+  const bytes = Buffer.alloc(4)
+  bytes.writeInt32BE(value)
+  return bytes
+}
+const PAYLOAD = 'x'.repeat(200)
+
+async function execute(
+  client: ToolClient,
+  id: string,
+  values: Buffer[],
+): Promise<Awaited<ReturnType<ToolClient['request']>>> {
+  return client.request({
+    kind: 'execute',
+    id,
+    resultMetadataId: null,
+    parameters: { ...plainParameters(VERSION, Consistency.ONE), values },
+  })
+}
+
+/** Writes until the connection breaks. */
+async function write(port: number, writer: number): Promise<void> {
+  const client = await ToolClient.connect('127.0.0.1', port)
+  try {
+    const put = await client.prepare('INSERT INTO crash.t (k, v, payload) VALUES (?, ?, ?)')
+    const remove = await client.prepare('DELETE FROM crash.t WHERE k = ?')
+    for (;;) {
+      const key = writer * KEYS_A_WRITER + Math.floor(random.float() * KEYS_A_WRITER)
+      const expectation = expected[key]!
+      const value = random.float() < 0.15 ? null : ++sequence
+      expectation.pending = { value }
+      if (value === null) await execute(client, remove, [text(`k${key}`)])
+      else await execute(client, put, [text(`k${key}`), int(value), text(`${value}${PAYLOAD}`)])
+      expectation.acknowledged = value
+      expectation.pending = null
+      acknowledgedWrites++
+    }
+  } catch {
+    client.close()
+  }
+}
+
+async function check(port: number): Promise<string[]> {
+  const client = await ToolClient.connect('127.0.0.1', port)
+  const problems: string[] = []
+  const get = await client.prepare('SELECT v, payload FROM crash.t WHERE k = ?')
+  for (let key = 0; key < expected.length; key++) {
+    const response = await execute(client, get, [text(`k${key}`)])
+    if (response.kind !== 'rows') throw new Error(`SELECT answered ${response.kind}`)
+    const found: Value = response.rowCount === 0 ? null : response.rowBytes.readInt32BE(4)
+    const whole = found === null || response.rowBytes.subarray(12).toString() === `${found}${PAYLOAD}`
+    const expectation = expected[key]!
+    const right =
+      found === expectation.acknowledged || (expectation.pending !== null && found === expectation.pending.value)
+    if (!right)
+      problems.push(
+        `k${key}: found ${found}, acknowledged ${expectation.acknowledged}, under way ${expectation.pending?.value ?? 'nothing'}`,
+      )
+    if (!whole) problems.push(`k${key}: its payload is damaged`)
+    expectation.acknowledged = found
+    expectation.pending = null
+  }
+  client.close()
+  return problems
+}
+
+const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))
+
+async function cycle(node: NodeProcess, fresh: boolean): Promise<string[]> {
+  if (fresh) {
+    const client = await ToolClient.connect('127.0.0.1', node.port)
+    await client.query("CREATE KEYSPACE crash WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 1}")
+    await client.query('CREATE TABLE crash.t (k text PRIMARY KEY, v int, payload text)')
+    client.close()
+  }
+  const problems = await check(node.port)
+  const writers = Array.from({ length: WRITERS }, (_, writer) => write(node.port, writer))
+  await sleep(random.float() * LOAD_MS_MAX)
+  await endProcess(node, 'SIGKILL')
+  await Promise.all(writers)
+  return problems
+}
+
+process.stdout.write(`SEED=${SEED}\n`)
+let lost = 0
+let failedStarts = 0
+for (let i = 0; i <= CYCLES; i++) {
+  let node: NodeProcess
+  try {
+    node = await startProcess(OPTIONS)
+  } catch (error) {
+    failedStarts++
+    process.stdout.write(`cycle ${i}: ${(error as Error).message}\n`)
+    break
+  }
+  const problems = await cycle(node, i === 0)
+  lost += problems.length
+  for (const problem of problems.slice(0, 10)) process.stdout.write(`cycle ${i}: ${problem}\n`)
+  if (i % 10 === 0)
+    process.stdout.write(
+      `cycle ${i}: started in ${node.startMs.toFixed(0)} ms, ${acknowledgedWrites} writes acknowledged so far\n`,
+    )
+}
+process.stdout.write(
+  `${CYCLES} kills, ${acknowledgedWrites} writes acknowledged, ${lost} lost or wrong, ${failedStarts} failed starts\n`,
+)
+if (lost === 0 && failedStarts === 0) rmSync(directory, { recursive: true })
+else process.stdout.write('the data directory is kept for a look\n')
+process.exit(lost === 0 && failedStarts === 0 ? 0 : 1)
