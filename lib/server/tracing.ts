@@ -1,0 +1,208 @@
+/**
+ * Traced requests become rows of system_traces.sessions and .events, where drivers and cqlsh look for them. Source: the tables of Cassandra 5.
+ * Bound values are not kept.
+ */
+
+import type { Request } from '../../protocol/requests.ts'
+import { ByteWriter } from '../base/bytes.ts'
+import type { ClientState, QueryOptions } from '../cql/statement.ts'
+import type { Clock, Log, Random } from '../runtime/runtime.ts'
+import { Consistency, consistencyName } from '../types/consistency.ts'
+import { addressBytes } from './addresses.ts'
+import type { Prepared, Processor, Tracer, TraceSession } from './processor.ts'
+
+/** Seconds for which a trace is kept, as Cassandra's trace_type_query_ttl. */
+const TTL_SECONDS = 86_400
+
+const INSERT_SESSION = `INSERT INTO system_traces.sessions (session_id, client, command, coordinator, coordinator_port, duration, parameters, request, started_at)
+  VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) USING TTL ${TTL_SECONDS}`
+const INSERT_EVENT = `INSERT INTO system_traces.events (session_id, event_id, activity, source, source_elapsed, source_port, thread)
+  VALUES (?, ?, ?, ?, ?, ?, ?) USING TTL ${TTL_SECONDS}`
+
+const INTERNAL_CLIENT: ClientState = { keyspace: null, user: null, remoteAddress: 'internal', remotePort: 0 }
+const THREAD = 'Native-Transport-Requests-1'
+
+/** 100 ns intervals from 1582-10-15 to 1970-01-01 (RFC 4122 §4.1.4). */
+const GREGORIAN_OFFSET = 0x01b21dd213814000n
+
+export interface TracingOptions {
+  readonly clock: Clock
+  readonly log: Log
+  readonly random: Random
+  readonly processor: () => Processor
+  /** This node, as other nodes know it. */
+  readonly address: string
+  readonly port: number
+}
+
+interface Description {
+  readonly command: string
+  readonly request: string
+  readonly activity: string
+  readonly parameters: Map<string, string>
+}
+
+export class QueryTracer implements Tracer {
+  readonly #options: TracingOptions
+  readonly #random: Random
+  /** Node and clock sequence of this process's version 1 UUIDs, and the last time they used. */
+  readonly #node: Buffer
+  #lastTicks = 0n
+
+  constructor(options: TracingOptions) {
+    this.#options = options
+    this.#random = options.random.stream('traces')
+    this.#node = this.#random.fill(Buffer.alloc(8))
+    this.#node[0] = (this.#node[0]! & 0x3f) | 0x80
+    this.#node[2] = this.#node[2]! | 0x01
+  }
+
+  begin(client: ClientState, request: Request, prepared: Prepared | null): TraceSession {
+    const id = this.#timeuuid()
+    const startedMicros = this.#options.clock.wallMicros()
+    const description = describe(request, prepared)
+    return {
+      id,
+      end: (durationMicros) => {
+        const done = `Executed${prepared?.statement.table ? ` on ${prepared.statement.keyspace}.${prepared.statement.table}` : ''}`
+        const events = [
+          { activity: description.activity, elapsed: 0 },
+          { activity: done, elapsed: Math.round(durationMicros) },
+        ]
+        this.#store(id, client, description, {
+          startedMicros,
+          durationMicros: Math.round(durationMicros),
+          events,
+        }).catch((error: unknown) => {
+          this.#options.log.warn(
+            'tracing.ts',
+            `a trace could not be stored: ${error instanceof Error ? error.message : String(error)}`,
+          )
+        })
+      },
+    }
+  }
+
+  async #store(
+    id: Buffer,
+    client: ClientState,
+    description: Description,
+    times: { startedMicros: number; durationMicros: number; events: { activity: string; elapsed: number }[] },
+  ): Promise<void> {
+    const { address, port } = this.#options
+    const source = addressBytes(address)
+    for (const { activity, elapsed } of times.events) {
+      await this.#insert(INSERT_EVENT, [
+        id,
+        this.#timeuuid(),
+        text(activity),
+        source,
+        int(elapsed),
+        int(port),
+        text(THREAD),
+      ])
+    }
+    await this.#insert(INSERT_SESSION, [
+      id,
+      addressBytes(client.remoteAddress),
+      text(description.command),
+      source,
+      int(port),
+      int(times.durationMicros),
+      textMap(description.parameters),
+      text(description.request),
+      millis(times.startedMicros / 1000),
+    ])
+  }
+
+  async #insert(query: string, values: readonly Buffer[]): Promise<void> {
+    const options: QueryOptions = {
+      protocolVersion: 4,
+      consistency: Consistency.ONE,
+      serialConsistency: Consistency.SERIAL,
+      values,
+      pageSize: null,
+      pagingState: null,
+      timestamp: null,
+      nowSeconds: null,
+    }
+    const processor = this.#options.processor()
+    const prepared = await processor.prepare(query, null, INTERNAL_CLIENT)
+    await processor.execute(prepared, options, null, INTERNAL_CLIENT)
+  }
+
+  #timeuuid(): Buffer {
+    const now = BigInt(Math.round(this.#options.clock.wallMicros())) * 10n + GREGORIAN_OFFSET
+    this.#lastTicks = now > this.#lastTicks ? now : this.#lastTicks + 1n
+    const ticks = this.#lastTicks
+    const id = Buffer.alloc(16)
+    id.writeUInt32BE(Number(ticks & 0xffffffffn), 0)
+    id.writeUInt16BE(Number((ticks >> 32n) & 0xffffn), 4)
+    id.writeUInt16BE(Number((ticks >> 48n) & 0x0fffn) | 0x1000, 6)
+    this.#node.copy(id, 8)
+    return id
+  }
+}
+
+function describe(request: Request, prepared: Prepared | null): Description {
+  const parameters = new Map<string, string>()
+  if ('parameters' in request) {
+    const { consistency, serialConsistency, pageSize } = request.parameters
+    parameters.set('consistency_level', consistencyName(consistency) ?? '')
+    if (pageSize !== null) parameters.set('page_size', String(pageSize))
+    parameters.set('serial_consistency_level', consistencyName(serialConsistency) ?? '')
+  }
+  switch (request.kind) {
+    case 'query':
+      parameters.set('query', request.query)
+      return { command: 'QUERY', request: 'Execute CQL3 query', activity: `Parsing ${request.query}`, parameters }
+    case 'prepare':
+      parameters.set('query', request.query)
+      return { command: 'PREPARE', request: 'Preparing CQL3 query', activity: `Parsing ${request.query}`, parameters }
+    case 'batch':
+      return {
+        command: 'BATCH',
+        request: 'Execute batch of CQL3 queries',
+        activity: `Executing a batch of ${request.items.length} statements`,
+        parameters,
+      }
+    default: {
+      const table = prepared?.statement.table
+      return {
+        command: 'QUERY',
+        request: 'Execute CQL3 prepared query',
+        activity: `Executing a prepared statement${table ? ` on ${table}` : ''}`,
+        parameters,
+      }
+    }
+  }
+}
+
+function text(value: string): Buffer {
+  return Buffer.from(value)
+}
+
+function int(value: number): Buffer {
+  const bytes = Buffer.alloc(4)
+  bytes.writeInt32BE(value)
+  return bytes
+}
+
+function millis(value: number): Buffer {
+  const bytes = Buffer.alloc(8)
+  bytes.writeBigInt64BE(BigInt(Math.floor(value)))
+  return bytes
+}
+
+function textMap(entries: ReadonlyMap<string, string>): Buffer {
+  const writer = new ByteWriter()
+  writer.int32(entries.size)
+  for (const pair of [...entries].sort(([a], [b]) => (a < b ? -1 : 1))) {
+    for (const part of pair) {
+      const bytes = text(part)
+      writer.int32(bytes.length)
+      writer.bytes(bytes)
+    }
+  }
+  return writer.copy()
+}
