@@ -68,7 +68,7 @@ function flag(defaultValue: boolean, help: string): Setting<boolean> {
   }
 }
 
-function choice<T extends string>(choices: readonly T[], defaultValue: NoInfer<T>, help: string): Setting<T> {
+function choice<const T extends string>(choices: readonly T[], defaultValue: NoInfer<T>, help: string): Setting<T> {
   return {
     defaultValue,
     help,

@@ -2,11 +2,11 @@
  * The rows that tell of the node: system.local, peers, peers_v2 and the tables of system_views. Source: the same tables of Cassandra 5.0.6,
  * whose versions are given because drivers decide by them what a server can do; our own version is among the settings.
  */
+
+import { CQL_VERSION, RELEASE_VERSION } from '../../version.ts'
 import type { ClientInfo, NodeInfo, PeerInfo } from './node-info.ts'
 import type { PlainRow } from './plain-values.ts'
 
-export const RELEASE_VERSION = '5.0.6'
-export const CQL_VERSION = '3.4.7'
 const NATIVE_PROTOCOL_VERSION = '5'
 const PARTITIONER = 'org.apache.cassandra.dht.Murmur3Partitioner'
 

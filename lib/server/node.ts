@@ -1,0 +1,237 @@
+/**
+ * One node, put together: storage, schema, coordinator, query processor and the listener for clients, each given what it needs of the others.
+ * Always: what was opened is closed in the opposite order, also when the start fails half-way.
+ */
+import { join, resolve } from 'node:path'
+import { LocalCoordinator } from '../../cluster/coordinator/local.ts'
+import { openStore, type Store } from '../../storage/store.ts'
+import { Closers } from '../base/closers.ts'
+import { defaultSettings, type LoadedConfig } from '../config/load.ts'
+import type { Settings } from '../config/settings.ts'
+import { QueryProcessor } from '../cql/processor.ts'
+import type { CqlLimits, Environment } from '../cql/statement.ts'
+import { createTextLog, SILENT_LOG } from '../runtime/node/log.ts'
+import { openNodeRuntime } from '../runtime/node/runtime.ts'
+import type { Disk, Log, Runtime } from '../runtime/runtime.ts'
+import { POLYXENA_VERSION } from '../version.ts'
+import { addressBytes } from './addresses.ts'
+import { HybridClock } from './hybrid-clock.ts'
+import { createIdentity, type Identity, loadIdentity } from './identity.ts'
+import { ClientListener } from './listener.ts'
+import { type MetadataLog, openMetadataLog } from './metadata-log.ts'
+import { describeNode } from './node-description.ts'
+import { replicationOf } from './replication.ts'
+import { StartError } from './start-error.ts'
+import { QueryTracer } from './tracing.ts'
+import { VirtualTables } from './virtual.ts'
+
+export { StartError } from './start-error.ts'
+
+const SOURCE = 'node.ts'
+
+/** For an embedded node. What is not said is as in `polyxena --help`, but for the port, which is a free one. */
+export interface NodeOptions {
+  /** Keep nothing on disk. */
+  readonly memory?: boolean
+  /** Where to keep the data; default ./data. */
+  readonly directory?: string
+  readonly address?: string
+  readonly port?: number
+  readonly settings?: Partial<Settings>
+  /** Default: silent. */
+  readonly log?: Log
+}
+
+export interface StartedNode {
+  readonly address: string
+  readonly port: number
+  readonly hostId: string
+  readonly store: Store
+  /** Answers what is in flight, writes everything down, lets the data go. May be called twice. */
+  close(): Promise<void>
+}
+
+/** A node inside this process. Rejects with a StartError when it cannot start. */
+export async function startNode(options: NodeOptions = {}): Promise<StartedNode> {
+  const settings = defaultSettings({
+    native_transport_port: options.port ?? 0,
+    ...(options.address === undefined ? {} : { rpc_address: options.address }),
+    ...(options.directory === undefined ? {} : { data_file_directories: [options.directory] }),
+    ...options.settings,
+  })
+  return openNode({ settings, memory: options.memory ?? false, warnings: [] }, options.log ?? SILENT_LOG)
+}
+
+/** The node of the `polyxena` command: logs to standard output. */
+export async function runNode(config: LoadedConfig): Promise<StartedNode> {
+  const log = createTextLog({ level: config.settings.log_level, write: (line) => process.stdout.write(line) })
+  for (const warning of config.warnings) log.warn('config.ts', warning)
+  const node = await openNode(config, log)
+  const where = config.memory ? 'in memory' : `data in ${resolve(config.settings.data_file_directories[0]!)}`
+  const port = node.port === 9042 ? '' : ` ${node.port}`
+  process.stdout.write(
+    `Polyxena ${POLYXENA_VERSION} serves CQL on ${node.address}:${node.port} (${where}). Next: cqlsh ${node.address}${port}\n`,
+  )
+  return node
+}
+
+async function openNode({ settings, memory }: LoadedConfig, log: Log): Promise<StartedNode> {
+  const opened = new Closers()
+  try {
+    const runtime = opened.use(openNodeRuntime(log))
+    const directory = memory ? null : resolve(settings.data_file_directories[0]!)
+    const fresh = createIdentity(settings, runtime.random, Math.floor(runtime.clock.wallMicros() / 1e6))
+    if (directory !== null) opened.use(await lockDirectory(runtime.disk, directory))
+    const identity = directory === null ? fresh : await loadIdentity(runtime.disk, directory, fresh)
+    const store = await openStore({ runtime, directory, settings: storeSettings(settings) })
+    opened.defer(() => store.close())
+    const metadata = await openMetadataLog({ store, nowSeconds: () => Math.floor(runtime.clock.wallMicros() / 1e6) })
+    opened.defer(() => metadata.settle())
+    const listener = await serve({ settings, runtime, store, metadata, identity })
+    opened.defer(() => listener.clients.close(settings.drain_grace))
+    log.info(SOURCE, 'Startup complete')
+    return startedNode(listener, identity, store, log, opened)
+  } catch (error) {
+    await opened[Symbol.asyncDispose]()
+    throw error
+  }
+}
+
+interface Serving {
+  readonly clients: ClientListener
+  readonly address: string
+  readonly port: number
+}
+
+function startedNode(serving: Serving, identity: Identity, store: Store, log: Log, opened: Closers): StartedNode {
+  let closing: Promise<void> | null = null
+  const close = async (): Promise<void> => {
+    log.info(SOURCE, 'DRAINING: no new requests are taken')
+    const address = addressBytes(serving.address)
+    serving.clients.events.broadcast({ kind: 'STATUS_CHANGE', change: 'DOWN', address, port: serving.port })
+    await opened[Symbol.asyncDispose]()
+    log.info(SOURCE, 'DRAINED')
+  }
+  return {
+    address: serving.address,
+    port: serving.port,
+    hostId: identity.hostId,
+    store,
+    close() {
+      closing ??= close()
+      return closing
+    },
+  }
+}
+
+interface Parts {
+  readonly settings: Settings
+  readonly runtime: Runtime
+  readonly store: Store
+  readonly metadata: MetadataLog
+  readonly identity: Identity
+}
+
+async function serve({ settings, runtime, store, metadata, identity }: Parts): Promise<Serving> {
+  const { clock, random, log } = runtime
+  const address = settings.broadcast_rpc_address ?? settings.rpc_address
+  // The description needs the port and the listener, which come last: it is asked for them only once clients are there.
+  const late: { clients: ClientListener | null; port: number } = { clients: null, port: settings.native_transport_port }
+  const virtual = new VirtualTables(describeNode({ settings, identity, late }), () => metadata.current)
+  const coordinator = new LocalCoordinator({
+    replica: {
+      apply: (mutations) => store.apply(mutations),
+      read: (command) => (virtual.handles(command.table) ? virtual.read(command) : store.read(command)),
+      truncate: (table) => store.truncate(table),
+    },
+    datacenter: identity.datacenter,
+    address: addressBytes(address),
+    replication: (keyspace) => replicationOf(metadata.current.keyspaces.get(keyspace) ?? null),
+    epoch: () => metadata.current.epoch,
+  })
+  const hybrid = new HybridClock(clock)
+  const idBytes = random.stream('cql')
+  const environment: Environment = {
+    schema: metadata,
+    coordinator,
+    timestampMicros: () => hybrid.next(),
+    wallMicros: () => clock.wallMicros(),
+    randomBytes: (target) => idBytes.fill(target),
+    limits: cqlLimits(settings),
+    cluster: {
+      clusterName: identity.clusterName,
+      datacenters: () => new Map([[identity.datacenter, 1]]),
+      rangeOwnership: () => new Map(identity.tokens.map((token) => [token, [address]])),
+    },
+  }
+  const processor = new QueryProcessor(environment, { preparedBytesMax: settings.prepared_statements_cache_size })
+  const clients = new ClientListener({
+    clock,
+    log,
+    random,
+    network: runtime.network,
+    processor,
+    tracer: new QueryTracer({ clock, log, random, processor: () => processor, address, port: settings.storage_port }),
+    limits: {
+      bodyBytesMax: settings.native_transport_max_frame_size,
+      connectionsMax: settings.native_transport_max_concurrent_connections,
+      requestBytesMax: settings.native_transport_max_request_data_in_flight,
+      requestBytesPerAddressMax: settings.native_transport_max_request_data_in_flight,
+    },
+  })
+  late.clients = clients
+  metadata.listen((change) => clients.events.broadcast({ kind: 'SCHEMA_CHANGE', change }))
+  const bound = await listen(clients, settings)
+  late.port = bound.port
+  log.info(SOURCE, `Starting listening for CQL clients on /${settings.rpc_address}:${bound.port} (unencrypted)...`)
+  return { clients, address, port: bound.port }
+}
+
+async function listen(clients: ClientListener, settings: Settings): Promise<{ port: number }> {
+  const { rpc_address: address, native_transport_port: port } = settings
+  try {
+    return await clients.listen(address, port)
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException
+    await clients.close(0)
+    if (code === 'EADDRINUSE')
+      throw new StartError(`${address}:${port} is in use by another process; choose another port with --port`)
+    if (code === 'EADDRNOTAVAIL')
+      throw new StartError(`${address} is no address of this machine; choose another with --address`)
+    if (code === 'EACCES')
+      throw new StartError(`this user may not listen on ${address}:${port}; choose another port with --port`)
+    throw error
+  }
+}
+
+async function lockDirectory(disk: Disk, directory: string): Promise<AsyncDisposable> {
+  try {
+    await disk.mkdir(directory)
+    return await disk.lock(join(directory, 'LOCK'))
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException
+    if (code === 'ELOCKED') throw new StartError(message)
+    if (code === 'EACCES' || code === 'EPERM' || code === 'EROFS')
+      throw new StartError(`${directory} cannot be written (${code}); choose another directory with --data`)
+    if (code === 'ENOTDIR' || code === 'EEXIST')
+      throw new StartError(`${directory} is no directory; choose another with --data`)
+    throw error
+  }
+}
+
+function storeSettings(settings: Settings): NonNullable<Parameters<typeof openStore>[0]['settings']> {
+  return { memtableBytesMax: settings.memtable_offheap_space }
+}
+
+function cqlLimits(settings: Settings): CqlLimits {
+  return {
+    batchSizeWarnBytes: settings.batch_size_warn_threshold,
+    batchSizeFailBytes: settings.batch_size_fail_threshold,
+    unloggedBatchAcrossPartitionsWarn: settings.unlogged_batch_across_partitions_warn_threshold,
+    tombstoneWarnThreshold: settings.tombstone_warn_threshold,
+    tombstoneFailureThreshold: settings.tombstone_failure_threshold,
+    pageBytesMax: settings.page_size_bytes,
+    unpagedBytesMax: settings.unpaged_size_bytes,
+    inProductMax: settings.in_select_cartesian_product_fail_threshold,
+  }
+}
