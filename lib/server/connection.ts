@@ -102,6 +102,8 @@ export class Connection implements EventSink, OutboxOwner, InFlightOwner {
   #phase: Phase = { name: 'waiting' }
   /** Of its STARTUP; 0 before. */
   #version = 0
+  #startupOptions: ReadonlyMap<string, string> = new Map()
+  #requestsSent = 0
   #holds: number = Hold.TURN
   #isProcessing = false
   #partialBytes = 0
@@ -149,6 +151,21 @@ export class Connection implements EventSink, OutboxOwner, InFlightOwner {
 
   get inFlight(): number {
     return this.#requests.count
+  }
+
+  /** Set by USE. */
+  get keyspace(): string | null {
+    return this.#requests.client.keyspace
+  }
+
+  /** Of its STARTUP; empty before. */
+  get startupOptions(): ReadonlyMap<string, string> {
+    return this.#startupOptions
+  }
+
+  /** How many requests it has sent. */
+  get requestsSent(): number {
+    return this.#requestsSent
   }
 
   /** Its turn has come. */
@@ -320,6 +337,7 @@ export class Connection implements EventSink, OutboxOwner, InFlightOwner {
   #handle(envelope: Envelope): void {
     const { version, stream, opcode } = envelope
     this.#context.counters.requests += 1
+    this.#requestsSent += 1
     let request: Request
     try {
       request = this.#read(envelope)
@@ -361,6 +379,7 @@ export class Connection implements EventSink, OutboxOwner, InFlightOwner {
         encodeSupported(encoder, version, stream, SUPPORTED)
         return
       case 'startup':
+        this.#startupOptions = request.options
         this.#startup(readStartup(request.options, version), version, stream)
         return
       case 'auth_response':

@@ -57,7 +57,7 @@ function describeClient(connection: Connection): ClientInfo {
     hostname: connection.remoteAddress,
     keyspace: connection.keyspace,
     protocolVersion: connection.version,
-    requestCount: connection.requests,
+    requestCount: connection.requestsSent,
     username: connection.user ?? 'anonymous',
     tls: null,
   }
