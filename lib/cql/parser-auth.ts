@@ -2,8 +2,14 @@
 import { syntaxError } from '../base/errors.ts'
 import type { AuthStatement, Property, PropertyValue } from './ast.ts'
 import type { Cursor } from './parser-cursor.ts'
-import { Keyword, Token } from './parser-keywords.ts'
-import { parsePermissions, parseResource, refusePermissions, startsPermissions } from './parser-permissions.ts'
+import { isName, Keyword, Token } from './parser-keywords.ts'
+import {
+  isPermission,
+  parsePermissions,
+  parseResource,
+  refusePermissions,
+  startsPermissions,
+} from './parser-permissions.ts'
 import { parsePropertyMap } from './parser-properties.ts'
 
 /** A user's name keeps its case. */
@@ -157,12 +163,17 @@ function parseStringSet(c: Cursor): PropertyValue {
   return { kind: 'map', entries }
 }
 
+function startsRoleName(kind: number): boolean {
+  return isName(kind) || kind === Token.STRING || kind === Token.QUESTION
+}
+
 /** GRANT and REVOKE, of permissions and of roles; which one of the two is here is known. */
 export function parseGrant(c: Cursor): AuthStatement {
   const isGrant = c.kind === Keyword.GRANT
   const joint = isGrant ? Keyword.TO : Keyword.FROM
+  if (!startsPermissions(c, 1) && !startsRoleName(c.ahead(1))) throw c.noViable(1)
   c.at++
-  if (!startsPermissions(c)) {
+  if (!startsPermissions(c, 0)) {
     const role = c.roleName()
     c.expect(joint)
     return { kind: isGrant ? 'grant_role' : 'revoke_role', role, grantee: c.roleName() }
@@ -182,6 +193,8 @@ export function parseGrant(c: Cursor): AuthStatement {
 
 /** LIST is known to be here. */
 export function parseList(c: Cursor): AuthStatement {
+  const kind = c.ahead(1)
+  if (kind !== Keyword.USERS && kind !== Keyword.ROLES && !isPermission(kind)) throw c.noViable(1)
   c.at++
   if (c.accept(Keyword.USERS)) return { kind: 'list_users' }
   if (c.accept(Keyword.ROLES)) {

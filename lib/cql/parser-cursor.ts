@@ -88,6 +88,11 @@ export class Cursor {
     return syntaxError(`Failed parsing statement: [${this.tokens.source}] reason: ${reason}`)
   }
 
+  /** What came before was told from its like by the token behind the current one: messages show that far. */
+  lookAhead(): void {
+    if (this.kind !== Token.END && this.seen <= this.at) this.seen = this.at + 1
+  }
+
   /** The token is not the only one that fits here. */
   mismatched(expecting: number): RequestError {
     return this.#error(this.at, this.at, expecting)
@@ -144,7 +149,9 @@ export class Cursor {
     if (hasKeyspace) this.at++
     this.#noMarkerAsName(what)
     if (!hasKeyspace && isName(this.kind) && FOLLOWS_NAME[this.ahead(1)] === 0) throw this.noViable(1)
-    return { keyspace, name: this.name() }
+    const name = this.name()
+    if (!hasKeyspace) this.lookAhead()
+    return { keyspace, name }
   }
 
   keyspaceName(): string {

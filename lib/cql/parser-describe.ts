@@ -28,11 +28,13 @@ function parseTarget(c: Cursor): Target {
   const list = LISTS.get(c.kind)
   if (list !== undefined) {
     c.at++
+    c.lookAhead()
     return { kind: list }
   }
   switch (c.kind) {
     case Keyword.CLUSTER:
       c.at++
+      c.lookAhead()
       return { kind: 'cluster' }
     case Keyword.SCHEMA:
       c.at++

@@ -8,7 +8,7 @@ import type { TokenList } from './lexer.ts'
 import { Token, tokenName } from './parser-keywords.ts'
 
 const TOKENS_BEFORE = 10
-const TOKENS_AFTER = 4
+const TOKENS_AFTER = 2
 
 interface Position {
   /** From 1. */
@@ -34,8 +34,8 @@ export function parseError(
     expecting === null
       ? `no viable alternative at input '${raw}'`
       : `mismatched input '${raw}' expecting ${tokenName(expecting)}`
-  if (kind === Token.END) return syntaxError(`line 0:-1 ${what}`)
-  const position = positionOf(tokens.source, tokens.starts[failed]!)
+  // The end of the text has no position.
+  const position = kind === Token.END ? { line: 0, column: -1 } : positionOf(tokens.source, tokens.starts[failed]!)
   return syntaxError(`line ${position.line}:${position.column} ${what}${snippet(tokens, at.decision, at.seen)}`)
 }
 

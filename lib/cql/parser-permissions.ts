@@ -13,12 +13,18 @@ const ALL_PERMISSIONS = [
 
 const PERMISSIONS: ReadonlySet<number> = new Set(ALL_PERMISSIONS.map((name) => Keyword[name as 'CREATE']))
 
+/** A permission, or ALL of them. */
+export function isPermission(kind: number): boolean {
+  return kind === Keyword.ALL || PERMISSIONS.has(kind)
+}
+
 /** Does a permission or ALL follow, rather than the name of a role? ALL, UNMASK and SELECT_MASKED may be either. */
-export function startsPermissions(c: Cursor): boolean {
-  const next = c.ahead(1)
-  if (c.kind === Keyword.ALL) return next === Keyword.ON || next === Keyword.PERMISSIONS
-  if (!PERMISSIONS.has(c.kind)) return false
-  const isNameToo = c.kind === Keyword.UNMASK || c.kind === Keyword.SELECT_MASKED
+export function startsPermissions(c: Cursor, places: number): boolean {
+  const kind = c.ahead(places)
+  const next = c.ahead(places + 1)
+  if (kind === Keyword.ALL) return next === Keyword.ON || next === Keyword.PERMISSIONS
+  if (!isPermission(kind)) return false
+  const isNameToo = kind === Keyword.UNMASK || kind === Keyword.SELECT_MASKED
   return !isNameToo || (next !== Keyword.TO && next !== Keyword.FROM)
 }
 

@@ -102,7 +102,10 @@ export function startsSelector(kind: number): boolean {
 
 function parseUnmodified(c: Cursor): Selector {
   const literal = parseLiteral(c)
-  if (literal !== null) return { kind: 'term', term: literal }
+  if (literal !== null) {
+    c.lookAhead()
+    return { kind: 'term', term: literal }
+  }
   switch (c.kind) {
     case Token.LEFT_PAREN:
       return hasTypeHint(c) ? parseTypeHint(c) : parseTuple(c)
@@ -127,7 +130,9 @@ function parseNamed(c: Cursor): Selector {
   }
   if (!isName(kind)) throw c.noViable()
   if (FOLLOWS_COLUMN[next] === 0) throw c.noViable(1)
-  return { kind: 'column', name: c.name() }
+  const name = c.name()
+  c.lookAhead()
+  return { kind: 'column', name }
 }
 
 function parseFunction(c: Cursor): Selector {

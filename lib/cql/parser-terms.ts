@@ -2,6 +2,7 @@
  * Terms: constants, collections, tuples, user types, function calls, casts and arithmetic. Source: CQL 3.4.7 "Terms".
  * Always: decided by looking ahead a few tokens, never by trying; a bare column is no term.
  */
+import type { RequestError } from '../base/errors.ts'
 import type { ConstantKind, InValues, QualifiedName, Term } from './ast.ts'
 import type { Cursor } from './parser-cursor.ts'
 import { isFunctionName, isName, isNativeType, Keyword, TOKEN_KINDS, Token } from './parser-keywords.ts'
@@ -37,9 +38,16 @@ export function parseTermNode(c: Cursor): Term {
     left = { kind: 'arithmetic', operator: kind === Token.PLUS ? '+' : '-', left, right: parseProduct(c) }
   }
   c.leave()
-  if (FOLLOWS_TERM[c.kind] === 0) throw c.noViable()
-  if (c.kind !== Token.END && c.seen <= c.at) c.seen = c.at + 1
+  if (FOLLOWS_TERM[c.kind] === 0) throw refuseFollower(c)
+  c.lookAhead()
   return left
+}
+
+/** A marker is told from its like by what follows it: the error stands at the marker. */
+function refuseFollower(c: Cursor): RequestError {
+  if (c.kinds[c.at - 1] !== Token.QUESTION) return c.noViable()
+  c.at--
+  return c.noViable(1)
 }
 
 function parseProduct(c: Cursor): Term {

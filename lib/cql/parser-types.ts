@@ -46,7 +46,9 @@ function parseAnyType(c: Cursor): TypeNode {
   if (kind === Token.STRING) return { kind: 'custom', className: c.expect(Token.STRING) }
   if (isNativeType(kind) && c.ahead(1) !== Token.DOT) {
     if (!FOLLOWS_TYPE.has(c.ahead(1))) throw c.noViable(1)
-    return { kind: 'named', keyspace: null, name: c.name(), quoted: false }
+    const name = c.name()
+    c.lookAhead()
+    return { kind: 'named', keyspace: null, name, quoted: false }
   }
   return parseUserTypeName(c)
 }
