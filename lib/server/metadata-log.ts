@@ -27,7 +27,7 @@ import { encodePosition } from '../types/partition-key.ts'
 
 export const METADATA_TABLE_ID = systemTableId('system', 'polyxena_metadata')
 
-/** Entries after which a snapshot is made: replaying so many costs a few milliseconds. */
+/** Entries after which a snapshot is made, or as many as there are tables: making and replaying stay in proportion to the schema. */
 const SNAPSHOT_EVERY = 256
 /** Bytes of a snapshot's part: far below what one mutation may have. */
 const PART_BYTES_MAX = 1024 * 1024
@@ -145,7 +145,8 @@ export class MetadataLog implements SchemaDoor {
 
   /** The change that made it due is done; a failure shows with the next one. */
   async #snapshotIfDue(): Promise<void> {
-    if (this.#entries < this.#snapshotEvery || this.#failed) return
+    const due = Math.max(this.#snapshotEvery, this.#current.tablesById.size - this.#builtIn.tablesById.size)
+    if (this.#entries < due || this.#failed) return
     await this.#snapshot().catch(() => undefined)
   }
 

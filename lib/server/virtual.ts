@@ -17,7 +17,7 @@ import {
 } from './system-tables/memory-table.ts'
 import type { NodeInfo } from './system-tables/node-info.ts'
 import { nodeRows } from './system-tables/node-rows.ts'
-import { encodeKey, encodeRow, type PlainRow } from './system-tables/plain-values.ts'
+import { encodeKey, type PlainRow, PlainRowEncoder } from './system-tables/plain-values.ts'
 import {
   type SchemaRows,
   schemaRowsOf,
@@ -30,6 +30,7 @@ export class VirtualTables {
   readonly #node: NodeInfo
   readonly #schema: () => Schema
   readonly #scratch = new Int32Array(2)
+  readonly #encoder = new PlainRowEncoder()
   /** By the table of system_schema, rows of each keyspace and of each table that it tells of. */
   readonly #ofKeyspace = new Map<string, WeakMap<KeyspaceSchema, readonly RowData[]>>()
   readonly #ofTable = new Map<string, WeakMap<TableSchema, readonly RowData[]>>()
@@ -85,7 +86,7 @@ export class VirtualTables {
         group = { position: encodePosition(key, this.#scratch), rows: [] }
         groups.set(name, group)
       }
-      group.rows.push(encodeRow(table, row))
+      group.rows.push(this.#encoder.encode(table, row))
     }
     const partitions = Array.from(groups.values(), (group) => ({
       position: group.position,
@@ -123,9 +124,9 @@ export class VirtualTables {
   #makeRows(table: TableSchema, kind: SchemaRows, keyspace: KeyspaceSchema): readonly RowData[] {
     switch (kind.of) {
       case 'keyspace':
-        return [encodeRow(table, kind.rows(keyspace))]
+        return [this.#encoder.encode(table, kind.rows(keyspace))]
       case 'types':
-        return typeRows(keyspace).map((row) => encodeRow(table, row))
+        return typeRows(keyspace).map((row) => this.#encoder.encode(table, row))
       case 'table': {
         const kept = cacheOf(this.#ofTable, table.name)
         const rows: RowData[] = []
@@ -135,7 +136,7 @@ export class VirtualTables {
           if (!own) {
             own = kind
               .rows(described)
-              .map((row) => encodeRow(table, row))
+              .map((row) => this.#encoder.encode(table, row))
               .sort((a, b) => a.clustering.compare(b.clustering))
             kept.set(described, own)
           }

@@ -9,7 +9,7 @@ import { ByteWriter } from '../../base/bytes.ts'
 import type { ColumnSchema, TableSchema } from '../../schema/table.ts'
 import { parseInet } from '../../types/inet.ts'
 import { isMultiCell } from '../../types/names.ts'
-import { encodeClustering, encodePath } from '../../types/ordered.ts'
+import { encodeComponent, encodePath } from '../../types/ordered.ts'
 import { serializePartitionKey } from '../../types/partition-key.ts'
 import type { CqlType } from '../../types/type.ts'
 import { parseUuid } from '../../types/uuid.ts'
@@ -137,40 +137,46 @@ function keyValue(column: ColumnSchema, row: PlainRow): Buffer {
 /** Cells of answered tables were all written at the beginning of time. */
 const TIMESTAMP_LOW = 1
 
-export function encodeRow(table: TableSchema, row: PlainRow): RowData {
-  const clustering = encodeClustering(
-    table.clustering,
-    table.clustering.map((column) => keyValue(column, row)),
-  )
-  const out = new ByteWriter(256)
-  const writer = new RowWriter(out)
-  writer.begin()
-  writer.liveness(0, TIMESTAMP_LOW, 0, 0)
-  for (const column of table.columnsById) {
-    if (!column) continue
-    const value = row[column.name]
-    if (value !== null && value !== undefined) writeCells(writer, column, value)
-  }
-  writer.end()
-  return { clustering: Buffer.from(clustering), row: out.copy() }
-}
+/** Makes rows; one is enough for many tables. */
+export class PlainRowEncoder {
+  readonly #out = new ByteWriter(1024)
+  readonly #writer = new RowWriter(this.#out)
+  readonly #path = new ByteWriter(64)
 
-function writeCells(writer: RowWriter, column: ColumnSchema, value: PlainValue): void {
-  const { id, type } = column
-  if (!isMultiCell(type)) {
-    writer.cell(id, 0, TIMESTAMP_LOW, encodePlain(type, value))
-    return
+  encode(table: TableSchema, row: PlainRow): RowData {
+    const { clustering } = table
+    const out = this.#out
+    out.reset()
+    for (const column of clustering) encodeComponent(column.type, column.reversed, keyValue(column, row), out)
+    const start = out.length
+    const writer = this.#writer
+    writer.begin()
+    writer.liveness(0, TIMESTAMP_LOW, 0, 0)
+    for (const column of table.columnsById) {
+      if (!column) continue
+      const value = row[column.name]
+      if (value !== null && value !== undefined) this.#cells(column, value)
+    }
+    writer.end()
+    const bytes = out.copy()
+    return { clustering: bytes.subarray(0, start), row: bytes.subarray(start) }
   }
-  const pathWriter = new ByteWriter(32)
-  const write = (pathType: CqlType, path: Buffer, cell: Buffer) => {
-    pathWriter.reset()
-    encodePath(pathType, path, pathWriter)
-    writer.pathCell(id, pathWriter.view(), 0, TIMESTAMP_LOW, cell)
+
+  #cells(column: ColumnSchema, value: PlainValue): void {
+    const { id, type } = column
+    if (!isMultiCell(type)) this.#writer.cell(id, 0, TIMESTAMP_LOW, encodePlain(type, value))
+    else if (type.kind === 'set')
+      for (const element of setElements(type.element, value as readonly PlainValue[]))
+        this.#cell(id, type.element, element, EMPTY)
+    else if (type.kind === 'map')
+      for (const [key, cell] of mapEntries(type.key, type.value, value as ReadonlyMap<string, PlainValue>))
+        this.#cell(id, type.key, key, cell)
+    else throw new TypeError(`no plain values of a ${type.kind} with cells`)
   }
-  if (type.kind === 'set')
-    for (const element of setElements(type.element, value as readonly PlainValue[])) write(type.element, element, EMPTY)
-  else if (type.kind === 'map')
-    for (const [key, cell] of mapEntries(type.key, type.value, value as ReadonlyMap<string, PlainValue>))
-      write(type.key, key, cell)
-  else throw new TypeError(`no plain values of a ${type.kind} with cells`)
+
+  #cell(id: number, pathType: CqlType, path: Buffer, value: Buffer): void {
+    this.#path.reset()
+    encodePath(pathType, path, this.#path)
+    this.#writer.pathCell(id, this.#path.view(), 0, TIMESTAMP_LOW, value)
+  }
 }
