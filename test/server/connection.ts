@@ -105,6 +105,10 @@ for (const version of VERSIONS) {
     t.same(client.ask(2, client.query('X')).warnings, version >= 4 ? ['Beware'] : [])
     t.match(server.processor.calls.at(-1)![4], { keyspace: 'ks', user: null, remoteAddress: '127.0.0.1' })
 
+    const [connection] = server.listener.connections
+    t.match(connection, { keyspace: 'ks', version, phase: 'ready', inFlight: 0 })
+    t.same([...connection!.startupOptions], [['CQL_VERSION', '3.0.0']])
+
     t.equal(client.ask(3, client.query('X')).tracingId, null)
     t.same(client.ask(3, client.query('X'), { tracing: true }).tracingId, Buffer.alloc(16, 9))
     server.processor.reply = () => {
