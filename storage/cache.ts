@@ -1,7 +1,7 @@
 /**
  * Blocks of SSTables in memory, within a budget of bytes shared by all tables of a store. Source: CLOCK (Corbató 1968): a block that was used since the
- * hand last passed gets a second chance. Each file keeps its own map by offset, so a hit is one look-up of a number and sets a flag: measured 15 ns
- * against 90 ns for lru-cache with keys made of file and offset; and a file that is closed takes its blocks along.
+ * hand last passed gets a second chance. Each file keeps its own map by offset, so a hit is one look-up of a number and sets a flag (measured on a busy
+ * machine: 57 to 75 ns, against 92 to 150 for lru-cache with a number as its key); and a file that is closed takes its blocks along.
  */
 import type { Block } from './sstable/block.ts'
 

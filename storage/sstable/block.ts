@@ -69,19 +69,17 @@ export class BlockBuilder {
 /** A decoded block in memory. Its bytes never change. */
 export class Block {
   readonly bytes: Buffer
-  readonly restartCount: number
+  readonly restarts: Uint32Array
   /** Where the entries end and the restart points begin. */
   readonly entriesEnd: number
 
   constructor(bytes: Buffer) {
     this.bytes = bytes
-    this.restartCount = bytes.readUInt32BE(bytes.length - 4)
-    this.entriesEnd = bytes.length - 4 - 4 * this.restartCount
-    assert(this.entriesEnd >= 0 && this.restartCount > 0, 'a block has an entry')
-  }
-
-  restart(index: number): number {
-    return this.bytes.readUInt32BE(this.entriesEnd + 4 * index)
+    const count = bytes.readUInt32BE(bytes.length - 4)
+    this.entriesEnd = bytes.length - 4 - 4 * count
+    assert(this.entriesEnd > 0 && count > 0, 'a block has an entry')
+    this.restarts = new Uint32Array(count)
+    for (let i = 0; i < count; i++) this.restarts[i] = bytes.readUInt32BE(this.entriesEnd + 4 * i)
   }
 }
 
@@ -142,7 +140,7 @@ export class BlockCursor {
 
   last(): void {
     const block = this.#block!
-    this.#decodeWhole(block.restart(block.restartCount - 1))
+    this.#decodeWhole(block.restarts.at(-1)!)
     while (this.#entryEnd < block.entriesEnd) this.#decode(this.#entryEnd)
   }
 
@@ -157,36 +155,36 @@ export class BlockCursor {
       this.valid = false
       return
     }
-    const block = this.#block!
+    const { restarts } = this.#block!
     let low = 0
-    let high = block.restartCount - 1
+    let high = restarts.length - 1
     while (low < high) {
       const middle = (low + high + 1) >> 1
-      if (block.restart(middle) < start) low = middle
+      if (restarts[middle]! < start) low = middle
       else high = middle - 1
     }
-    this.#decodeWhole(block.restart(low))
+    this.#decodeWhole(restarts[low]!)
     while (this.#entryEnd < start) this.#decode(this.#entryEnd)
   }
 
   /** To the first entry whose key is at or after the target; invalid when there is none. */
   seek(target: Uint8Array): void {
-    const block = this.#block!
+    const { restarts, entriesEnd } = this.#block!
     let low = 0
-    let high = block.restartCount - 1
+    let high = restarts.length - 1
     while (low < high) {
       const middle = (low + high + 1) >> 1
-      if (this.#compareRestart(block.restart(middle), target) < 0) low = middle
+      if (this.#compareRestart(restarts[middle]!, target) < 0) low = middle
       else high = middle - 1
     }
-    this.#decodeWhole(block.restart(low))
+    this.#decodeWhole(restarts[low]!)
     // `matched` bytes of the target are those of the last key that is before it: most entries are told from their shared length alone.
     let matched = commonPrefix(this.#key, this.#keyLength, target)
     for (;;) {
       const order = compareFrom(this.#key, this.#keyLength, target, matched)
       if (order >= 0) return
       for (;;) {
-        if (this.#entryEnd >= block.entriesEnd) {
+        if (this.#entryEnd >= entriesEnd) {
           this.valid = false
           return
         }

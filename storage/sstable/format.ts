@@ -10,6 +10,7 @@ import { crc32 } from 'node:zlib'
 import { compress, compressSync, uncompress, uncompressSync } from 'lz4-napi'
 import { assert } from '../../lib/base/assert.ts'
 import { CorruptionError } from '../errors.ts'
+import { readInt32 } from '../model/row.ts'
 
 export const TABLE_VERSION = 1
 export const HEADER_BYTES = 24
@@ -135,11 +136,11 @@ export function encodeHandle(handle: Handle): Buffer {
 }
 
 export function handleOffset(bytes: Buffer, at: number): number {
-  return readOffset(bytes, at)
+  return (readInt32(bytes, at) >>> 0) * 0x1_0000_0000 + (readInt32(bytes, at + 4) >>> 0)
 }
 
 export function handleLength(bytes: Buffer, at: number): number {
-  return bytes.readUInt32BE(at + 8)
+  return readInt32(bytes, at + 8) >>> 0
 }
 
 /** A section's bytes for that offset. A promise only for large ones, which are compressed off the event loop. */

@@ -5,7 +5,7 @@
 import type { Disk, DiskFile } from '../../lib/runtime/runtime.ts'
 import type { BlockCache, CachedFile } from '../cache.ts'
 import { CorruptionError } from '../errors.ts'
-import { Block, BlockCursor } from './block.ts'
+import { Block, BlockCursor, compareBytes } from './block.ts'
 import { BloomFilter } from './bloom.ts'
 import { TableCursor } from './cursor.ts'
 import {
@@ -128,7 +128,8 @@ export class TableReader {
   /** False only when the table certainly holds nothing of the partition. */
   mayHold(position: Buffer): boolean {
     const { minPosition, maxPosition } = this.statistics
-    if (minPosition.compare(position) > 0 || maxPosition.compare(position) < 0) return false
+    if (compareBytes(minPosition, 0, minPosition.length, position) > 0) return false
+    if (compareBytes(maxPosition, 0, maxPosition.length, position) < 0) return false
     return this.#bloom === null || this.#bloom.mightContain(position)
   }
 
