@@ -72,7 +72,14 @@ export async function openMetadataLog(options: MetadataLogOptions): Promise<Meta
   let schema = builtIn
   if (head) schema = applyRecords(schema, await readSnapshot(store, head), head.epoch)
   const entries = await readPartition(store, 'log', head ? head.epoch + 1 : 0)
-  for (const entry of entries) schema = applyRecords(schema, decodeRecords(entry.payload), entry.epoch)
+  // All at once: one by one, each would copy the schema.
+  const last = entries.at(-1)
+  if (last)
+    schema = applyRecords(
+      schema,
+      entries.flatMap((entry) => decodeRecords(entry.payload)),
+      last.epoch,
+    )
   await registerTables(store, null, schema)
   return new MetadataLog(options, builtIn, schema, entries.length)
 }
