@@ -43,6 +43,10 @@ export class Memtable implements Source {
     return this.#slabs.bytes + this.#index.bytes
   }
 
+  get isEmpty(): boolean {
+    return this.#index.size === 0
+  }
+
   /** Takes in every entry of a mutation that stands at its beginning. */
   apply(mutation: MutationReader): void {
     this.writes++

@@ -3,8 +3,12 @@
  * Always: what apply() took is visible to every read that begins later; a promise that it gave resolves only when the write survives
  * what the commit log's mode promises.
  */
-import { assert } from '../lib/base/assert.ts'
 import type { Runtime } from '../lib/runtime/runtime.ts'
+import type { CommitLogOptions } from './commitlog/writer.ts'
+import { StorageError } from './errors.ts'
+import { type Files, openFiles } from './files.ts'
+import { Flusher } from './flusher.ts'
+import { LogRecord } from './log-record.ts'
 import type { ReadCommand, ReadResult } from './model/command.ts'
 import { LastWriteWins } from './model/merge.ts'
 import { MutationReader } from './model/mutation.ts'
@@ -21,52 +25,157 @@ export interface StoreOptions {
 }
 
 export interface StoreSettings {
-  /** Memory of all memtables, in bytes; beyond it the largest is flushed. Default 64 MiB. */
+  /** Memory of all memtables, in bytes; beyond it the largest is flushed, at twice as much writers wait. Default 64 MiB. */
   readonly memtableBytesMax?: number
+  /** Memory of the blocks of SSTables that are kept, in bytes. Default 32 MiB. */
+  readonly blockCacheBytes?: number
+  /** Default: `commitlog` in the directory. A disk of its own keeps syncs from waiting for flushes. */
+  readonly commitLogDirectory?: string
+  /** Default: mode group. */
+  readonly commitLog?: Pick<CommitLogOptions, 'mode' | 'syncPeriodMs' | 'segmentBytes' | 'totalBytes'>
+  /** Called once, when nothing can be acknowledged any more. */
+  readonly onFailure?: (error: Error) => void
 }
 
 export interface StoreStatistics {
   readonly tables: number
   readonly memtableBytes: number
-  readonly memtableRecords: number
+  readonly files: number
+  readonly fileBytes: number
+  readonly commitLogBytes: number
+  readonly commitLogPendingBytes: number
+  readonly cacheHits: number
+  readonly cacheMisses: number
   readonly writes: number
   readonly reads: number
+  readonly flushes: number
+  /** Writes that waited for a flush. */
+  readonly stalls: number
 }
 
+const MEMTABLE_BYTES_MAX = 64 * 1024 * 1024
+/** What a table is taken for between the start and its registration. */
+const UNREGISTERED: StoredTable = {
+  keyspace: '',
+  name: '',
+  durableWrites: true,
+  gcGraceSeconds: 864_000,
+  hasClustering: true,
+}
+
+/** Opens a store and replays its commit log. Refuses (CorruptionError) what is damaged, and (ELOCKED) what another process has open. */
 export async function openStore(options: StoreOptions): Promise<Store> {
-  return new Store(options)
+  const { runtime, directory, settings = {} } = options
+  if (directory === null) return new Store(runtime, settings, null)
+  const files = await openFiles({
+    runtime,
+    directory,
+    commitLogDirectory: settings.commitLogDirectory ?? `${directory}/commitlog`,
+    blockCacheBytes: settings.blockCacheBytes,
+  })
+  const store = new Store(runtime, settings, files)
+  try {
+    await store.recover()
+  } catch (error) {
+    await store.abandon()
+    throw error
+  }
+  return store
 }
 
 export class Store {
   readonly #runtime: Runtime
+  readonly #settings: StoreSettings
+  readonly #files: Files | null
+  readonly #flusher: Flusher
   readonly #resolution = new LastWriteWins()
   readonly #tables = new Map<string, TableStore>()
   /** By the first four bytes of their ids: a look-up without making a string. */
   readonly #byPrefix = new Map<number, TableStore[]>()
   readonly #mutation = new MutationReader()
+  readonly #record = new LogRecord()
+  #closing: Promise<void> | null = null
   #writes = 0
   #reads = 0
 
   /** Use openStore. */
-  constructor(options: StoreOptions) {
-    this.#runtime = options.runtime
+  constructor(runtime: Runtime, settings: StoreSettings, files: Files | null) {
+    this.#runtime = runtime
+    this.#settings = settings
+    this.#files = files
+    this.#flusher = new Flusher({
+      clock: runtime.clock,
+      log: runtime.log,
+      bytesMax: files ? (settings.memtableBytesMax ?? MEMTABLE_BYTES_MAX) : Number.POSITIVE_INFINITY,
+      tables: () => this.#tables.values(),
+      flush: (id) => this.#flushNow(id),
+    })
+  }
+
+  /** Opens what the manifest names and replays the commit log. For openStore. */
+  async recover(): Promise<void> {
+    const files = this.#files!
+    for (const id of files.manifest.tables.keys()) await files.openTable(this.#add(id, UNREGISTERED))
+    const { mode = 'group', ...others } = this.#settings.commitLog ?? {}
+    await files.openLog(
+      {
+        ...others,
+        mode,
+        requestFlush: (tables) => this.#requestFlush(tables),
+        onFailure: (error) => this.#settings.onFailure?.(error),
+      },
+      (mutation, position) => this.#replay(mutation, position),
+      () => this.#flusher.room(),
+    )
+  }
+
+  #replay(mutation: Buffer, position: number): string | null {
+    const reader = this.#mutation.reset(mutation)
+    const table = this.#find(mutation, reader.tableStart)
+    if (table === null || position < this.#files!.manifest.tables.get(table.id)!.flushedPosition) return null
+    this.#insert(table, reader)
+    return table.id
+  }
+
+  /** Gives back what a failed start had taken. For openStore. */
+  async abandon(): Promise<void> {
+    await this.#flusher.close()
+    await this.#files?.close(this.#tables.values()).catch(() => {})
   }
 
   /** Makes a table known, or changes what is known of it. It is durable when the promise resolves: write to the table only then. */
-  async registerTable(id: string, table: StoredTable): Promise<void> {
-    const known = this.#tables.get(id)
-    if (known) {
-      known.table = table
-      return
-    }
-    const made = new TableStore(id, table, { clock: this.#runtime.clock, resolution: this.#resolution })
-    this.#tables.set(id, made)
-    const prefix = readInt32(made.idBytes, 0)
-    const others = this.#byPrefix.get(prefix)
-    if (others) others.push(made)
-    else this.#byPrefix.set(prefix, [made])
+  registerTable(id: string, table: StoredTable): Promise<void> {
+    return this.registerTables([{ id, table }])
   }
 
+  /** Several at the cost of one. */
+  async registerTables(tables: readonly { readonly id: string; readonly table: StoredTable }[]): Promise<void> {
+    await this.#files?.register(tables)
+    for (const { id, table } of tables) {
+      const known = this.#tables.get(id)
+      if (known) known.table = table
+      else this.#add(id, table)
+    }
+  }
+
+  /** Ids of all tables that have data or may have: those of a schema change that was cut short can be dropped. */
+  get tableIds(): string[] {
+    return [...this.#tables.keys()]
+  }
+
+  #add(id: string, table: StoredTable): TableStore {
+    const made = new TableStore(id, table, {
+      clock: this.#runtime.clock,
+      resolution: this.#resolution,
+      freed: (bytes) => this.#flusher.add(-bytes),
+    })
+    this.#tables.set(id, made)
+    const prefix = readInt32(made.idBytes, 0)
+    this.#byPrefix.set(prefix, [...(this.#byPrefix.get(prefix) ?? []), made])
+    return made
+  }
+
+  /** Forgets a table and its data. Writes to it are passed over from now on, reads find nothing. */
   async dropTable(id: string): Promise<void> {
     const table = this.#tables.get(id)
     if (!table) return
@@ -75,47 +184,134 @@ export class Store {
     const others = this.#byPrefix.get(prefix)!.filter((other) => other !== table)
     if (others.length > 0) this.#byPrefix.set(prefix, others)
     else this.#byPrefix.delete(prefix)
+    await this.#flusher.run(async () => {
+      table.swapMemtable(0)
+      while (table.pending) table.settlePending(null)
+      await this.#files?.drop(table)
+    })
   }
 
+  /** Forgets what was written to a table before this call; when it resolves, for good. */
   async truncate(id: string): Promise<void> {
-    this.#tables.get(id)?.clear()
+    const table = this.#tables.get(id)
+    if (!table) return
+    await this.#flusher.run(async () => {
+      if (this.#files) await this.#files.truncate(table)
+      else {
+        table.swapMemtable(0)
+        table.settlePending(null)
+      }
+    })
   }
 
   /**
    * Takes mutations that were made by a MutationWriter or passed validateMutation: all in one commit-log record, visible at once. Copies them.
-   * Undefined: as durable as the mode asks already. Those of unknown tables (dropped since) are passed over.
+   * Undefined: as durable as the mode asks already. Those of unknown tables (dropped since) are passed over. Throws, and has done nothing, when
+   * they are too large (INVALID) or the store cannot take writes (StorageError).
    */
   apply(mutations: readonly Buffer[]): Promise<void> | undefined {
-    const reader = this.#mutation
-    for (let i = 0; i < mutations.length; i++) {
-      reader.reset(mutations[i]!)
-      const table = this.#find(reader.buffer, reader.tableStart)
-      if (table === null) continue
-      table.memtable.apply(reader)
-      this.#writes++
+    if (this.#closing) throw new StorageError('the store is closed')
+    const log = this.#files?.log
+    let logged = false
+    if (log) {
+      this.#flusher.check()
+      const record = this.#record
+      record.clear()
+      for (let i = 0; i < mutations.length; i++) {
+        const table = this.#find(mutations[i]!, 0)
+        if (table?.table.durableWrites) record.add(mutations[i]!, table.id)
+      }
+      if (!record.isEmpty) {
+        log.append(record.parts, record.tables)
+        logged = true
+      }
     }
-    return undefined
+    for (let i = 0; i < mutations.length; i++) {
+      const reader = this.#mutation.reset(mutations[i]!)
+      const table = this.#find(reader.buffer, reader.tableStart)
+      if (table !== null) this.#insert(table, reader)
+    }
+    const durable = logged ? log!.durable() : undefined
+    const room = this.#flusher.room()
+    if (room === undefined) return durable
+    return durable === undefined ? room : both(durable, room)
   }
 
+  #insert(table: TableStore, mutation: MutationReader): void {
+    const { memtable } = table
+    const before = memtable.bytes
+    memtable.apply(mutation)
+    this.#writes++
+    const grown = memtable.bytes - before
+    if (grown > 0) this.#flusher.add(grown)
+  }
+
+  /** At once when everything that is needed is in memory. Rejects with CorruptionError when a file is damaged. */
   read(command: ReadCommand): ReadResult | Promise<ReadResult> {
-    const table = this.#tables.get(command.table)
-    assert(table !== undefined, `read of an unknown table ${command.table}`)
     this.#reads++
+    const table = this.#tables.get(command.table)
+    if (table === undefined) return { partitions: [], more: false, tombstones: 0 }
     return table.read(command)
   }
 
-  async flush(_id?: string): Promise<void> {}
+  /** Writes everything of a table, or of all, that was written before this call to files. */
+  async flush(id?: string): Promise<void> {
+    if (!this.#files) return
+    const ids = id === undefined ? [...this.#tables.keys()] : [id]
+    await Promise.all(ids.map((each) => this.#flusher.flush(each)))
+  }
 
-  async close(): Promise<void> {}
+  async #flushNow(id: string): Promise<void> {
+    const table = this.#tables.get(id)
+    if (table && this.#files) await this.#files.flush(table)
+  }
+
+  /** The commit log is too long: its oldest segments go when these tables are flushed. */
+  #requestFlush(tables: readonly string[]): void {
+    for (const id of tables)
+      this.#flusher
+        .flush(id)
+        .catch((cause: unknown) => this.#runtime.log.error('storage/store.ts', `a flush of ${id} failed`, cause))
+  }
+
+  /** Flushes, syncs, and leaves a commit log that says so. May be called twice. */
+  close(): Promise<void> {
+    this.#closing ??= this.#close()
+    return this.#closing
+  }
+
+  async #close(): Promise<void> {
+    if (!this.#files) return
+    // What cannot be flushed is in the commit log: the next start replays it.
+    await this.flush().catch((cause: unknown) =>
+      this.#runtime.log.error('storage/store.ts', 'a flush before closing failed', cause),
+    )
+    await this.#flusher.close()
+    await this.#files.close(this.#tables.values())
+  }
 
   get statistics(): StoreStatistics {
-    let memtableBytes = 0
-    let memtableRecords = 0
-    for (const { memtable } of this.#tables.values()) {
-      memtableBytes += memtable.bytes
-      memtableRecords += memtable.size
+    let files = 0
+    let fileBytes = 0
+    for (const table of this.#tables.values())
+      for (const { reader } of table.files) {
+        files++
+        fileBytes += reader.fileBytes
+      }
+    return {
+      tables: this.#tables.size,
+      memtableBytes: this.#flusher.bytes,
+      files,
+      fileBytes,
+      commitLogBytes: this.#files?.log?.sizeBytes ?? 0,
+      commitLogPendingBytes: this.#files?.log?.pendingBytes ?? 0,
+      cacheHits: this.#files?.cache.hits ?? 0,
+      cacheMisses: this.#files?.cache.misses ?? 0,
+      writes: this.#writes,
+      reads: this.#reads,
+      flushes: this.#flusher.flushes,
+      stalls: this.#flusher.stalls,
     }
-    return { tables: this.#tables.size, memtableBytes, memtableRecords, writes: this.#writes, reads: this.#reads }
   }
 
   #find(bytes: Buffer, at: number): TableStore | null {
@@ -129,6 +325,12 @@ export class Store {
   }
 }
 
+async function both(durable: Promise<void>, room: Promise<void>): Promise<void> {
+  await durable
+  await room
+}
+
+/** The first four bytes were compared before. */
 function sameId(id: Buffer, bytes: Buffer, at: number): boolean {
   for (let i = 4; i < 16; i++) if (id[i] !== bytes[at + i]) return false
   return true

@@ -1,10 +1,17 @@
-/** One table's data: the memtable that is written to, those that are being flushed, and its SSTables; and the reads over them. */
+/**
+ * One table's data: the memtable that is written to, those that are being flushed, and its SSTables; and the reads over them.
+ * Always: `sources` holds everything that was written and not dropped, newest first; a file that is not live any more is closed and removed
+ * when the last read that uses it has ended.
+ */
+import { assert } from '../lib/base/assert.ts'
 import type { Runtime } from '../lib/runtime/runtime.ts'
+import type { LogPosition } from './commitlog/segment.ts'
 import { Memtable } from './memtable.ts'
 import type { ReadCommand, ReadResult } from './model/command.ts'
 import type { Resolution } from './model/merge.ts'
 import { drive, type ReadContext, readRows } from './read/read.ts'
 import type { Source } from './read/source.ts'
+import type { TableReader } from './sstable/reader.ts'
 
 /** What storage must know of a table. */
 export interface StoredTable {
@@ -18,22 +25,51 @@ export interface StoredTable {
   readonly hasClustering: boolean
 }
 
+/** A live SSTable. */
+export interface LiveFile {
+  readonly number: number
+  readonly reader: TableReader
+}
+
+/** A memtable that waits to become a file. */
+export interface PendingMemtable {
+  readonly memtable: Memtable
+  /** Of the commit log: everything of the table before it is in this memtable or in an older one. */
+  readonly position: LogPosition
+}
+
+export interface TableServices {
+  readonly clock: Runtime['clock']
+  readonly resolution: Resolution
+  /** Told when a memtable of so many bytes is dropped. */
+  readonly freed: (bytes: number) => void
+}
+
+interface HeldFile extends LiveFile {
+  reads: number
+  /** Called when no read uses it any more; null while it is live. */
+  discard: (() => void) | null
+}
+
 export class TableStore implements ReadContext {
   readonly id: string
   readonly idBytes: Buffer
   readonly resolution: Resolution
-  readonly #clock: Runtime['clock']
+  readonly #services: TableServices
   table: StoredTable
   memtable: Memtable
+  /** Not written to any more, not yet in files; oldest first. */
+  #pending: readonly PendingMemtable[] = []
   /** Newest first. */
+  #files: readonly HeldFile[] = []
   sources: readonly Source[]
 
-  constructor(id: string, table: StoredTable, services: { clock: Runtime['clock']; resolution: Resolution }) {
+  constructor(id: string, table: StoredTable, services: TableServices) {
     this.id = id
     this.idBytes = tableIdBytes(id)
     this.table = table
     this.resolution = services.resolution
-    this.#clock = services.clock
+    this.#services = services
     this.memtable = new Memtable(this.resolution)
     this.sources = [this.memtable]
   }
@@ -46,20 +82,75 @@ export class TableStore implements ReadContext {
     return this.table.hasClustering
   }
 
+  get files(): readonly LiveFile[] {
+    return this.#files
+  }
+
+  /** Memory that a flush would free. */
+  get memtableBytes(): number {
+    return this.#pending.reduce((sum, { memtable }) => sum + memtable.bytes, this.memtable.bytes)
+  }
+
   pause(): Promise<void> {
     return new Promise((resolve) => {
-      this.#clock.soon(resolve)
+      this.#services.clock.soon(resolve)
     })
   }
 
   read(command: ReadCommand): ReadResult | Promise<ReadResult> {
-    return drive(readRows(this, command))
+    const files = this.#files
+    const result = drive(readRows(this, command))
+    if (!(result instanceof Promise) || files.length === 0) return result
+    for (const file of files) file.reads++
+    return result.finally(() => this.#release(files))
   }
 
-  /** Forgets everything. */
-  clear(): void {
+  #release(files: readonly HeldFile[]): void {
+    for (const file of files) if (--file.reads === 0) file.discard?.()
+  }
+
+  /** Writes go to a new memtable from now on; the old one stays readable. */
+  swapMemtable(position: LogPosition): void {
+    this.#pending = [...this.#pending, { memtable: this.memtable, position }]
     this.memtable = new Memtable(this.resolution)
-    this.sources = [this.memtable]
+    this.#changed()
+  }
+
+  /** The oldest memtable that waits to become a file. */
+  get pending(): PendingMemtable | null {
+    return this.#pending[0] ?? null
+  }
+
+  /** Its file takes the place of the oldest waiting memtable; null: it is dropped. */
+  settlePending(file: LiveFile | null): void {
+    const [oldest, ...others] = this.#pending
+    assert(oldest !== undefined)
+    this.#pending = others
+    if (file) this.addFile(file)
+    else this.#changed()
+    this.#services.freed(oldest.memtable.bytes)
+  }
+
+  addFile(file: LiveFile): void {
+    const files = [...this.#files, { ...file, reads: 0, discard: null }]
+    this.#files = files.sort((a, b) => b.number - a.number)
+    this.#changed()
+  }
+
+  /** Forgets the files; each is handed to `discard` when no read uses it any more. */
+  removeFiles(numbers: ReadonlySet<number>, discard: (file: LiveFile) => void): void {
+    const removed = this.#files.filter((file) => numbers.has(file.number))
+    this.#files = this.#files.filter((file) => !numbers.has(file.number))
+    this.#changed()
+    for (const file of removed) {
+      file.discard = () => discard(file)
+      if (file.reads === 0) file.discard()
+    }
+  }
+
+  #changed(): void {
+    const pending = this.#pending.map(({ memtable }) => memtable).reverse()
+    this.sources = [this.memtable, ...pending, ...this.#files.map((file) => file.reader)]
   }
 }
 

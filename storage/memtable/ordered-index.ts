@@ -28,13 +28,15 @@ const INNER_CHILD = INNER_KEY + INNER_SLOTS
 const LEVELS_MAX = 10
 /** No node has it. */
 const NO_NODE = 0
+/** That one, and the first leaf. */
+const NODES_FIRST = 2
 /** Longer keys are compared by native code, which costs more to call than a short loop. */
 const NATIVE_COMPARE_BYTES = 40
 
 export class OrderedIndex {
   readonly slabs: Slabs
   readonly #chunks: Uint32Array[] = [new Uint32Array(CHUNK_NODES_FIRST << NODE_WORD_BITS)]
-  #nodes = 2
+  #nodes = NODES_FIRST
   #root = 1
   #levels = 0
   #size = 0
@@ -63,9 +65,9 @@ export class OrderedIndex {
     return this.#size
   }
 
-  /** Bytes of the nodes in use. */
+  /** Bytes of the nodes in use, without those that every index has. */
   get bytes(): number {
-    return this.#nodes << (NODE_WORD_BITS + 2)
+    return (this.#nodes - NODES_FIRST) << (NODE_WORD_BITS + 2)
   }
 
   /** Finds a key's place; true when it is there. */

@@ -1,6 +1,7 @@
-/** The store in memory against the slow model: every kind of write and delete, every kind of read. */
+/** The store against the slow model, in memory and on a disk with flushes and restarts: every kind of write and delete, every kind of read. */
 import t from 'tap'
-import { createSimulatedClock } from '../../lib/runtime/simulated/clock.ts'
+import { openNodeClock } from '../../lib/runtime/node/clock.ts'
+import { openSimulatedDisk, type SimulatedDisk } from '../../lib/runtime/simulated/disk.ts'
 import {
   END_OF_PARTITION,
   type ReadCommand,
@@ -22,7 +23,7 @@ import {
   type SeenPartition,
   storeView,
 } from '../support/storage-model.ts'
-import { memoryRuntime } from '../support/storage-runtime.ts'
+import { memoryRuntime, storageRuntime } from '../support/storage-runtime.ts'
 
 const TABLE = '5a1c395e-b41f-11e5-9f22-ba0be0483c18'
 const TABLE_BYTES = tableIdBytes(TABLE)
@@ -41,8 +42,10 @@ const ALL: ReadCommand = {
   after: null,
 }
 
-async function open(): Promise<Store> {
-  const store = await openStore({ runtime: memoryRuntime(createSimulatedClock()), directory: null })
+async function open(disk: SimulatedDisk | null): Promise<Store> {
+  const clock = openNodeClock()
+  const runtime = disk ? storageRuntime(clock, disk) : memoryRuntime(clock)
+  const store = await openStore({ runtime, directory: disk ? '/data' : null })
   await store.registerTable(TABLE, {
     keyspace: 'k',
     name: 't',
@@ -121,32 +124,41 @@ async function readInPages(store: Store, command: ReadCommand, limit: number): P
   }
 }
 
-t.test('reads agree with the model', async (t) => {
-  const first = testSeed()
-  for (let seed = first; seed < first + 150; seed++) {
-    const dice = createDice(seed)
-    const store = await open()
-    const model: Model = new Map()
-    for (let n = 1 + dice.int(60); n > 0; n--) {
-      const write = randomWrite(dice)
-      record(model, write)
-      void store.apply([encodeWrite(write, TABLE_BYTES)])
+for (const durable of [false, true])
+  t.test(`reads agree with the model, ${durable ? 'on disk' : 'in memory'}`, async (t) => {
+    const first = testSeed()
+    for (let seed = first; seed < first + (durable ? 60 : 100); seed++) {
+      const dice = createDice(seed)
+      const disk = durable ? openSimulatedDisk() : null
+      let store = await open(disk)
+      const model: Model = new Map()
+      for (let n = 1 + dice.int(60); n > 0; n--) {
+        const write = randomWrite(dice)
+        record(model, write)
+        void store.apply([encodeWrite(write, TABLE_BYTES)])
+        if (!durable) continue
+        if (dice.chance(0.1)) await store.flush()
+        if (dice.chance(0.03)) {
+          await store.close()
+          store = await open(disk)
+        }
+      }
+      const all = modelView(model, NOW)
+      const message = `TEST_SEED=${seed}`
+      const whole = storeView(await store.read(ALL), NOW)
+      if (!t.same(whole, all, message)) return
+      for (let n = 0; n < 20; n++) {
+        const command = randomCommand(dice, all)
+        const want = expected(all, command)
+        if (!t.same(storeView(await store.read(command), NOW), want, message)) return
+        if (!t.same(await readInPages(store, command, 1 + dice.int(4)), want, `${message} paged`)) return
+      }
+      await store.close()
     }
-    const all = modelView(model, NOW)
-    const message = `TEST_SEED=${seed}`
-    const whole = storeView(await store.read(ALL), NOW)
-    if (!t.same(whole, all, message)) return
-    for (let n = 0; n < 20; n++) {
-      const command = randomCommand(dice, all)
-      const want = expected(all, command)
-      if (!t.same(storeView(await store.read(command), NOW), want, message)) return
-      if (!t.same(await readInPages(store, command, 1 + dice.int(4)), want, `${message} paged`)) return
-    }
-  }
-})
+  })
 
 t.test('the byte limit ends a page after the row that reaches it', async (t) => {
-  const store = await open()
+  const store = await open(null)
   for (const clustering of ['a', 'b', 'c'])
     void store.apply([
       encodeWrite(
@@ -172,7 +184,7 @@ t.test('the byte limit ends a page after the row that reaches it', async (t) => 
 })
 
 t.test('a truncated table is empty', async (t) => {
-  const store = await open()
+  const store = await open(null)
   void store.apply([encodeWrite(randomWrite(createDice(1)), TABLE_BYTES)])
   await store.truncate(TABLE)
   t.same((await store.read(ALL)).partitions, [])

@@ -1,0 +1,258 @@
+/**
+ * The durable side of a store: its commit log, manifest and SSTables, and what must happen in which order for a crash at any point to lose
+ * nothing. Names on disk: tables/MANIFEST, tables/<keyspace>/<table>-<id>/<number>.sst, commitlog/, LOCK.
+ * Always: a file is whole and synced before the manifest names it, and out of the manifest before it is removed; the commit log lets go of a
+ * record only when the manifest says that it is in a file.
+ */
+import { BytesError } from '../lib/base/bytes.ts'
+import type { Runtime } from '../lib/runtime/runtime.ts'
+import { BlockCache } from './cache.ts'
+import { type LogPosition, segmentOf } from './commitlog/segment.ts'
+import { type CommitLog, type CommitLogOptions, openCommitLog } from './commitlog/writer.ts'
+import { CorruptionError } from './errors.ts'
+import { readLogRecord } from './log-record.ts'
+import { type Edit, type Manifest, openManifest } from './manifest.ts'
+import type { Memtable } from './memtable.ts'
+import { openTableReader, type TableReader } from './sstable/reader.ts'
+import { openTableWriter, type WrittenTable } from './sstable/writer.ts'
+import type { PendingMemtable, StoredTable, TableStore } from './table-store.ts'
+
+export interface FilesOptions {
+  readonly runtime: Runtime
+  readonly directory: string
+  readonly commitLogDirectory: string
+  readonly blockCacheBytes: number | undefined
+}
+
+/** Records that a flush writes before it lets others run: below a millisecond. */
+const RECORDS_PER_TURN = 256
+const SOURCE = 'storage/files.ts'
+
+/** Opens manifest and lock; the commit log comes after the tables are known, with openLog. */
+export async function openFiles(options: FilesOptions): Promise<Files> {
+  const { disk } = options.runtime
+  await disk.mkdir(options.directory)
+  const lock = await disk.lock(`${options.directory}/LOCK`)
+  try {
+    const manifest = await openManifest(options.runtime, `${options.directory}/tables`)
+    await disk.syncDirectory(options.directory)
+    await manifest.removeUnnamed()
+    return new Files(options, manifest, lock)
+  } catch (error) {
+    await lock[Symbol.asyncDispose]()
+    throw error
+  }
+}
+
+export class Files {
+  readonly manifest: Manifest
+  readonly cache: BlockCache
+  readonly #options: FilesOptions
+  readonly #lock: AsyncDisposable
+  #log: CommitLog | null = null
+  /** Positions of the log while it is replayed. */
+  #replayed: LogPosition = 0
+  /** Removals that nobody waits for. */
+  readonly #discarding = new Set<Promise<void>>()
+
+  /** Use openFiles. */
+  constructor(options: FilesOptions, manifest: Manifest, lock: AsyncDisposable) {
+    this.#options = options
+    this.manifest = manifest
+    this.cache = new BlockCache(options.blockCacheBytes)
+    this.#lock = lock
+  }
+
+  /** The commit log; it is open once openLog resolved. */
+  get log(): CommitLog | null {
+    return this.#log
+  }
+
+  /**
+   * Replays the commit log: `take` is handed each mutation that may not be in a file yet, and tells the id of the table that took it, or null
+   * when there is none; `pause` is called after each record and may flush.
+   */
+  async openLog(
+    settings: CommitLogOptions,
+    take: (mutation: Buffer, position: LogPosition) => string | null,
+    pause: () => Promise<void> | undefined,
+  ): Promise<void> {
+    const directory = this.#options.commitLogDirectory
+    const segmentIdMin = segmentOf(this.manifest.logPosition) + 1
+    this.#log = await openCommitLog(
+      this.#options.runtime,
+      directory,
+      { ...settings, segmentIdMin },
+      (payload, position) => {
+        const tables: string[] = []
+        for (const mutation of readRecord(payload, directory, position)) {
+          const table = take(mutation, position)
+          if (table !== null && !tables.includes(table)) tables.push(table)
+        }
+        this.#replayed = position + 1
+        const wait = pause()
+        return wait ? wait.then(() => tables) : tables
+      },
+    )
+    for (const { table, flushedPosition } of this.manifest.tables.values())
+      this.#log.markFlushed(table, flushedPosition)
+    const { segments, records, tornBytes, clean } = this.#log.replayed
+    if (records > 0 || !clean)
+      this.#options.runtime.log.info(
+        SOURCE,
+        `replayed ${records} records of ${segments} commit-log segments, ${tornBytes} bytes of its end were never acknowledged`,
+      )
+  }
+
+  /** All records before it are in the memtables of now. */
+  get #position(): LogPosition {
+    return this.#log ? this.#log.position : this.#replayed
+  }
+
+  /** Names tables that the manifest does not know; they may be written to when it resolves. */
+  async register(tables: readonly { readonly id: string; readonly table: StoredTable }[]): Promise<void> {
+    const edits: Edit[] = []
+    for (const { id, table } of tables)
+      if (!this.manifest.tables.has(id)) edits.push({ kind: 'table', table: id, directory: tableDirectory(id, table) })
+    if (edits.length > 0) await this.manifest.apply(edits)
+  }
+
+  /** Opens the files of a table that the manifest knows. */
+  async openTable(store: TableStore): Promise<void> {
+    const state = this.manifest.tables.get(store.id)
+    for (const file of state?.files.values() ?? []) {
+      const reader = await this.#open(store.id, file.number, { uid: file.uid, fileBytes: file.fileBytes })
+      store.addFile({ number: file.number, reader })
+    }
+  }
+
+  async #open(table: string, number: number, expected: { uid: Buffer; fileBytes: number }): Promise<TableReader> {
+    const path = this.manifest.filePath(table, number)
+    return openTableReader(this.#options.runtime.disk, path, { cache: this.cache, expected })
+  }
+
+  /**
+   * Writes everything that was written to the table before this call to files. What fails stays in memory, readable, and is the first to be
+   * written by the next call.
+   */
+  async flush(store: TableStore): Promise<void> {
+    while (store.pending) await this.#flushPending(store, store.pending)
+    const position = this.#position
+    if (store.memtable.isEmpty) {
+      this.#log?.markFlushed(store.id, position)
+      return
+    }
+    store.swapMemtable(position)
+    await this.#flushPending(store, store.pending!)
+  }
+
+  async #flushPending(store: TableStore, { memtable, position }: PendingMemtable): Promise<void> {
+    const number = this.manifest.takeFileNumber()
+    const { uid, fileBytes, statistics } = await this.#write(store, memtable, number)
+    const reader = await this.#open(store.id, number, { uid, fileBytes })
+    const { minPosition, maxPosition } = statistics
+    const file = { number, level: 0, fileBytes, uid, minPosition, maxPosition, repairedAtMs: 0 }
+    try {
+      await this.manifest.apply([
+        { kind: 'add', table: store.id, file },
+        { kind: 'flushed', table: store.id, position },
+      ])
+    } catch (error) {
+      // Whether the manifest names the file is unknown now: it stays.
+      await reader.close()
+      throw error
+    }
+    store.settlePending({ number, reader })
+    this.#log?.markFlushed(store.id, position)
+  }
+
+  async #write(store: TableStore, memtable: Memtable, number: number): Promise<WrittenTable> {
+    const { disk, random } = this.#options.runtime
+    const path = this.manifest.filePath(store.id, number)
+    if (store.files.length === 0) await this.#makeDirectory(path)
+    const writer = await openTableWriter(disk, path, {
+      uid: random.fill(Buffer.alloc(8)),
+      partitionsEstimate: memtable.size,
+    })
+    try {
+      const cursor = memtable.cursor()
+      let records = 0
+      for (cursor.seek(Buffer.alloc(0)); cursor.valid; cursor.next()) {
+        const wait = writer.add(cursor.key, cursor.value)
+        if (wait) await wait
+        if (++records % RECORDS_PER_TURN === 0) await store.pause()
+      }
+      return await writer.finish()
+    } catch (error) {
+      await writer.abort().catch(() => {})
+      throw error
+    }
+  }
+
+  async #makeDirectory(filePath: string): Promise<void> {
+    const { disk } = this.#options.runtime
+    const directory = filePath.slice(0, filePath.lastIndexOf('/'))
+    const keyspace = directory.slice(0, directory.lastIndexOf('/'))
+    await disk.mkdir(directory)
+    await disk.syncDirectory(keyspace)
+    await disk.syncDirectory(keyspace.slice(0, keyspace.lastIndexOf('/')))
+  }
+
+  /** Forgets everything that was written to a table before this call. */
+  async truncate(store: TableStore): Promise<void> {
+    const position = this.#position
+    store.swapMemtable(position)
+    const numbers = new Set(store.files.map((file) => file.number))
+    const edits: Edit[] = [...numbers].map((number) => ({ kind: 'remove', table: store.id, number }))
+    await this.manifest.apply([...edits, { kind: 'truncated', table: store.id, position }])
+    while (store.pending) store.settlePending(null)
+    this.#removeFiles(store, numbers)
+    this.#log?.markFlushed(store.id, position)
+  }
+
+  /** Forgets a table. Nobody may write to it any more. */
+  async drop(store: TableStore): Promise<void> {
+    if (!this.manifest.tables.has(store.id)) return
+    await this.manifest.apply([{ kind: 'dropped', table: store.id }])
+    this.#removeFiles(store, new Set(store.files.map((file) => file.number)))
+    this.#log?.markFlushed(store.id, Number.POSITIVE_INFINITY)
+  }
+
+  #removeFiles(store: TableStore, numbers: ReadonlySet<number>): void {
+    const { disk, log } = this.#options.runtime
+    store.removeFiles(numbers, ({ reader }) => {
+      const removal = (async () => {
+        await reader.close()
+        await disk.remove(reader.path)
+      })()
+      const done = removal
+        .catch((cause: unknown) => log.warn(SOURCE, `${reader.path} is not needed, but stays: ${String(cause)}`))
+        .finally(() => this.#discarding.delete(done))
+      this.#discarding.add(done)
+    })
+  }
+
+  async close(stores: Iterable<TableStore>): Promise<void> {
+    try {
+      await this.#log?.close()
+    } finally {
+      await this.manifest.close()
+      await Promise.all(this.#discarding)
+      for (const store of stores) for (const { reader } of store.files) await reader.close()
+      await this.#lock[Symbol.asyncDispose]()
+    }
+  }
+}
+
+function tableDirectory(id: string, table: StoredTable): string {
+  return `${table.keyspace}/${table.name}-${id.replaceAll('-', '')}`
+}
+
+function readRecord(payload: Buffer, directory: string, position: LogPosition): Buffer[] {
+  try {
+    return readLogRecord(payload)
+  } catch (cause) {
+    if (!(cause instanceof BytesError)) throw cause
+    throw new CorruptionError(directory, position, 'a record that passed its checksum is no mutation', { cause })
+  }
+}

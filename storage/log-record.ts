@@ -1,0 +1,58 @@
+/**
+ * What a commit-log record holds: the mutations of one request, all or nothing.
+ * payload := (length u32 | mutation)*
+ */
+import { BytesError } from '../lib/base/bytes.ts'
+import { validateMutation } from './model/mutation.ts'
+import { readInt32 } from './model/row.ts'
+
+const LENGTH_BYTES = 4
+
+/** Gathers the parts of one record without copying them; it is reused. */
+export class LogRecord {
+  readonly parts: Uint8Array[] = []
+  /** Tables with something in the record, each once. */
+  readonly tables: string[] = []
+  readonly #lengths: Buffer[] = []
+
+  clear(): void {
+    this.parts.length = 0
+    this.tables.length = 0
+  }
+
+  get isEmpty(): boolean {
+    return this.parts.length === 0
+  }
+
+  add(mutation: Buffer, table: string): void {
+    const index = this.parts.length >> 1
+    let length = this.#lengths[index]
+    if (length === undefined) {
+      length = Buffer.alloc(LENGTH_BYTES)
+      this.#lengths.push(length)
+    }
+    const bytes = mutation.length
+    length[0] = bytes >>> 24
+    length[1] = bytes >>> 16
+    length[2] = bytes >>> 8
+    length[3] = bytes
+    this.parts.push(length, mutation)
+    if (!this.tables.includes(table)) this.tables.push(table)
+  }
+}
+
+/** The mutations of a record, checked. Throws BytesError on what is none. */
+export function readLogRecord(payload: Buffer): Buffer[] {
+  const mutations: Buffer[] = []
+  let at = 0
+  while (at < payload.length) {
+    if (at + LENGTH_BYTES > payload.length) throw new BytesError('a record ends within a length')
+    const end = at + LENGTH_BYTES + (readInt32(payload, at) >>> 0)
+    if (end > payload.length) throw new BytesError('a record ends within a mutation')
+    const mutation = payload.subarray(at + LENGTH_BYTES, end)
+    validateMutation(mutation)
+    mutations.push(mutation)
+    at = end
+  }
+  return mutations
+}
