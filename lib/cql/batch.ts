@@ -9,6 +9,7 @@ import { quoteIdentifier } from '../types/identifier.ts'
 import type { BatchStatement } from './ast.ts'
 import { type Modification, toVoidResult, VOID_RESULT } from './modify.ts'
 import { type Attributes, applyBatchTimestamp, compileAttributes } from './modify-attributes.ts'
+import { executeConditional } from './modify-cas.ts'
 import { compileModification } from './modify-compile.ts'
 import type { ExistingRows } from './modify-read.ts'
 import type { MutationSink } from './modify-sink.ts'
@@ -134,9 +135,18 @@ function executeBatch(
   options: QueryOptions,
 ): MaybePromise<StatementResult> {
   for (const part of parts) part.modification.validate()
+  if (parts.some((part) => part.modification.isConditional))
+    return executeConditional(parts, true, sink, environment, options)
+  if (parts.some((part) => part.modification.isCounter)) return executeCounters(parts, environment)
   if (parts.some((part) => part.modification.needsRead))
     return readAndWrite(type, attributes, parts, sink, environment, options)
   return write(type, attributes, parts, null, sink, environment, options)
+}
+
+/** Each for itself: a statement sees the sums that the one before it made. */
+async function executeCounters(parts: readonly BatchPart[], environment: Environment): Promise<StatementResult> {
+  for (const { modification, options } of parts) await modification.executeCounter(environment, options)
+  return VOID_RESULT
 }
 
 async function readAndWrite(

@@ -18,7 +18,12 @@ export function compileInsert(
   sink: MutationSink,
 ): Modification {
   const attributes = compileAttributes(statement.using, table.keyspace, table.name, scope)
-  const condition = compileCondition({ kind: statement.ifNotExists ? 'not_exists' : 'none' }, table, scope)
+  const condition = compileCondition(
+    { kind: statement.ifNotExists ? 'not_exists' : 'none' },
+    attributes.timestamp !== null,
+    table,
+    scope,
+  )
   if (table.isCounter) throw invalid('INSERT statements are not allowed on counter tables, use UPDATE instead')
   const { columns, values } = statement
   if (columns.length !== values.length) throw invalid('Unmatched column names/values')
@@ -66,7 +71,12 @@ export function compileInsertJson(
 ): Modification {
   const { keyspace, name } = table
   const attributes = compileAttributes(statement.using, keyspace, name, scope)
-  const condition = compileCondition({ kind: statement.ifNotExists ? 'not_exists' : 'none' }, table, scope)
+  const condition = compileCondition(
+    { kind: statement.ifNotExists ? 'not_exists' : 'none' },
+    attributes.timestamp !== null,
+    table,
+    scope,
+  )
   if (table.isCounter) throw invalid('INSERT statements are not allowed on counter tables, use UPDATE instead')
   compileTerm(statement.json, { keyspace, table: name, name: '[json]', type: NATIVE.text }, scope)
   const parts = {

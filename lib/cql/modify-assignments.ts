@@ -6,6 +6,7 @@ import { invalid, RequestError } from '../base/errors.ts'
 import type { ColumnSchema, TableSchema } from '../schema/table.ts'
 import { isCollection, isMultiCell, NATIVE } from '../types/names.ts'
 import type { Assignment, DeleteTarget, Term } from './ast.ts'
+import { CounterWrite } from './modify-counters.ts'
 import {
   CellWrite,
   type ColumnWrite,
@@ -35,12 +36,14 @@ import {
 } from './terms.ts'
 
 /** What a statement does to its columns, gathered by column. */
+export type Operation = CellWrite | CounterWrite | PathOperation
+
 export class ColumnWrites {
-  readonly #cells = new Map<ColumnSchema, CellWrite>()
+  readonly #cells = new Map<ColumnSchema, CellWrite | CounterWrite>()
   readonly #paths = new Map<ColumnSchema, PathOperation[]>()
 
-  add(column: ColumnSchema, operation: CellWrite | PathOperation): void {
-    if (operation instanceof CellWrite) this.#cells.set(column, operation)
+  add(column: ColumnSchema, operation: Operation): void {
+    if (operation instanceof CellWrite || operation instanceof CounterWrite) this.#cells.set(column, operation)
     else {
       const operations = this.#paths.get(column)
       if (operations) operations.push(operation)
@@ -61,20 +64,16 @@ export function isCounterColumn(column: ColumnSchema): boolean {
 }
 
 /** c = term, in INSERT and UPDATE. */
-export function compileSet(
-  column: ColumnSchema,
-  receiver: Receiver,
-  term: Term,
-  scope: TermScope,
-): CellWrite | PathOperation {
+export function compileSet(column: ColumnSchema, receiver: Receiver, term: Term, scope: TermScope): Operation {
+  const value = compileTerm(term, receiver, scope)
   if (isCounterColumn(column))
     throw invalid(
-      `Cannot set the value of counter column ${column.name} directly (counters can only be incremented/decremented, not set)`,
+      `Cannot set the value of counter column ${column.name} (counters can only be incremented/decremented, not set)`,
     )
-  return setOperation(column, compileTerm(term, receiver, scope))
+  return setOperation(column, value)
 }
 
-function setOperation(column: ColumnSchema, value: Value): CellWrite | PathOperation {
+function setOperation(column: ColumnSchema, value: Value): Operation {
   const { type } = column
   if (!isMultiCell(type)) return new CellWrite(column, value)
   switch (type.kind) {
@@ -95,7 +94,7 @@ export function compileAssignment(
   table: TableSchema,
   isConditional: boolean,
   scope: TermScope,
-): { column: ColumnSchema; operation: CellWrite | PathOperation } {
+): { column: ColumnSchema; operation: Operation } {
   const receiver = columnReceiver(table, assignment.column)
   const column = table.columns.get(assignment.column)!
   if (column.kind === 'partition_key' || column.kind === 'clustering')
@@ -122,7 +121,7 @@ function compileAddition(
   term: Term,
   isConditional: boolean,
   scope: TermScope,
-): CellWrite | PathOperation {
+): Operation {
   const { name, type } = column
   const text = `${name} = ${name} + ${termText(term)}`
   if (!isCollection(type)) {
@@ -130,7 +129,7 @@ function compileAddition(
       throw invalid(`Invalid operation (${text}) for tuple column ${name}`)
     if (isConditional && !isCounterColumn(column)) throw invalid('Additions to columns are not supported yet')
     if (!isCounterColumn(column)) throw invalid(`Invalid operation (${text}) for non counter column ${name}`)
-    return new CellWrite(column, compileTerm(term, receiver, scope))
+    return new CounterWrite(column, compileTerm(term, receiver, scope), false)
   }
   if (type.frozen) throw invalid(`Invalid operation (${text}) for frozen collection column ${name}`)
   if (type.kind === 'list') return new PutList(compileTerm(term, receiver, scope), 'append')
@@ -152,17 +151,12 @@ function compileOr(compile: () => Value, message: () => string): Value {
   }
 }
 
-function compileSubtraction(
-  column: ColumnSchema,
-  receiver: Receiver,
-  term: Term,
-  scope: TermScope,
-): CellWrite | PathOperation {
+function compileSubtraction(column: ColumnSchema, receiver: Receiver, term: Term, scope: TermScope): Operation {
   const { name, type } = column
   const text = `${name} = ${name} - ${termText(term)}`
   if (!isCollection(type)) {
     if (!isCounterColumn(column)) throw invalid(`Invalid operation (${text}) for non counter column ${name}`)
-    return new CellWrite(column, compileTerm(term, receiver, scope))
+    return new CounterWrite(column, compileTerm(term, receiver, scope), true)
   }
   if (type.frozen) throw invalid(`Invalid operation (${text}) for frozen collection column ${name}`)
   if (type.kind === 'list') return new RemoveListElements(compileTerm(term, receiver, scope))
@@ -236,7 +230,7 @@ export function compileDeletion(
   target: DeleteTarget,
   table: TableSchema,
   scope: TermScope,
-): { column: ColumnSchema; operation: CellWrite | PathOperation } {
+): { column: ColumnSchema; operation: Operation } {
   const receiver = columnReceiver(table, target.column)
   const column = table.columns.get(target.column)!
   const { name, type } = column

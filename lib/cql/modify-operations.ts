@@ -9,6 +9,8 @@ import type { ColumnSchema } from '../schema/table.ts'
 import { NATIVE } from '../types/names.ts'
 import { encodePath } from '../types/ordered.ts'
 import type { CqlType, UserType } from '../types/type.ts'
+import { splitCollection } from './collection-parts.ts'
+import type { ExistingCell, ExistingRow } from './modify-read.ts'
 import type { MutationSink } from './modify-sink.ts'
 import { type BoundValue, type Environment, type QueryOptions, UNSET } from './statement.ts'
 import type { Value } from './terms.ts'
@@ -18,11 +20,8 @@ export interface ColumnWrite {
   readonly column: ColumnSchema
   /** It looks at the list as it is: the row has to be read first. */
   readonly needsRead: boolean
-  write(sink: MutationSink, options: QueryOptions, environment: Environment, row: ExistingCells | null): void
+  write(sink: MutationSink, options: QueryOptions, environment: Environment, row: ExistingRow | null): void
 }
-
-/** The live cells of the multi-cell columns of a row that was read, by column id, in order of path. */
-export type ExistingCells = ReadonlyMap<number, readonly { readonly path: Buffer; readonly value: Buffer }[]>
 
 /** A column of one cell: set, or removed where the value is null. */
 export class CellWrite implements ColumnWrite {
@@ -78,12 +77,7 @@ function compareValues(a: Buffer | null, b: Buffer | null): number {
 /** One operation on a column of many cells. */
 export interface PathOperation {
   readonly needsRead: boolean
-  apply(
-    cells: PathCells,
-    options: QueryOptions,
-    environment: Environment,
-    existing: readonly { readonly path: Buffer; readonly value: Buffer }[],
-  ): void
+  apply(cells: PathCells, options: QueryOptions, environment: Environment, existing: readonly ExistingCell[]): void
 }
 
 /** A column of many cells: all operations that the statement has for it. */
@@ -98,9 +92,9 @@ export class PathWrite implements ColumnWrite {
     this.#operations = operations
   }
 
-  write(sink: MutationSink, options: QueryOptions, environment: Environment, row: ExistingCells | null): void {
+  write(sink: MutationSink, options: QueryOptions, environment: Environment, row: ExistingRow | null): void {
     const cells = new PathCells()
-    const existing = row?.get(this.column.id) ?? []
+    const existing = row === null ? [] : row.cells(this.column)
     for (const operation of this.#operations) operation.apply(cells, options, environment, existing)
     cells.write(sink, this.column.id)
   }
@@ -112,16 +106,6 @@ function pathOf(type: CqlType, bytes: Buffer): Buffer {
   const writer = new ByteWriter(bytes.length + 16)
   encodePath(type, bytes, writer)
   return writer.view()
-}
-
-/** The elements of a bound collection, keys and values of maps in turn; a null element throws. */
-function elementsOf(bytes: Buffer, perEntry: 1 | 2): Buffer[] {
-  const reader = new ByteReader(bytes)
-  if (bytes.length === 0) return []
-  const count = reader.int32() * perEntry
-  const elements = new Array<Buffer>(count)
-  for (let i = 0; i < count; i++) elements[i] = reader.view(reader.int32())
-  return elements
 }
 
 /** c = value, and with `keep` c = c + value: sets and maps. */
@@ -145,7 +129,7 @@ export class PutElements implements PathOperation {
     if (!this.#keep) cells.removal = 'older'
     if (value === null) return
     const step = this.#isMap ? 2 : 1
-    const elements = elementsOf(value, step)
+    const elements = splitCollection(value, step)
     for (let i = 0; i < elements.length; i += step)
       cells.add(pathOf(this.#keyType, elements[i]!), this.#isMap ? elements[i + 1]! : EMPTY)
   }
@@ -165,7 +149,7 @@ export class RemoveElements implements PathOperation {
   apply(cells: PathCells, options: QueryOptions, environment: Environment): void {
     const value = this.#value.bind(options, environment)
     if (value === UNSET || value === null) return
-    for (const element of elementsOf(value, 1)) cells.add(pathOf(this.#keyType, element), null)
+    for (const element of splitCollection(value, 1)) cells.add(pathOf(this.#keyType, element), null)
   }
 }
 
@@ -237,7 +221,7 @@ export class PutList implements PathOperation {
     if (value === UNSET) return
     if (this.#where === 'replace') cells.removal = 'older'
     if (value === null) return
-    const elements = elementsOf(value, 1)
+    const elements = splitCollection(value, 1)
     if (this.#where === 'prepend') elements.reverse()
     for (const element of elements) {
       const now = environment.timestampMicros()
@@ -258,12 +242,7 @@ export class PutListElement implements PathOperation {
     this.#value = value
   }
 
-  apply(
-    cells: PathCells,
-    options: QueryOptions,
-    environment: Environment,
-    existing: readonly { readonly path: Buffer }[],
-  ): void {
+  apply(cells: PathCells, options: QueryOptions, environment: Environment, existing: readonly ExistingCell[]): void {
     const index = this.#index.bind(options, environment)
     const value: BoundValue = this.#value === null ? null : this.#value.bind(options, environment)
     if (index === null) throw invalid('Invalid null value for list index')
@@ -290,15 +269,10 @@ export class RemoveListElements implements PathOperation {
     this.#value = value
   }
 
-  apply(
-    cells: PathCells,
-    options: QueryOptions,
-    environment: Environment,
-    existing: readonly { readonly path: Buffer; readonly value: Buffer }[],
-  ): void {
+  apply(cells: PathCells, options: QueryOptions, environment: Environment, existing: readonly ExistingCell[]): void {
     const value = this.#value.bind(options, environment)
     if (value === UNSET || value === null) return
-    const unwanted = elementsOf(value, 1)
+    const unwanted = splitCollection(value, 1)
     for (const cell of existing) if (unwanted.some((element) => element.equals(cell.value))) cells.add(cell.path, null)
   }
 }

@@ -1,40 +1,165 @@
-/** Rows read before they are written: an element of a list is known by its place only when the list is. */
-
-import type { PartitionData, Slice } from '../../storage/model/command.ts'
-import { CellFlag, RowReader } from '../../storage/model/row.ts'
+/** Rows read before they are written: for elements of lists, which are known by their place, and for conditions. */
+import type { PartitionData, ReadCommand, Slice } from '../../storage/model/command.ts'
+import { RowReader } from '../../storage/model/row.ts'
 import { ByteWriter } from '../base/bytes.ts'
-import type { TableSchema } from '../schema/table.ts'
+import type { ColumnSchema, TableSchema } from '../schema/table.ts'
 import { Consistency } from '../types/consistency.ts'
-import { AFTER_PREFIX } from '../types/ordered.ts'
+import { isMultiCell } from '../types/names.ts'
+import { AFTER_PREFIX, decodePath } from '../types/ordered.ts'
 import { encodePosition } from '../types/partition-key.ts'
-import type { ExistingCells } from './modify-operations.ts'
+import type { CqlType } from '../types/type.ts'
 import type { Environment, QueryOptions } from './statement.ts'
+import { assembleList, assembleTuple } from './terms-collections.ts'
 
-export interface ExistingRow {
-  readonly regulars: ExistingCells
-  readonly statics: ExistingCells
+/** A live cell; the path is empty in columns of one cell. */
+export interface ExistingCell {
+  readonly path: Buffer
+  readonly value: Buffer
 }
 
-const NOTHING: ExistingRow = { regulars: new Map(), statics: new Map() }
+const NO_CELLS: readonly ExistingCell[] = []
 
+/** The live cells of a row that was read, by column, in order of path. */
+export class ExistingRow {
+  readonly clustering: Buffer
+  readonly #cells = new Map<number, ExistingCell[]>()
+
+  /** Copies: what the store gave is valid for this turn only. */
+  constructor(table: TableSchema, clustering: Buffer, row: Buffer, nowSeconds: number) {
+    this.clustering = Buffer.from(clustering)
+    const reader = new RowReader().reset(Buffer.from(row))
+    while (reader.next()) {
+      const { columnId } = reader
+      const column = table.columnsById[columnId]
+      if (column === undefined || !reader.isLive(nowSeconds) || isOfDropped(reader, column)) continue
+      const cell = {
+        path: reader.buffer.subarray(reader.pathStart, reader.pathEnd),
+        value: reader.buffer.subarray(reader.valueStart, reader.valueEnd),
+      }
+      const cells = this.#cells.get(columnId)
+      if (cells) cells.push(cell)
+      else this.#cells.set(columnId, [cell])
+    }
+  }
+
+  cells(column: ColumnSchema): readonly ExistingCell[] {
+    return this.#cells.get(column.id) ?? NO_CELLS
+  }
+
+  /** The column's value as CQL gives it; null when there is none. */
+  value(column: ColumnSchema): Buffer | null {
+    const cells = this.cells(column)
+    if (cells.length === 0) return null
+    return isMultiCell(column.type) ? assembleCells(column.type, cells) : cells[0]!.value
+  }
+}
+
+/** The cell was written before its column was dropped and added anew. */
+function isOfDropped(reader: RowReader, column: ColumnSchema): boolean {
+  if (column.droppedAtMicros === null) return false
+  const timestamp = (BigInt(reader.tsHigh) << 32n) | BigInt(reader.tsLow >>> 0)
+  return timestamp <= column.droppedAtMicros
+}
+
+function assembleCells(type: CqlType, cells: readonly ExistingCell[]): Buffer {
+  switch (type.kind) {
+    case 'list':
+      return assembleList(cells.map((cell) => cell.value))
+    case 'set':
+      return assembleList(cells.map((cell) => decodePath(type.element, cell.path)))
+    case 'map': {
+      const parts = assembleList(cells.flatMap((cell) => [decodePath(type.key, cell.path), cell.value]))
+      parts.writeInt32BE(cells.length)
+      return parts
+    }
+    default: {
+      const fields: (Buffer | null)[] = type.kind === 'udt' ? type.fieldNames.map(() => null) : []
+      for (const { path, value } of cells) fields[path.readUInt16BE(0)] = value
+      return assembleTuple(fields)
+    }
+  }
+}
+
+/** What was read of one partition. */
+export interface ExistingPartition {
+  readonly staticRow: ExistingRow | null
+  readonly rows: readonly ExistingRow[]
+}
+
+/** Reads these rows of a partition and its static row. Null: its first row. */
+export async function readPartition(
+  table: TableSchema,
+  key: Buffer,
+  clusterings: readonly Buffer[] | null,
+  consistency: number,
+  environment: Environment,
+  options: QueryOptions,
+): Promise<ExistingPartition> {
+  const nowSeconds = options.nowSeconds ?? Math.floor(environment.wallMicros() / 1_000_000)
+  const all = clusterings === null || table.clustering.length === 0
+  const command: ReadCommand = {
+    table: table.id,
+    target: { kind: 'partition', position: encodePosition(key, new Int32Array(2)) },
+    slices: all ? null : slicesOf(clusterings),
+    reversed: false,
+    wantStatic: true,
+    staticCounts: true,
+    limit: all ? 1 : Number.POSITIVE_INFINITY,
+    perPartitionLimit: Number.POSITIVE_INFINITY,
+    byteLimit: Number.POSITIVE_INFINITY,
+    nowSeconds,
+    after: null,
+  }
+  const { partitions } = await environment.coordinator.read(command, consistency, table.keyspace)
+  return existingPartition(table, partitions[0], nowSeconds)
+}
+
+function existingPartition(
+  table: TableSchema,
+  partition: PartitionData | undefined,
+  nowSeconds: number,
+): ExistingPartition {
+  if (partition === undefined) return { staticRow: null, rows: [] }
+  const { staticRow, rows } = partition
+  return {
+    staticRow: staticRow && new ExistingRow(table, Buffer.alloc(0), staticRow, nowSeconds),
+    rows: rows.map(({ clustering, row }) => new ExistingRow(table, clustering, row, nowSeconds)),
+  }
+}
+
+/** One slice for each clustering, ascending. */
+function slicesOf(clusterings: readonly Buffer[]): Slice[] {
+  const sorted = [...clusterings].sort(Buffer.compare)
+  return sorted
+    .filter((clustering, i) => i === 0 || !clustering.equals(sorted[i - 1]!))
+    .map((clustering) => {
+      const end = new ByteWriter(clustering.length + 1)
+      end.bytes(clustering)
+      end.uint8(AFTER_PREFIX)
+      return { start: clustering, end: end.view() }
+    })
+}
+
+/** Rows of several partitions by key and clustering. */
 export class ExistingRows {
-  readonly #rows = new Map<string, ExistingRow>()
+  readonly #partitions = new Map<string, ExistingPartition>()
 
-  static #name(key: Uint8Array, clustering: Uint8Array): string {
-    return `${Buffer.from(key).toString('hex')}/${Buffer.from(clustering).toString('hex')}`
+  set(key: Uint8Array, partition: ExistingPartition): void {
+    this.#partitions.set(Buffer.from(key).toString('latin1'), partition)
   }
 
-  set(key: Uint8Array, clustering: Uint8Array, row: ExistingRow): void {
-    this.#rows.set(ExistingRows.#name(key, clustering), row)
+  row(key: Uint8Array, clustering: Uint8Array): ExistingRow | null {
+    const rows = this.#partitions.get(Buffer.from(key).toString('latin1'))?.rows ?? []
+    return rows.find((row) => row.clustering.equals(clustering)) ?? null
   }
 
-  of(key: Uint8Array, clustering: Uint8Array): ExistingRow {
-    return this.#rows.get(ExistingRows.#name(key, clustering)) ?? NOTHING
+  staticRow(key: Uint8Array): ExistingRow | null {
+    return this.#partitions.get(Buffer.from(key).toString('latin1'))?.staticRow ?? null
   }
 }
 
-/** Reads these rows of these partitions, their static rows with them. No clusterings: only the static rows. */
-export async function readExistingRows(
+/** Reads these rows of these partitions at the level of the write. */
+export async function readRows(
   table: TableSchema,
   keys: readonly Buffer[],
   clusterings: readonly Buffer[],
@@ -42,60 +167,11 @@ export async function readExistingRows(
   options: QueryOptions,
 ): Promise<ExistingRows> {
   const rows = new ExistingRows()
-  const token = new Int32Array(2)
-  const nowSeconds = options.nowSeconds ?? Math.floor(environment.wallMicros() / 1_000_000)
   const consistency = options.consistency === Consistency.ANY ? Consistency.ONE : options.consistency
-  const wanted = clusterings.length === 0 ? [Buffer.alloc(0)] : clusterings
-  for (const key of keys)
-    for (const clustering of wanted) {
-      const command = {
-        table: table.id,
-        target: { kind: 'partition', position: encodePosition(key, token) },
-        slices: table.clustering.length === 0 ? null : clustering.length === 0 ? [] : [sliceOfRow(clustering)],
-        reversed: false,
-        wantStatic: true,
-        staticCounts: true,
-        limit: Number.POSITIVE_INFINITY,
-        perPartitionLimit: Number.POSITIVE_INFINITY,
-        byteLimit: Number.POSITIVE_INFINITY,
-        nowSeconds,
-        after: null,
-      } as const
-      const result = await environment.coordinator.read(command, consistency, table.keyspace)
-      const partition = result.partitions[0]
-      if (partition) rows.set(key, clustering, existingRow(partition, nowSeconds))
-    }
+  for (const key of keys) {
+    // The request's frame may be gone when the read is done.
+    const own = Buffer.from(key)
+    rows.set(own, await readPartition(table, own, clusterings, consistency, environment, options))
+  }
   return rows
-}
-
-function sliceOfRow(clustering: Buffer): Slice {
-  const end = new ByteWriter(clustering.length + 1)
-  end.bytes(clustering)
-  end.uint8(AFTER_PREFIX)
-  return { start: clustering, end: end.view() }
-}
-
-function existingRow(partition: PartitionData, nowSeconds: number): ExistingRow {
-  const row = partition.rows[0]
-  return {
-    regulars: row ? pathCells(row.row, nowSeconds) : new Map(),
-    statics: partition.staticRow ? pathCells(partition.staticRow, nowSeconds) : new Map(),
-  }
-}
-
-/** Copies: what the store gave is valid for this turn only. */
-function pathCells(row: Buffer, nowSeconds: number): ExistingCells {
-  const columns = new Map<number, { path: Buffer; value: Buffer }[]>()
-  const reader = new RowReader().reset(Buffer.from(row))
-  while (reader.next()) {
-    if ((reader.flags & CellFlag.PATH) === 0 || !reader.isLive(nowSeconds)) continue
-    const cell = {
-      path: reader.buffer.subarray(reader.pathStart, reader.pathEnd),
-      value: reader.buffer.subarray(reader.valueStart, reader.valueEnd),
-    }
-    const cells = columns.get(reader.columnId)
-    if (cells) cells.push(cell)
-    else columns.set(reader.columnId, [cell])
-  }
-  return columns
 }

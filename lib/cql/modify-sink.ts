@@ -9,6 +9,7 @@ import { ByteWriter } from '../base/bytes.ts'
 import { invalid } from '../base/errors.ts'
 import { murmur3Token } from '../base/hash/murmur3.ts'
 import type { TableSchema } from '../schema/table.ts'
+import { SerialLocks } from './serial-locks.ts'
 import type { Environment, QueryOptions } from './statement.ts'
 
 /** Half of a commit log segment of 32 MiB, as Cassandra's default. */
@@ -50,6 +51,8 @@ export class MutationSink {
   expiresAt = 0
   /** Size of all that was written since `start`, as Cassandra counts it for batches. */
   dataBytes = 0
+  /** Orders conditional statements and counters by partition. */
+  readonly locks = new SerialLocks()
   /** Encodes clusterings; whoever uses it resets it first. */
   readonly clustering = new ByteWriter(128)
 

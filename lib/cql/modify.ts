@@ -7,10 +7,12 @@
 import { invalid } from '../base/errors.ts'
 import { Consistency } from '../types/consistency.ts'
 import { type Attributes, applyAttributes } from './modify-attributes.ts'
+import { executeConditional } from './modify-cas.ts'
 import type { Condition } from './modify-conditions.ts'
+import { checkCounterConsistency, withPartitions } from './modify-counters.ts'
 import { checkPartitionKey, NO_CLUSTERING, type RowKey } from './modify-keys.ts'
 import type { ColumnWrite } from './modify-operations.ts'
-import { type ExistingRow, type ExistingRows, readExistingRows } from './modify-read.ts'
+import { type ExistingRows, readRows } from './modify-read.ts'
 import type { MutationSink, WriteTarget } from './modify-sink.ts'
 import type { Restrictions } from './restrictions.ts'
 import type { ColumnSpec, StatementResult } from './result.ts'
@@ -47,7 +49,8 @@ export class Modification implements CompiledStatement {
   readonly keyspace: string
   readonly table: string
   readonly target: WriteTarget
-  readonly isConditional: boolean
+  /** The statement's IF; null: it has none. */
+  readonly condition: Condition | null
   readonly hasTimestamp: boolean
   /** It has to know rows as they are: see `read`. */
   readonly needsRead: boolean
@@ -64,7 +67,7 @@ export class Modification implements CompiledStatement {
     this.keyspace = table.keyspace
     this.table = table.name
     this.target = parts.target
-    this.isConditional = parts.condition !== null
+    this.condition = parts.condition
     this.hasTimestamp = parts.attributes.timestamp !== null
     this.needsRead = parts.regulars.some((write) => write.needsRead) || parts.statics.some((write) => write.needsRead)
     this.#parts = parts
@@ -74,15 +77,32 @@ export class Modification implements CompiledStatement {
     this.#writesRow = table.clustering.length === 0 || parts.restrictsClustering
   }
 
+  get isConditional(): boolean {
+    return this.condition !== null
+  }
+
   get isCounter(): boolean {
     return this.target.table.isCounter
   }
 
   execute(environment: Environment, options: QueryOptions): MaybePromise<StatementResult> {
     this.validate()
+    if (this.condition !== null)
+      return executeConditional([{ modification: this, options }], false, this.#sink, environment, options)
+    if (this.isCounter) return this.executeCounter(environment, options)
     checkWriteConsistency(options.consistency)
     if (this.needsRead) return this.#readAndWrite(environment, options)
     return this.#write(environment, options, null)
+  }
+
+  /** Alone among the counters of its partitions, at the time of the server. */
+  async executeCounter(environment: Environment, options: QueryOptions): Promise<StatementResult> {
+    const { table } = this.target
+    checkCounterConsistency(table, options.consistency)
+    const own = { ...options, timestamp: null }
+    return await withPartitions(this.#sink.locks, table, this.#keys(environment, options), () =>
+      this.#readAndWrite(environment, own),
+    )
   }
 
   async #readAndWrite(environment: Environment, options: QueryOptions): Promise<StatementResult> {
@@ -95,24 +115,48 @@ export class Modification implements CompiledStatement {
     this.addTo(sink, environment, options, rows)
     const mutations = sink.take()
     if (mutations.length === 0) return VOID_RESULT
-    const done = environment.coordinator.write(mutations, 'SIMPLE', options.consistency, this.keyspace)
+    const done = environment.coordinator.write(
+      mutations,
+      this.isCounter ? 'COUNTER' : 'SIMPLE',
+      options.consistency,
+      this.keyspace,
+    )
     return done === undefined ? VOID_RESULT : done.then(toVoidResult)
   }
 
   /** Refuses what can be prepared but not executed. */
   validate(): void {
-    const { attributes, condition, refusal, target } = this.#parts
+    const { attributes, refusal, target } = this.#parts
     const { table } = target
-    if (condition !== null && this.hasTimestamp)
-      throw invalid('Cannot provide custom timestamp for conditional updates')
     if (table.isCounter) {
       if (this.hasTimestamp) throw invalid('Cannot provide custom timestamp for counter updates')
       if (attributes.timeToLive !== null) throw invalid('Cannot provide custom TTL for counter updates')
     }
     if (table.isVirtual) throw invalid(`Modification is not supported by table ${table.keyspace}.${table.name}`)
-    if (condition !== null) throw invalid('Conditional statements (IF) are not supported yet')
-    if (table.isCounter) throw invalid('Counters are not supported yet')
     if (refusal !== null) throw invalid(refusal)
+  }
+
+  /** The one partition of a statement that is, or stands beside, a conditional one. */
+  onlyPartition(environment: Environment, options: QueryOptions): Buffer {
+    const { kind, rowKey, restrictions } = this.#parts
+    let key: Buffer
+    if (rowKey !== null) key = rowKey.partitionKey(options, environment)
+    else {
+      if (restrictions!.partitionKeyTerms === null)
+        throw invalid(`IN on the partition key is not supported with conditional ${conditionalText(kind)}`)
+      key = restrictions!.partitionKeys(options, environment)[0]!
+    }
+    checkPartitionKey(key)
+    return Buffer.from(key)
+  }
+
+  /** The clustering of the one row that the condition looks at; null: the static row (or the partition as a whole). */
+  onlyClustering(environment: Environment, options: QueryOptions): Buffer | null {
+    const { kind, rowKey, target } = this.#parts
+    if (rowKey === null)
+      throw invalid(`IN on the clustering key columns is not supported with conditional ${conditionalText(kind)}`)
+    const clustering = Buffer.from(rowKey.clustering(this.#sink, options, environment))
+    return clustering.length === 0 && target.table.clustering.length > 0 ? null : clustering
   }
 
   /** Adds all that this statement changes to the sink, whose request has been started. */
@@ -127,7 +171,7 @@ export class Modification implements CompiledStatement {
     if (this.#hasAttributes) applyAttributes(attributes, sink, target.table, options, environment)
     else sink.useRequestTime()
     sink.partition(target, key)
-    this.#addRow(sink, environment, options, clustering, rows === null ? null : rows.of(key, clustering))
+    this.#addRow(sink, environment, options, key, clustering, rows)
   }
 
   #addRestricted(sink: MutationSink, environment: Environment, options: QueryOptions, rows: ExistingRows | null): void {
@@ -145,9 +189,7 @@ export class Modification implements CompiledStatement {
       if (slices !== null) {
         this.#refuseColumnsOfRanges()
         for (const slice of slices) sink.rangeTombstone(slice.start, slice.end)
-      } else
-        for (const clustering of clusterings)
-          this.#addRow(sink, environment, options, clustering, rows === null ? null : rows.of(key, clustering))
+      } else for (const clustering of clusterings) this.#addRow(sink, environment, options, key, clustering, rows)
     }
   }
 
@@ -160,8 +202,9 @@ export class Modification implements CompiledStatement {
     sink: MutationSink,
     environment: Environment,
     options: QueryOptions,
+    key: Buffer,
     clustering: Uint8Array,
-    existing: ExistingRow | null,
+    rows: ExistingRows | null,
   ): void {
     const { kind, regulars, statics } = this.#parts
     if (kind === 'DELETE' && regulars.length === 0 && statics.length === 0) {
@@ -176,31 +219,39 @@ export class Modification implements CompiledStatement {
     if (this.#writesRow) {
       sink.beginRow(clustering)
       if (kind === 'INSERT') sink.liveness()
-      const cells = existing === null ? null : existing.regulars
-      for (let i = 0; i < regulars.length; i++) regulars[i]!.write(sink, options, environment, cells)
+      const row = rows === null ? null : rows.row(key, clustering)
+      for (let i = 0; i < regulars.length; i++) regulars[i]!.write(sink, options, environment, row)
       sink.endRow()
     } else if (regulars.length > 0) this.#refuseColumnsOfRanges()
     if (statics.length === 0) return
     sink.beginStaticRow()
-    const cells = existing === null ? null : existing.statics
-    for (let i = 0; i < statics.length; i++) statics[i]!.write(sink, options, environment, cells)
+    const row = rows === null ? null : rows.staticRow(key)
+    for (let i = 0; i < statics.length; i++) statics[i]!.write(sink, options, environment, row)
     sink.endRow()
+  }
+
+  /** The partitions it writes to. */
+  #keys(environment: Environment, options: QueryOptions): Buffer[] {
+    const { rowKey, restrictions } = this.#parts
+    if (rowKey !== null) return [rowKey.partitionKey(options, environment)]
+    const keys = restrictions!.partitionKeys(options, environment)
+    for (const key of keys) checkPartitionKey(key)
+    return keys
   }
 
   /** The rows that have to be known before this statement's changes can be said. */
   async read(environment: Environment, options: QueryOptions): Promise<ExistingRows> {
     const { rowKey, restrictions, target, restrictsClustering } = this.#parts
-    const keys =
-      rowKey === null ? restrictions!.partitionKeys(options, environment) : [rowKey.partitionKey(options, environment)]
-    const clusterings =
-      rowKey !== null
-        ? [Buffer.from(rowKey.clustering(this.#sink, options, environment))]
-        : restrictsClustering
-          ? restrictions!.clusterings(options, environment)
-          : []
-    for (const key of keys) checkPartitionKey(key)
-    return await readExistingRows(target.table, keys, clusterings, environment, options)
+    const keys = this.#keys(environment, options)
+    let clusterings: Buffer[] = []
+    if (rowKey !== null) clusterings = [Buffer.from(rowKey.clustering(this.#sink, options, environment))]
+    else if (restrictsClustering) clusterings = restrictions!.clusterings(options, environment)
+    return await readRows(target.table, keys, clusterings, environment, options)
   }
+}
+
+function conditionalText(kind: ModificationParts['kind']): string {
+  return kind === 'DELETE' ? 'deletions' : 'updates'
 }
 
 export function checkWriteConsistency(consistency: number): void {

@@ -4,7 +4,7 @@ import type { UpdateStatement } from './ast.ts'
 import { Modification } from './modify.ts'
 import { ColumnWrites, compileAssignment } from './modify-assignments.ts'
 import { compileAttributes } from './modify-attributes.ts'
-import { compileCondition } from './modify-conditions.ts'
+import { compileCondition, onlyStatics } from './modify-conditions.ts'
 import { rowKeyOf } from './modify-keys.ts'
 import { type MutationSink, writeTarget } from './modify-sink.ts'
 import { compileRestrictions } from './restrictions.ts'
@@ -17,7 +17,7 @@ export function compileUpdate(
   sink: MutationSink,
 ): Modification {
   const attributes = compileAttributes(statement.using, table.keyspace, table.name, scope)
-  const condition = compileCondition(statement.condition, table, scope)
+  const condition = compileCondition(statement.condition, attributes.timestamp !== null, table, scope)
   const writes = new ColumnWrites()
   for (const assignment of statement.assignments) {
     const { column, operation } = compileAssignment(assignment, table, condition !== null, scope)
@@ -30,7 +30,7 @@ export function compileUpdate(
     table,
     where: statement.where,
     allowFiltering: false,
-    onlyStatics: regulars.length === 0 && statics.length > 0,
+    onlyStatics: onlyStatics(regulars, statics, condition),
     scope,
   })
   const parts = {
