@@ -1,6 +1,6 @@
 /**
  * The durable side of a store: its commit log, manifest and SSTables, and what must happen in which order for a crash at any point to lose
- * nothing. Names on disk: tables/MANIFEST, tables/<keyspace>/<table>-<id>/<number>.sst, commitlog/, LOCK.
+ * nothing. Names on disk: tables/MANIFEST, tables/<keyspace>/<table>-<id>/<number>.sst, commitlog/. The caller holds the directory's lock.
  * Always: a file is whole and synced before the manifest names it, and out of the manifest before it is removed; the commit log lets go of a
  * record only when the manifest says that it is in a file.
  */
@@ -28,27 +28,24 @@ export interface FilesOptions {
 const RECORDS_PER_TURN = 256
 const SOURCE = 'storage/files.ts'
 
-/** Opens manifest and lock; the commit log comes after the tables are known, with openLog. */
+/** Opens the manifest; the commit log comes after the tables are known, with openLog. */
 export async function openFiles(options: FilesOptions): Promise<Files> {
   const { disk } = options.runtime
-  await disk.mkdir(options.directory)
-  const lock = await disk.lock(`${options.directory}/LOCK`)
+  const manifest = await openManifest(options.runtime, `${options.directory}/tables`)
+  await disk.syncDirectory(options.directory)
   try {
-    const manifest = await openManifest(options.runtime, `${options.directory}/tables`)
-    await disk.syncDirectory(options.directory)
     await manifest.removeUnnamed()
-    return new Files(options, manifest, lock)
   } catch (error) {
-    await lock[Symbol.asyncDispose]()
+    await manifest.close()
     throw error
   }
+  return new Files(options, manifest)
 }
 
 export class Files {
   readonly manifest: Manifest
   readonly cache: BlockCache
   readonly #options: FilesOptions
-  readonly #lock: AsyncDisposable
   #log: CommitLog | null = null
   /** Positions of the log while it is replayed. */
   #replayed: LogPosition = 0
@@ -56,11 +53,10 @@ export class Files {
   readonly #discarding = new Set<Promise<void>>()
 
   /** Use openFiles. */
-  constructor(options: FilesOptions, manifest: Manifest, lock: AsyncDisposable) {
+  constructor(options: FilesOptions, manifest: Manifest) {
     this.#options = options
     this.manifest = manifest
     this.cache = new BlockCache(options.blockCacheBytes)
-    this.#lock = lock
   }
 
   /** The commit log; it is open once openLog resolved. */
@@ -239,7 +235,6 @@ export class Files {
       await this.manifest.close()
       await Promise.all(this.#discarding)
       for (const store of stores) for (const { reader } of store.files) await reader.close()
-      await this.#lock[Symbol.asyncDispose]()
     }
   }
 }

@@ -63,7 +63,7 @@ const UNREGISTERED: StoredTable = {
   hasClustering: true,
 }
 
-/** Opens a store and replays its commit log. Refuses (CorruptionError) what is damaged, and (ELOCKED) what another process has open. */
+/** Opens a store and replays its commit log. Refuses (CorruptionError) what is damaged. The caller holds a lock of the directory. */
 export async function openStore(options: StoreOptions): Promise<Store> {
   const { runtime, directory, settings = {} } = options
   if (directory === null) return new Store(runtime, settings, null)
@@ -83,6 +83,11 @@ export async function openStore(options: StoreOptions): Promise<Store> {
   return store
 }
 
+interface Registration {
+  readonly id: string
+  readonly table: StoredTable
+}
+
 export class Store {
   readonly #runtime: Runtime
   readonly #settings: StoreSettings
@@ -94,6 +99,7 @@ export class Store {
   readonly #byPrefix = new Map<number, TableStore[]>()
   readonly #mutation = new MutationReader()
   readonly #record = new LogRecord()
+  #registering: { readonly tables: Registration[]; readonly done: Promise<void> } | null = null
   #closing: Promise<void> | null = null
   #writes = 0
   #reads = 0
@@ -145,11 +151,18 @@ export class Store {
 
   /** Makes a table known, or changes what is known of it. It is durable when the promise resolves: write to the table only then. */
   registerTable(id: string, table: StoredTable): Promise<void> {
-    return this.registerTables([{ id, table }])
+    if (this.#registering === null) {
+      const tables: Registration[] = []
+      this.#registering = { tables, done: this.#register(tables) }
+    }
+    this.#registering.tables.push({ id, table })
+    return this.#registering.done
   }
 
-  /** Several at the cost of one. */
-  async registerTables(tables: readonly { readonly id: string; readonly table: StoredTable }[]): Promise<void> {
+  async #register(tables: readonly Registration[]): Promise<void> {
+    // What else is asked for in this tick goes into the same edit of the manifest.
+    await Promise.resolve()
+    this.#registering = null
     await this.#files?.register(tables)
     for (const { id, table } of tables) {
       const known = this.#tables.get(id)

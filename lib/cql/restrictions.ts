@@ -268,7 +268,8 @@ class CompiledRestrictions implements Restrictions {
   }
 
   slices(options: QueryOptions, environment: Environment): Slice[] {
-    return boundSlices(this.#sliceable, options, environment)
+    const slices = boundSlices(this.#sliceable, options, environment)
+    return this.isColumnRange ? slices : slices.map(({ start, end }) => ({ start, end, single: true }))
   }
 
   filter(options: QueryOptions, environment: Environment): RowFilter | null {

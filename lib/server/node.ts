@@ -220,7 +220,18 @@ async function lockDirectory(disk: Disk, directory: string): Promise<AsyncDispos
 }
 
 function storeSettings(settings: Settings): NonNullable<Parameters<typeof openStore>[0]['settings']> {
-  return { memtableBytesMax: settings.memtable_offheap_space }
+  const log = settings.commitlog_directory
+  return {
+    memtableBytesMax: settings.memtable_offheap_space,
+    blockCacheBytes: settings.file_cache_size,
+    commitLog: {
+      mode: settings.commitlog_sync,
+      syncPeriodMs: settings.commitlog_sync_period,
+      segmentBytes: settings.commitlog_segment_size,
+      totalBytes: settings.commitlog_total_space,
+    },
+    ...(log === null ? {} : { commitLogDirectory: resolve(log) }),
+  }
 }
 
 function cqlLimits(settings: Settings): CqlLimits {

@@ -127,7 +127,7 @@ async function readInPages(store: Store, command: ReadCommand, limit: number): P
 for (const durable of [false, true])
   t.test(`reads agree with the model, ${durable ? 'on disk' : 'in memory'}`, async (t) => {
     const first = testSeed()
-    for (let seed = first; seed < first + (durable ? 60 : 100); seed++) {
+    for (let seed = first; seed < first + (durable ? 25 : 50); seed++) {
       const dice = createDice(seed)
       const disk = durable ? openSimulatedDisk() : null
       let store = await open(disk)
