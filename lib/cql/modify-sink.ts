@@ -121,7 +121,8 @@ export class MutationSink {
   /** Begins the mutation of a partition, or goes on with it. The key is valid until `take`. */
   partition(target: WriteTarget, key: Buffer): void {
     if (this.#key !== null) {
-      if (this.#targets[this.#targets.length - 1] === target && this.#key.equals(key)) return
+      const { table } = this.#targets[this.#targets.length - 1]!
+      if (table.id === target.table.id && this.#key.equals(key)) return
       this.#finished.push(Buffer.from(this.#finish()))
     }
     this.#key = key
