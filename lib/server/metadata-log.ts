@@ -31,8 +31,14 @@ export const METADATA_TABLE_ID = systemTableId('system', 'polyxena_metadata')
 const SNAPSHOT_EVERY = 256
 /** Bytes of a snapshot's part: far below what one mutation may have. */
 const PART_BYTES_MAX = 1024 * 1024
-/** Tables made known to storage at a time. */
-const REGISTER_AT_ONCE = 64
+
+const METADATA_TABLE: StoredTable = {
+  keyspace: 'system',
+  name: 'polyxena_metadata',
+  durableWrites: true,
+  gcGraceSeconds: 0,
+  hasClustering: true,
+}
 
 const CLUSTERING = [
   { type: NATIVE.bigint, reversed: false },
@@ -44,8 +50,12 @@ const PAYLOAD_COLUMN = 0
 export interface MetadataStore {
   apply(mutations: readonly Buffer[]): Promise<void> | undefined
   read(command: ReadCommand): ReadResult | Promise<ReadResult>
-  registerTable(id: string, table: StoredTable): Promise<void>
+  /** Ids of the tables that it has data of, or may have. */
+  readonly tableIds: readonly string[]
+  registerTables(tables: readonly { readonly id: string; readonly table: StoredTable }[]): Promise<void>
   dropTable(id: string): Promise<void>
+  /** What was applied to the table is durable when it resolves. */
+  flush(id: string): Promise<void>
 }
 
 export interface MetadataLogOptions {
@@ -60,27 +70,17 @@ export type SchemaListener = (change: SchemaChange, schema: Schema) => void
 /** Reads the log, makes all stored tables known to storage, and stands ready for changes. */
 export async function openMetadataLog(options: MetadataLogOptions): Promise<MetadataLog> {
   const { store } = options
-  await store.registerTable(METADATA_TABLE_ID, {
-    keyspace: 'system',
-    name: 'polyxena_metadata',
-    durableWrites: true,
-    gcGraceSeconds: 0,
-    hasClustering: true,
-  })
+  await store.registerTables([{ id: METADATA_TABLE_ID, table: METADATA_TABLE }])
   const builtIn = createSystemSchema()
   const head = await readHead(store)
-  let schema = builtIn
-  if (head) schema = applyRecords(schema, await readSnapshot(store, head), head.epoch)
   const entries = await readPartition(store, 'log', head ? head.epoch + 1 : 0)
+  const records = head ? await readSnapshot(store, head) : []
+  for (const entry of entries) records.push(...decodeRecords(entry.payload))
+  const epoch = entries.at(-1)?.epoch ?? head?.epoch ?? 0
   // All at once: one by one, each would copy the schema.
-  const last = entries.at(-1)
-  if (last)
-    schema = applyRecords(
-      schema,
-      entries.flatMap((entry) => decodeRecords(entry.payload)),
-      last.epoch,
-    )
+  const schema = epoch === 0 ? builtIn : applyRecords(builtIn, records, epoch)
   await registerTables(store, null, schema)
+  await dropLeftovers(store, records, schema)
   return new MetadataLog(options, builtIn, schema, entries.length)
 }
 
@@ -159,7 +159,9 @@ export class MetadataLog implements SchemaDoor {
 
   async #write(mutations: readonly Buffer[]): Promise<void> {
     try {
-      await this.#store.apply(mutations)
+      const durable = this.#store.apply(mutations)
+      // The commit log may be told to promise less; a schema that is lost takes its tables with it.
+      await (durable ?? this.#store.flush(METADATA_TABLE_ID))
     } catch (cause) {
       this.#failed = true
       throw cause
@@ -314,19 +316,23 @@ async function readSnapshot(store: MetadataStore, head: Head): Promise<SchemaRec
 
 /** Makes known what is new or changed since `before` (null: everything). */
 async function registerTables(store: MetadataStore, before: Schema | null, after: Schema): Promise<void> {
-  let waiting: Promise<void>[] = []
+  const tables: { id: string; table: StoredTable }[] = []
   for (const keyspace of after.keyspaces.values()) {
     const earlier = before?.keyspaces.get(keyspace.name)
     if (earlier === keyspace) continue
-    for (const table of keyspace.tables.values()) {
-      if (table.isVirtual || (earlier && !mustRegister(earlier, keyspace, table))) continue
-      waiting.push(store.registerTable(table.id, storedTable(keyspace, table)))
-      if (waiting.length < REGISTER_AT_ONCE) continue
-      await Promise.all(waiting)
-      waiting = []
-    }
+    for (const table of keyspace.tables.values())
+      if (!table.isVirtual && (!earlier || mustRegister(earlier, keyspace, table)))
+        tables.push({ id: table.id, table: storedTable(keyspace, table) })
   }
-  await Promise.all(waiting)
+  if (tables.length > 0) await store.registerTables(tables)
+}
+
+/** Data of tables that the log says were dropped: the node went down before storage had done it. */
+async function dropLeftovers(store: MetadataStore, records: readonly SchemaRecord[], schema: Schema): Promise<void> {
+  const stored = new Set(store.tableIds)
+  for (const record of records)
+    if (record.kind === 'table' && !schema.tablesById.has(record.table.id) && stored.has(record.table.id))
+      await store.dropTable(record.table.id)
 }
 
 function mustRegister(before: KeyspaceSchema, after: KeyspaceSchema, table: TableSchema): boolean {

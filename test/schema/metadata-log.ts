@@ -5,11 +5,20 @@ import { parseStatement } from '../../lib/cql/parser.ts'
 import { compileSchemaStatement } from '../../lib/cql/schema-statements.ts'
 import { SILENT_LOG } from '../../lib/runtime/node/log.ts'
 import { openNodeRuntime } from '../../lib/runtime/node/runtime.ts'
+import { createSimulatedClock, type SimulatedClock } from '../../lib/runtime/simulated/clock.ts'
+import { openSimulatedDisk } from '../../lib/runtime/simulated/disk.ts'
+import { createSeededRandom } from '../../lib/runtime/simulated/random.ts'
 import { decodeRecords } from '../../lib/schema/records.ts'
 import { applyRecords, snapshotRecords } from '../../lib/schema/state.ts'
 import { createSystemSchema } from '../../lib/schema/system-tables.ts'
-import { type MetadataLog, type MetadataStore, openMetadataLog } from '../../lib/server/metadata-log.ts'
+import {
+  METADATA_TABLE_ID,
+  type MetadataLog,
+  type MetadataStore,
+  openMetadataLog,
+} from '../../lib/server/metadata-log.ts'
 import { openStore } from '../../storage/store.ts'
+import { storageRuntime } from '../support/storage-runtime.ts'
 import { createSchemaWorld } from './support.ts'
 
 const HISTORY = [
@@ -49,6 +58,20 @@ async function run(log: MetadataLog, texts: readonly string[]): Promise<void> {
 
 async function memoryStore(): Promise<MetadataStore> {
   return openStore({ runtime: openNodeRuntime(SILENT_LOG), directory: null })
+}
+
+/** Lets the store's background work go on until the promise settles. */
+async function settled<T>(clock: SimulatedClock, promise: Promise<T>): Promise<T> {
+  let done = false
+  const finish = (): void => {
+    done = true
+  }
+  promise.then(finish, finish)
+  for (let turn = 0; !done; turn++) {
+    if (turn > 10_000) throw new Error('nothing happens any more')
+    await clock.advance(turn < 10 ? 0 : 100)
+  }
+  return promise
 }
 
 const nowSeconds = () => 1_700_000_000
@@ -134,7 +157,9 @@ t.test('after the log could not be written nothing more is changed', async (t) =
     store: {
       apply: (mutations) => (broken ? Promise.reject(new Error('disk')) : store.apply(mutations)),
       read: (command) => store.read(command),
-      registerTable: (id, table) => store.registerTable(id, table),
+      tableIds: [],
+      registerTables: (tables) => store.registerTables(tables),
+      flush: (id) => store.flush(id),
       dropTable: (id) => store.dropTable(id),
     },
     nowSeconds,
@@ -145,6 +170,37 @@ t.test('after the log could not be written nothing more is changed', async (t) =
   broken = false
   await t.rejects(run(log, HISTORY.slice(1, 2)), { code: 'SERVER_ERROR' })
   t.equal(log.current.epoch, 1)
+})
+
+t.test('what a power loss leaves is the schema that was answered for, and no data of dropped tables', async (t) => {
+  const clock = createSimulatedClock()
+  const random = createSeededRandom(7)
+  let disk = openSimulatedDisk()
+  await disk.mkdir('/data')
+  await disk.syncDirectory('/')
+  const open = async () => {
+    const store = await settled(
+      clock,
+      openStore({
+        runtime: storageRuntime(clock, disk),
+        directory: '/data',
+        settings: { commitLog: { mode: 'group', segmentBytes: 64 * 1024 } },
+      }),
+    )
+    return { store, log: await settled(clock, openMetadataLog({ store, nowSeconds, snapshotEvery: 4 })) }
+  }
+  let version = createSystemSchema().version
+  for (const text of [...HISTORY, 'DROP KEYSPACE a']) {
+    const { store, log } = await open()
+    t.equal(log.current.version, version, `before ${text}`)
+    for (const id of store.tableIds) t.ok(id === METADATA_TABLE_ID || log.current.tablesById.has(id), `${id} is known`)
+    await settled(clock, run(log, [text]))
+    version = log.current.version
+    disk = disk.crash(0.5, random)
+  }
+  const { log } = await open()
+  t.equal(log.current.version, version)
+  t.equal(log.current.epoch, HISTORY.length + 1)
 })
 
 t.test('thousands of tables start fast', async (t) => {
