@@ -52,7 +52,8 @@ export interface MetadataStore {
   read(command: ReadCommand): ReadResult | Promise<ReadResult>
   /** Ids of the tables that it has data of, or may have. */
   readonly tableIds: readonly string[]
-  registerTables(tables: readonly { readonly id: string; readonly table: StoredTable }[]): Promise<void>
+  /** Many at once cost what one costs. */
+  registerTable(id: string, table: StoredTable): Promise<void>
   dropTable(id: string): Promise<void>
   /** What was applied to the table is durable when it resolves. */
   flush(id: string): Promise<void>
@@ -70,7 +71,7 @@ export type SchemaListener = (change: SchemaChange, schema: Schema) => void
 /** Reads the log, makes all stored tables known to storage, and stands ready for changes. */
 export async function openMetadataLog(options: MetadataLogOptions): Promise<MetadataLog> {
   const { store } = options
-  await store.registerTables([{ id: METADATA_TABLE_ID, table: METADATA_TABLE }])
+  await store.registerTable(METADATA_TABLE_ID, METADATA_TABLE)
   const builtIn = createSystemSchema()
   const head = await readHead(store)
   const entries = await readPartition(store, 'log', head ? head.epoch + 1 : 0)
@@ -316,15 +317,15 @@ async function readSnapshot(store: MetadataStore, head: Head): Promise<SchemaRec
 
 /** Makes known what is new or changed since `before` (null: everything). */
 async function registerTables(store: MetadataStore, before: Schema | null, after: Schema): Promise<void> {
-  const tables: { id: string; table: StoredTable }[] = []
+  const done: Promise<void>[] = []
   for (const keyspace of after.keyspaces.values()) {
     const earlier = before?.keyspaces.get(keyspace.name)
     if (earlier === keyspace) continue
     for (const table of keyspace.tables.values())
       if (!table.isVirtual && (!earlier || mustRegister(earlier, keyspace, table)))
-        tables.push({ id: table.id, table: storedTable(keyspace, table) })
+        done.push(store.registerTable(table.id, storedTable(keyspace, table)))
   }
-  if (tables.length > 0) await store.registerTables(tables)
+  await Promise.all(done)
 }
 
 /** Data of tables that the log says were dropped: the node went down before storage had done it. */

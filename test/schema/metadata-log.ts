@@ -158,7 +158,7 @@ t.test('after the log could not be written nothing more is changed', async (t) =
       apply: (mutations) => (broken ? Promise.reject(new Error('disk')) : store.apply(mutations)),
       read: (command) => store.read(command),
       tableIds: [],
-      registerTables: (tables) => store.registerTables(tables),
+      registerTable: (id, table) => store.registerTable(id, table),
       flush: (id) => store.flush(id),
       dropTable: (id) => store.dropTable(id),
     },
