@@ -55,7 +55,7 @@ export function compileStatement(
   }
 }
 
-/** Every table of the statement is named with its keyspace, so that USE has no say in what it means. */
+/** Every table of the statement is named with its keyspace, so that USE has no say in what it means. DDL never counts as such, as in Cassandra. */
 export function isFullyQualified({ statement }: ParsedStatement): boolean {
   switch (statement.kind) {
     case 'select':
@@ -67,15 +67,6 @@ export function isFullyQualified({ statement }: ParsedStatement): boolean {
       return statement.table.keyspace !== null
     case 'batch':
       return statement.statements.every((part) => part.table.keyspace !== null)
-    case 'create_table':
-    case 'alter_table':
-    case 'drop_table':
-    case 'create_index':
-      return statement.table.keyspace !== null
-    case 'create_type':
-    case 'alter_type':
-    case 'drop_type':
-      return statement.type.keyspace !== null
     default:
       return false
   }

@@ -99,11 +99,13 @@ function metadataForm(exchange: Exchange, rows: RowsResult): MetadataForm {
       return request.parameters.skipMetadata ? 'skipped' : 'full'
     case 'execute': {
       const { skipMetadata } = request.parameters
+      const known = exchange.prepared?.statement.resultMetadata
+      // A conditional statement: its rows are told of with each answer, and never remembered.
+      if (known === null) return 'full'
       if (request.resultMetadataId !== null) {
         if (!isSameId(request.resultMetadataId, rows.metadata.id)) return 'changed'
         return skipMetadata ? 'skipped' : 'full'
       }
-      const known = exchange.prepared?.statement.resultMetadata
       if (!skipMetadata || !known) return 'full'
       return known === rows.metadata || isSameId(known.id, rows.metadata.id) ? 'skipped' : 'full'
     }
