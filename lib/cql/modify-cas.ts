@@ -47,9 +47,10 @@ export async function executeConditional(
     const { serialConsistency } = options
     const clusterings = conditions.flatMap(({ clustering }) => (clustering === null ? [] : [clustering]))
     const wanted = clusterings.length === 0 ? null : clusterings
-    const partition = await readPartition(table, key, wanted, serialConsistency, environment, options)
+    const read = readColumns(table, conditions, parts)
+    const partition = visible(await readPartition(table, key, wanted, serialConsistency, environment, options), read)
     if (!conditions.every((condition) => holds(condition, partition, environment)))
-      return refused(table, key, shownColumns(table, conditions, isBatch), partition)
+      return refused(table, key, shownColumns(table, conditions, isBatch), read, partition)
     const rows: (ExistingRows | null)[] = []
     for (const { modification, options: own } of parts)
       rows.push(modification.needsRead ? await modification.read(environment, own) : null)
@@ -134,6 +135,28 @@ function holds(condition: RowCondition, partition: ExistingPartition, environmen
   return condition.columns.every((one) => one.condition.holds(row, one.options, environment))
 }
 
+/** The columns that the conditions are about: those named, or for the sake of existence all of the kinds that are written. */
+function readColumns(
+  table: TableSchema,
+  conditions: readonly RowCondition[],
+  parts: readonly ConditionalPart[],
+): ReadonlySet<ColumnSchema> {
+  if (conditions.every(({ kind }) => kind === 'columns'))
+    return new Set(conditions.flatMap((row) => row.columns.map(({ condition }) => condition.column)))
+  const regulars = parts.some(({ modification }) => modification.writesRow) ? table.regulars : []
+  const statics = parts.some(({ modification }) => modification.writesStatics) ? table.statics : []
+  return new Set([...statics, ...regulars])
+}
+
+/** What of a partition is there for those who look at these columns: without regular ones, a row by its own liveness alone. */
+function visible(partition: ExistingPartition, read: ReadonlySet<ColumnSchema>): ExistingPartition {
+  const kinds = new Set([...read].map((column) => column.kind))
+  return {
+    staticRow: kinds.has('static') ? partition.staticRow : null,
+    rows: kinds.has('regular') ? partition.rows : partition.rows.filter((row) => row.isInserted),
+  }
+}
+
 /** What is shown of rows for which a condition failed: those that the conditions name, or all where existence was asked for. */
 function shownColumns(table: TableSchema, conditions: readonly RowCondition[], isBatch: boolean): ColumnSchema[] {
   const keys = [...table.partitionKey, ...table.clustering]
@@ -146,6 +169,7 @@ function refused(
   table: TableSchema,
   key: Buffer,
   columns: readonly ColumnSchema[],
+  read: ReadonlySet<ColumnSchema>,
   { staticRow, rows }: ExistingPartition,
 ): StatementResult {
   const keyValues = splitPartitionKey(key, table.partitionKey.length)
@@ -160,7 +184,7 @@ function refused(
         if (column.kind === 'partition_key') return keyValues[column.position]!
         if (column.kind === 'clustering') return clustering[column.position] ?? null
         const holder = column.kind === 'static' ? staticRow : row
-        return holder === null ? null : holder.value(column)
+        return holder === null || !read.has(column) ? null : holder.value(column)
       })
       return [false, ...values]
     }),

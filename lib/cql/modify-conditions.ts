@@ -47,9 +47,11 @@ export function compileCondition(
   scope: TermScope,
 ): Condition | null {
   if (clause.kind === 'none') return null
-  if (table.isCounter) throw invalid('Conditional updates are not supported on counter tables')
   if (hasTimestamp) throw invalid('Cannot provide custom timestamp for conditional updates')
-  if (clause.kind !== 'conditions') return { kind: clause.kind }
+  if (clause.kind !== 'conditions') {
+    if (table.isCounter) throw invalid('Conditional updates are not supported on counter tables')
+    return { kind: clause.kind }
+  }
   const columns = clause.conditions.map((written) => {
     const receiver = columnReceiver(table, written.column)
     const column = table.columns.get(written.column)!

@@ -22,12 +22,15 @@ const NO_CELLS: readonly ExistingCell[] = []
 /** The live cells of a row that was read, by column, in order of path. */
 export class ExistingRow {
   readonly clustering: Buffer
+  /** It was inserted, and so is there whatever its cells are. */
+  readonly isInserted: boolean
   readonly #cells = new Map<number, ExistingCell[]>()
 
   /** Copies: what the store gave is valid for this turn only. */
   constructor(table: TableSchema, clustering: Buffer, row: Buffer, nowSeconds: number) {
     this.clustering = Buffer.from(clustering)
     const reader = new RowReader().reset(Buffer.from(row))
+    this.isInserted = reader.livenessIsLive(nowSeconds)
     while (reader.next()) {
       const { columnId } = reader
       const column = table.columnsById[columnId]

@@ -54,14 +54,19 @@ export class Modification implements CompiledStatement {
   readonly hasTimestamp: boolean
   /** It has to know rows as they are: see `read`. */
   readonly needsRead: boolean
+  /** Writes a row of its own, not just the static one. */
+  readonly writesRow: boolean
+  readonly writesStatics: boolean
   readonly #parts: ModificationParts
   readonly #sink: MutationSink
   readonly #hasAttributes: boolean
-  /** Writes a row of its own, not just the static one. */
-  readonly #writesRow: boolean
 
   constructor(parts: ModificationParts, variables: Variables, sink: MutationSink) {
     const { table } = parts.target
+    if (table.isCounter) {
+      if (parts.attributes.timestamp !== null) throw invalid('Cannot provide custom timestamp for counter updates')
+      if (parts.attributes.timeToLive !== null) throw invalid('Cannot provide custom TTL for counter updates')
+    }
     this.variables = variables.specs()
     this.partitionKeyIndexes = variables.partitionKeyIndexes(table.partitionKey.length)
     this.keyspace = table.keyspace
@@ -74,7 +79,8 @@ export class Modification implements CompiledStatement {
     this.#sink = sink
     this.#hasAttributes =
       this.hasTimestamp || parts.attributes.timeToLive !== null || table.options.defaultTimeToLive !== 0
-    this.#writesRow = table.clustering.length === 0 || parts.restrictsClustering
+    this.writesStatics = parts.statics.length > 0
+    this.writesRow = table.clustering.length === 0 || parts.restrictsClustering
   }
 
   get isConditional(): boolean {
@@ -126,12 +132,8 @@ export class Modification implements CompiledStatement {
 
   /** Refuses what can be prepared but not executed. */
   validate(): void {
-    const { attributes, refusal, target } = this.#parts
+    const { refusal, target } = this.#parts
     const { table } = target
-    if (table.isCounter) {
-      if (this.hasTimestamp) throw invalid('Cannot provide custom timestamp for counter updates')
-      if (attributes.timeToLive !== null) throw invalid('Cannot provide custom TTL for counter updates')
-    }
     if (table.isVirtual) throw invalid(`Modification is not supported by table ${table.keyspace}.${table.name}`)
     if (refusal !== null) throw invalid(refusal)
   }
@@ -216,7 +218,7 @@ export class Modification implements CompiledStatement {
       }
       return
     }
-    if (this.#writesRow) {
+    if (this.writesRow) {
       sink.beginRow(clustering)
       if (kind === 'INSERT') sink.liveness()
       const row = rows === null ? null : rows.row(key, clustering)
