@@ -3,7 +3,7 @@
  * Arguments name test files (paths under dist/test, or parts of them); none means all.
  */
 import { spawn, spawnSync } from 'node:child_process'
-import { existsSync, readdirSync } from 'node:fs'
+import { readdirSync, rmSync, statSync } from 'node:fs'
 import { dirname, join, relative } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
@@ -23,9 +23,12 @@ const files = readdirSync(TESTS, { recursive: true, withFileTypes: true })
   .map((file) => join('dist/test', file))
 
 const runner = join(ROOT, 'node_modules/tap/dist/esm/run.mjs')
-// The choice of plugins in .taprc holds only once tap has built itself with it.
-if (!existsSync(join(ROOT, '.tap/plugins')))
+// The choice of plugins in .taprc holds only once tap has built itself with it, which an installation undoes.
+const builtMs = modifiedMs('.tap/plugins/package.json')
+if (builtMs < modifiedMs('.taprc') || builtMs < modifiedMs('node_modules/.package-lock.json')) {
+  rmSync(join(ROOT, '.tap/plugins'), { recursive: true, force: true })
   spawnSync(process.execPath, [runner, 'build'], { cwd: ROOT, stdio: 'ignore' })
+}
 const tap = spawn(process.execPath, [runner, '--reporter=tap', '--jobs=2', ...files], {
   cwd: ROOT,
   stdio: ['ignore', 'pipe', 'inherit'],
@@ -61,3 +64,7 @@ if (!summary || (status !== 0 && failed === 0)) {
 }
 process.stdout.write(`${passed} passed, ${failed} failed\n`)
 process.exitCode = failed === 0 && status === 0 ? 0 : 1
+
+function modifiedMs(path: string): number {
+  return statSync(join(ROOT, path), { throwIfNoEntry: false })?.mtimeMs ?? 0
+}
