@@ -1,5 +1,4 @@
 /** Any statement as parsed, to one that can be executed. */
-import { invalid } from '../base/errors.ts'
 import type { Schema } from '../schema/keyspace.ts'
 import type { ParsedStatement } from './ast.ts'
 import { AuthPlan } from './auth.ts'
@@ -8,6 +7,7 @@ import { compileDescribeStatement } from './describe.ts'
 import { compileModification } from './modify-compile.ts'
 import type { MutationSink } from './modify-sink.ts'
 import { compileSchemaStatement } from './schema-statements.ts'
+import { compileSelect } from './select-compile.ts'
 import type { CompiledStatement } from './statement.ts'
 import { Variables } from './terms.ts'
 import { Truncate } from './truncate.ts'
@@ -22,7 +22,7 @@ export function compileStatement(
 ): CompiledStatement {
   switch (statement.kind) {
     case 'select':
-      throw invalid('SELECT is not supported yet')
+      return compileSelect(statement, new Variables(markers), schema, keyspace)
     case 'insert':
     case 'insert_json':
     case 'update':

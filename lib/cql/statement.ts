@@ -72,6 +72,8 @@ export interface Environment {
   /** Fills with random bytes (uuid(), timeuuid node and clock sequence). */
   randomBytes(target: Buffer): Buffer
   readonly limits: CqlLimits
+  /** The node's own, 4 or 16 bytes: named in failures. */
+  readonly address?: Uint8Array
   /** Absent: a cluster of this node alone. */
   readonly cluster?: ClusterView
 }

@@ -158,6 +158,7 @@ async function serve({ settings, runtime, store, metadata, identity }: Parts): P
     wallMicros: () => clock.wallMicros(),
     randomBytes: (target) => idBytes.fill(target),
     limits: cqlLimits(settings),
+    address: addressBytes(address),
     cluster: {
       clusterName: identity.clusterName,
       datacenters: () => new Map([[identity.datacenter, 1]]),
