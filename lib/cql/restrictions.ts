@@ -58,7 +58,7 @@ export interface Restrictions {
   readonly needsFilter: boolean
   /** Columns that the filter looks at. */
   readonly filterColumns: readonly ColumnSchema[]
-  /** The clustering columns that = names (ORDER BY may skip them). */
+  /** The key columns that = names (ORDER BY and GROUP BY may skip them). */
   isEqual(column: ColumnSchema): boolean
   /** Serialised partition keys (as in a position, without token and length): in the order of their values, each once. */
   partitionKeys(options: QueryOptions, environment: Environment): Buffer[]
@@ -252,7 +252,8 @@ class CompiledRestrictions implements Restrictions {
   }
 
   isEqual(column: ColumnSchema): boolean {
-    return this.#clustering.some(({ kind, columns }) => kind === 'eq' && columns.includes(column))
+    const set = column.kind === 'partition_key' ? this.#key : this.#clustering
+    return set.some(({ kind, columns }) => kind === 'eq' && columns.includes(column))
   }
 
   partitionKeys(options: QueryOptions, environment: Environment): Buffer[] {

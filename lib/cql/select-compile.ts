@@ -3,17 +3,19 @@ import { invalid } from '../base/errors.ts'
 import type { Schema } from '../schema/keyspace.ts'
 import type { ColumnSchema, TableSchema } from '../schema/table.ts'
 import { NATIVE } from '../types/names.ts'
-import type { SelectStatement, Term } from './ast.ts'
+import type { SelectClause, SelectStatement, Term } from './ast.ts'
 import { tableOf } from './prepare.ts'
-import { compileRestrictions } from './restrictions.ts'
+import { compileRestrictions, type Restrictions } from './restrictions.ts'
 import { resultMetadata } from './result-metadata.ts'
-import { Select } from './select.ts'
-import { RowEncoder } from './select-encoder.ts'
-import { FilterColumns } from './select-filter.ts'
-import { SelectKeys } from './select-keys.ts'
-import { columnReceiver, compileTerm, type TermScope, type Value, type Variables } from './terms.ts'
+import { Select, type Selection } from './select.ts'
+import type { OutputItem } from './select-encoder.ts'
+import { compileGrouping, type Grouping } from './select-groups.ts'
+import { compileOrdering, orderingColumns } from './select-ordering.ts'
+import { type Selectable, SelectorCompiler } from './selectors.ts'
+import { type Expression, ItemExpression } from './selectors-expressions.ts'
+import { compileTerm, type TermScope, type Value, type Variables } from './terms.ts'
 
-/** `keyspace` is the request's or the connection's. */
+/** `keyspace` is the request's or the connection's. Throws INVALID. */
 export function compileSelect(
   statement: SelectStatement,
   variables: Variables,
@@ -21,75 +23,105 @@ export function compileSelect(
   keyspace: string | null,
 ): Select {
   const table = tableOf(statement.table, keyspace, schema)
-  const scope = {
-    schema,
-    keyspace: table.keyspace,
-    variables,
-    partitionKey: table.partitionKey.map((column) => column.type),
-  }
-  const clauses =
-    statement.clauses ??
-    allColumns(table).map((column) => ({ selector: { kind: 'column', name: column.name } as const, alias: null }))
-  const columns = clauses.map(({ selector }) => {
-    if (selector.kind !== 'column') throw invalid('Selectors are not supported yet')
-    columnReceiver(table, selector.name)
-    return table.columns.get(selector.name)!
-  })
+  const partitionKey = table.partitionKey.map((column) => column.type)
+  const scope = { schema, keyspace: table.keyspace, variables, partitionKey }
+  const selectors = new SelectorCompiler(table, scope)
+  const clauses = statement.clauses ?? allColumns(table)
+  const selectables = clauses.map(({ selector }) => selectors.prepare(selector))
+  const orderedBy = orderingColumns(statement, table)
   const restrictions = compileRestrictions({
     type: 'SELECT',
     table,
     where: statement.where,
     allowFiltering: statement.allowFiltering,
-    onlyStatics: statement.clauses !== null && selectsOnlyStatics(columns),
+    onlyStatics: statement.clauses !== null && selectsOnlyStatics(selectables),
     scope,
   })
-  const staticCounts = !restrictions.restrictsClustering && !restrictions.restrictsRegulars
-  const limits = {
-    limit: compileLimit(statement.limit, '[limit]', table, scope),
-    perPartitionLimit: compileLimit(statement.perPartitionLimit, '[per_partition_limit]', table, scope),
-  }
+  const expressions = selectables.map((selectable) => selectable.compile(null))
+  if (statement.distinct) checkDistinct(statement, table, selectors.items, restrictions)
+  const grouping = compileGrouping(statement, table, restrictions, selectors)
+  const selection = selectionOf(table, selectors, expressions, grouping)
+  if (selection.kind === 'groups' && grouping === null && statement.perPartitionLimit !== null)
+    throw invalid('PER PARTITION LIMIT is not allowed with aggregate queries.')
+  const ordering = compileOrdering(orderedBy, table, restrictions)
+  const limit = compileLimit(statement.limit, '[limit]', table, scope)
+  const perPartitionLimit = compileLimit(statement.perPartitionLimit, '[per_partition_limit]', table, scope)
+  if (statement.json) throw invalid('SELECT JSON is not supported yet')
   return new Select({
     table,
-    text: '',
     variables: variables.specs(),
     partitionKeyIndexes: variables.partitionKeyIndexes(table.partitionKey.length),
     metadata: resultMetadata(
-      columns.map((column, i) => ({
+      expressions.map(({ type }, i) => ({
         keyspace: table.keyspace,
         table: table.name,
-        name: clauses[i]!.alias ?? column.name,
-        type: column.type,
+        name: clauses[i]!.alias ?? selectables[i]!.text,
+        type,
       })),
     ),
     restrictions,
-    keys: new SelectKeys(table, restrictions),
-    filterColumns: restrictions.needsFilter ? new FilterColumns(table, restrictions.filterColumns) : null,
-    encoder: new RowEncoder(
-      table,
-      columns.map((column) => ({ column, part: 'value' })),
-    ),
-    reversed: false,
+    selection,
+    ordering,
     isDistinct: statement.distinct,
-    wantStatic:
-      table.statics.length > 0 &&
-      (staticCounts || restrictions.restrictsStatics || columns.some(({ kind }) => kind === 'static')),
-    ...limits,
+    limit,
+    perPartitionLimit,
   })
 }
 
 /** As `*` gives them: the key's columns, then all others by name. */
-export function allColumns(table: TableSchema): ColumnSchema[] {
+function allColumns(table: TableSchema): SelectClause[] {
   const others = [...table.statics, ...table.regulars]
   others.sort((a, b) => Buffer.compare(Buffer.from(a.name), Buffer.from(b.name)))
-  return [...table.partitionKey, ...table.clustering, ...others]
+  return [...table.partitionKey, ...table.clustering, ...others].map(({ name }) => ({
+    selector: { kind: 'column', name },
+    alias: null,
+  }))
 }
 
 /** Static columns, and besides them only those of the partition key. */
-function selectsOnlyStatics(columns: readonly ColumnSchema[]): boolean {
-  return (
-    columns.some(({ kind }) => kind === 'static') &&
-    columns.every(({ kind }) => kind === 'static' || kind === 'partition_key')
-  )
+function selectsOnlyStatics(selectables: readonly Selectable[]): boolean {
+  const columns = selectables.flatMap((selectable) => selectable.columns)
+  return columns.some(isStatic) && columns.every((column) => isStatic(column) || column.kind === 'partition_key')
+}
+
+function isStatic({ kind }: ColumnSchema): boolean {
+  return kind === 'static'
+}
+
+function selectionOf(
+  table: TableSchema,
+  selectors: SelectorCompiler,
+  expressions: readonly Expression[],
+  grouping: Grouping | null,
+): Selection {
+  const { items, aggregates } = selectors
+  if (aggregates.length > 0 || grouping !== null)
+    return { kind: 'groups', table, items, expressions, aggregates, grouping }
+  const plain = expressions.filter((expression) => expression instanceof ItemExpression)
+  if (plain.length === expressions.length) return { kind: 'columns', items: plain.map(({ item }) => items[item]!) }
+  return { kind: 'expressions', items, expressions }
+}
+
+function checkDistinct(
+  statement: SelectStatement,
+  table: TableSchema,
+  items: readonly OutputItem[],
+  restrictions: Restrictions,
+): void {
+  if (statement.perPartitionLimit !== null)
+    throw invalid('PER PARTITION LIMIT is not allowed with SELECT DISTINCT queries')
+  if (restrictions.restrictsClustering || restrictions.restrictsRegulars)
+    throw invalid('SELECT DISTINCT with WHERE clause only supports restriction by partition key and/or static columns.')
+  const columns = items.map(({ column }) => column)
+  for (const column of columns)
+    if (column.kind !== 'partition_key' && !isStatic(column))
+      throw invalid(
+        `SELECT DISTINCT queries must only request partition key columns and/or static columns (not ${column.name})`,
+      )
+  if (!restrictions.isKeyRange) return
+  for (const column of table.partitionKey)
+    if (!columns.includes(column))
+      throw invalid(`SELECT DISTINCT queries must request all the partition key columns (missing ${column.name})`)
 }
 
 function compileLimit(term: Term | null, name: string, table: TableSchema, scope: TermScope): Value | null {

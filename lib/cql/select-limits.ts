@@ -1,5 +1,6 @@
 /** What a read may cost: thresholds of tombstones and of bytes. Source: tombstone_warn_threshold and tombstone_failure_threshold of Cassandra 5.0. */
 import { RequestError } from '../base/errors.ts'
+import type { TableSchema } from '../schema/table.ts'
 import { consistencyName } from '../types/consistency.ts'
 import { tokenOfPosition } from '../types/partition-key.ts'
 import type { Scan } from './select-scan.ts'
@@ -9,12 +10,10 @@ import type { Environment, QueryOptions } from './statement.ts'
 const REASON_TOO_MANY_TOMBSTONES = 0x0001
 const REASON_READ_SIZE = 0x0004
 
-const QUERY_TEXT_MAX = 512
-
 /** Throws READ_FAILURE beyond the one threshold, warns beyond the other. */
 export function checkTombstones(
   scan: Scan,
-  text: string,
+  table: TableSchema,
   environment: Environment,
   options: QueryOptions,
   warnings: string[],
@@ -26,7 +25,7 @@ export function checkTombstones(
   if (tombstones <= tombstoneWarnThreshold) return
   const token = scan.tombstonePosition === null ? '' : tokenOfPosition(scan.tombstonePosition)
   warnings.push(
-    `Read ${scan.rowsBesideTombstones} live rows and ${tombstones} tombstone cells for query ${text.slice(0, QUERY_TEXT_MAX)}; token ${token} (see tombstone_warn_threshold)`,
+    `Read ${scan.rowsBesideTombstones} live rows and ${tombstones} tombstone cells for query SELECT * FROM ${table.keyspace}.${table.name}; token ${token} (see tombstone_warn_threshold)`,
   )
 }
 

@@ -1,17 +1,27 @@
-/** Where the rows of a SELECT go: encoded into the bytes of the result one by one. */
+/** Where the rows of a SELECT go: one result row for each, in the order in which they come or sorted. */
 import type { PartitionData, RowData } from '../../storage/model/command.ts'
 import type { ByteWriter } from '../base/bytes.ts'
-import type { RowEncoder } from './select-encoder.ts'
+import type { TableSchema } from '../schema/table.ts'
+import type { OutputItem } from './select-encoder.ts'
 import type { RowOutput } from './select-scan.ts'
+import { RowValues } from './select-values.ts'
+import type { Expression, ExpressionRow } from './selectors-expressions.ts'
+import type { Environment, QueryOptions } from './statement.ts'
 
-/** Plain columns: from storage's bytes to the result's. */
-export class ColumnOutput implements RowOutput {
+/** Appends a result row's [value]s. */
+export interface ResultRowWriter {
+  partition(partition: PartitionData, nowSeconds: number): void
+  row(row: RowData | null, out: ByteWriter): void
+}
+
+/** Each row as it comes. Plain columns: the writer is the row's encoder, and bytes go from storage's row to the result's. */
+export class RowByRowOutput implements RowOutput {
   count = 0
-  readonly #encoder: RowEncoder
+  readonly #writer: ResultRowWriter
   readonly #out: ByteWriter
 
-  constructor(encoder: RowEncoder, out: ByteWriter) {
-    this.#encoder = encoder
+  constructor(writer: ResultRowWriter, out: ByteWriter) {
+    this.#writer = writer
     this.#out = out
   }
 
@@ -20,14 +30,64 @@ export class ColumnOutput implements RowOutput {
   }
 
   partition(partition: PartitionData, nowSeconds: number): void {
-    this.#encoder.partition(partition, nowSeconds)
+    this.#writer.partition(partition, nowSeconds)
   }
 
   row(row: RowData | null): boolean {
-    this.#encoder.row(row, this.#out)
+    this.#writer.row(row, this.#out)
     this.count += 1
     return true
   }
 
   end(): void {}
+}
+
+export function expressionRow(
+  values: readonly (Buffer | null)[],
+  states: ExpressionRow['states'],
+  options: QueryOptions,
+  environment: Environment,
+): ExpressionRow {
+  const context = {
+    wallMicros: () => environment.wallMicros(),
+    randomBytes: (target: Buffer) => environment.randomBytes(target),
+    protocolVersion: options.protocolVersion,
+  }
+  return { values, states, options, environment, context }
+}
+
+export function writeExpressions(expressions: readonly Expression[], row: ExpressionRow, out: ByteWriter): void {
+  for (const expression of expressions) {
+    const value = expression.evaluate(row)
+    out.int32(value === null ? -1 : value.length)
+    if (value !== null) out.bytes(value)
+  }
+}
+
+/** Result rows that have to be computed. */
+export class ExpressionWriter implements ResultRowWriter {
+  readonly #expressions: readonly Expression[]
+  readonly #values: RowValues
+  readonly #row: ExpressionRow
+
+  constructor(
+    table: TableSchema,
+    items: readonly OutputItem[],
+    expressions: readonly Expression[],
+    options: QueryOptions,
+    environment: Environment,
+  ) {
+    this.#expressions = expressions
+    this.#values = new RowValues(table, items)
+    this.#row = expressionRow(this.#values.values, [], options, environment)
+  }
+
+  partition(partition: PartitionData, nowSeconds: number): void {
+    this.#values.partition(partition, nowSeconds)
+  }
+
+  row(row: RowData | null, out: ByteWriter): void {
+    this.#values.load(row)
+    writeExpressions(this.#expressions, this.#row, out)
+  }
 }

@@ -175,12 +175,14 @@ export class Scan {
       this.#after = this.#nextPoint(result)
       if (this.#after === null) this.#target += 1
     }
-    if (!this.#isFull) output.end()
+    if (this.#isFull) return
+    output.end()
+    this.#isFull = output.count >= wanted
   }
 
   #read(limit: number, byteLimit: number): MaybePromise<ReadResult> {
     const { table, targets, slices, reversed, wantStatic, staticCounts, nowSeconds, consistency } = this.#request
-    const { isDirect, perPartitionLimit } = this.#request
+    const { filter, perPartitionLimit } = this.#request
     const command: ReadCommand = {
       table: table.id,
       target: targets[this.#target]!,
@@ -189,7 +191,7 @@ export class Scan {
       wantStatic,
       staticCounts,
       limit,
-      perPartitionLimit: isDirect ? perPartitionLimit : Number.POSITIVE_INFINITY,
+      perPartitionLimit: filter === null && !this.#checksRows ? perPartitionLimit : Number.POSITIVE_INFINITY,
       byteLimit,
       nowSeconds,
       after: this.#after,

@@ -27,6 +27,11 @@ export class RowValues {
     this.#encoder.row(row, scratch)
     splitValues(scratch.buffer, 0, this.values)
   }
+
+  /** Values that stay. */
+  copy(): (Buffer | null)[] {
+    return this.values.map((value) => value && Buffer.from(value))
+  }
 }
 
 /** Cuts `values.length` [value]s that begin at `start` into views; answers where they end. */
