@@ -257,7 +257,7 @@ async function run(node: NodeProcess): Promise<string[]> {
 
 process.stdout.write(`SEED=${SEED}\n`)
 const node = await startProcess(['--memory'])
-const problems = await run(node)
+const problems = await run(node).catch((error: Error) => [`the run broke off: ${error.stack}`])
 const ended = await endProcess(node, 'SIGTERM')
 if (ended !== 0) problems.push(`the node ended with ${ended}`)
 for (const problem of problems) process.stdout.write(`problem: ${problem}\n`)

@@ -19,6 +19,7 @@ export interface NodeProcess {
 export async function startProcess(options: readonly string[]): Promise<NodeProcess> {
   const began = performance.now()
   const child = spawn(process.execPath, [NODE, '--port', '0', ...options], { stdio: ['ignore', 'pipe', 'pipe'] })
+  process.once('exit', () => child.kill('SIGKILL'))
   let output = ''
   const port = await new Promise<number>((resolve, reject) => {
     const late = setTimeout(() => {
