@@ -6,7 +6,7 @@
 import type { Block } from './sstable/block.ts'
 
 /** Default of `block_cache_bytes`. */
-export const BLOCK_CACHE_BYTES = 32 * 1024 * 1024
+export const BLOCK_CACHE_BYTES = 64 * 1024 * 1024
 
 /** What a cached block takes beside its bytes, roughly. */
 const OVERHEAD_BYTES = 200

@@ -161,7 +161,7 @@ export const SETTINGS = {
     'memtable_offheap_space_in_mb',
     'MiB',
   ]),
-  file_cache_size: size(32 * MIB, 'Memory for blocks of SSTables.', ['file_cache_size_in_mb', 'MiB']),
+  file_cache_size: size(64 * MIB, 'Memory for blocks of SSTables.', ['file_cache_size_in_mb', 'MiB']),
   auto_snapshot: flag(true, 'Take a snapshot before a table is truncated or dropped.'),
   prepared_statements_cache_size: size(10 * MIB, 'Memory for prepared statements.', [
     'prepared_statements_cache_size_mb',

@@ -37,6 +37,8 @@ export interface ScanRequest {
   readonly staticCounts: boolean
   readonly filter: RowFilter | null
   readonly filterColumns: FilterColumns | null
+  /** Ids of the columns that are looked at; null: all, some with more than one cell. */
+  readonly columns: readonly number[] | null
   /** Each row read is a result row; else rows are read in chunks until enough of them are found. */
   readonly isDirect: boolean
   /** Result rows wanted. */
@@ -182,7 +184,7 @@ export class Scan {
 
   #read(limit: number, byteLimit: number): MaybePromise<ReadResult> {
     const { table, targets, slices, reversed, wantStatic, staticCounts, nowSeconds, consistency } = this.#request
-    const { filter, perPartitionLimit } = this.#request
+    const { filter, perPartitionLimit, columns } = this.#request
     const command: ReadCommand = {
       table: table.id,
       target: targets[this.#target]!,
@@ -195,6 +197,7 @@ export class Scan {
       byteLimit,
       nowSeconds,
       after: this.#after,
+      ...(columns === null ? {} : { columns }),
     }
     return this.#environment.coordinator.read(command, consistency, table.keyspace)
   }

@@ -6,6 +6,7 @@
 import { ByteWriter } from '../base/bytes.ts'
 import { invalid } from '../base/errors.ts'
 import type { TableSchema } from '../schema/table.ts'
+import { isMultiCell } from '../types/names.ts'
 import { checkPartitionCount, checkReadConsistency } from './consistency.ts'
 import { decodePagingState, encodePagingState, type PagingState } from './paging.ts'
 import type { Restrictions } from './restrictions.ts'
@@ -63,6 +64,8 @@ export class Select implements CompiledStatement {
   readonly #wantStatic: boolean
   /** Every row that is read is a row of the result. */
   readonly #isDirect: boolean
+  /** Ids of the table's regular columns, for reads that may end early; null when one has more than one cell a row. */
+  readonly #columns: readonly number[] | null
   /** Serves the executions that are over before another can begin. */
   #writer = new ByteWriter(WRITER_BYTES)
 
@@ -77,6 +80,9 @@ export class Select implements CompiledStatement {
     this.#keys = new SelectKeys(table, restrictions)
     this.#encoder = selection.kind === 'columns' ? new RowEncoder(table, selection.items) : null
     this.#filterColumns = restrictions.needsFilter ? new FilterColumns(table, restrictions.filterColumns) : null
+    this.#columns = table.regulars.some((column) => isMultiCell(column.type))
+      ? null
+      : table.regulars.map((column) => column.id).sort((a, b) => a - b)
     this.#staticCounts = !restrictions.restrictsClustering && !restrictions.restrictsRegulars
     this.#wantStatic =
       table.statics.length > 0 &&
@@ -118,6 +124,7 @@ export class Select implements CompiledStatement {
         isDirect: this.#isDirect,
         wanted,
         perPartitionLimit: output instanceof GroupOutput && !isDistinct ? Number.POSITIVE_INFINITY : perPartitionLimit,
+        columns: this.#columns,
         byteLimit: isPaged ? limits.pageBytesMax : limits.unpagedBytesMax,
         nowSeconds: options.nowSeconds ?? Math.floor(environment.wallMicros() / 1_000_000),
         consistency: options.consistency,

@@ -56,6 +56,11 @@ export interface ReadCommand {
   /** Seconds since 1970: what expired at or before is dead. */
   readonly nowSeconds: number
   readonly after: ReadPoint | null
+  /**
+   * Ids, ascending, of the columns that the reader looks at, if all of them have one cell a row; absent: all. Rows come with their newest
+   * versions of these cells; older versions of others may be left out.
+   */
+  readonly columns?: readonly number[]
 }
 
 /** Views into memory of the store: valid until the caller's turn ends; whoever keeps them copies them. */

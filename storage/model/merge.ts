@@ -17,6 +17,11 @@ export interface Resolution {
   applyDeletion(out: ByteWriter, row: Buffer, start: number, end: number, tsHigh: number, tsLow: number): void
   /** What applyDeletion would do, so that rows which it leaves alone need no copy. */
   coverage(row: Buffer, start: number, end: number, tsHigh: number, tsLow: number): number
+  /**
+   * Whether versions all of whose timestamps are at or below the given one cannot change what a reader of these columns (ids, ascending,
+   * each of one cell) sees of the row.
+   */
+  settles(row: Buffer, columns: readonly number[], nowSeconds: number, tsHigh: number, tsLow: number): boolean
 }
 
 /** Each cell has one value: that with the greatest timestamp. */
@@ -123,6 +128,23 @@ export class LastWriteWins implements Resolution {
       else kept = true
     }
     return !covered ? Coverage.NONE : kept ? Coverage.SOME : Coverage.ALL
+  }
+
+  settles(row: Buffer, columns: readonly number[], nowSeconds: number, tsHigh: number, tsLow: number): boolean {
+    const reader = this.#a.reset(row)
+    if (reader.hasDeletion && compareTimestamps(reader.deletionTsHigh, reader.deletionTsLow, tsHigh, tsLow) >= 0)
+      return true
+    if (!reader.hasLiveness || compareTimestamps(reader.livenessTsHigh, reader.livenessTsLow, tsHigh, tsLow) <= 0)
+      return false
+    if (reader.livenessTtl > 0 && reader.livenessExpiresAt <= nowSeconds) return false
+    let settled = 0
+    while (settled < columns.length && reader.next()) {
+      if (reader.columnId < columns[settled]!) continue
+      if (reader.columnId > columns[settled]!) return false
+      if (compareTimestamps(reader.tsHigh, reader.tsLow, tsHigh, tsLow) <= 0) return false
+      settled++
+    }
+    return settled === columns.length
   }
 
   #covers(tsHigh: number, tsLow: number): boolean {

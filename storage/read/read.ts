@@ -97,6 +97,7 @@ class Read {
     let ranged: Source[] | null = null
     for (let i = 0; i < sources.length; i++) {
       const source = sources[i]!
+      if (row !== null && this.#isSettled(row, source)) continue
       if (!source.mayHold(position)) continue
       const found = source.get(key)
       const version = found instanceof Promise ? yield* waitFor(found) : found
@@ -126,6 +127,14 @@ class Read {
         staticRow,
         rows: live ? [{ clustering, row: row! }] : [],
       })
+  }
+
+  /** Nothing that the source may hold is newer than what the reader looks at in the row. */
+  #isSettled(row: Buffer, source: Source): boolean {
+    const { columns, nowSeconds } = this.#command
+    const max = source.maxTimestamp
+    if (columns === undefined || max === null) return false
+    return this.#context.resolution.settles(row, columns, nowSeconds, max.high, max.low)
   }
 
   *#one(position: Buffer): ReadSteps<void> {

@@ -8,6 +8,8 @@ export interface Source {
   readonly hasPartitionDeletions: boolean
   readonly hasStaticRows: boolean
   readonly hasRangeTombstones: boolean
+  /** The greatest timestamp of anything in it, as two halves; null: not known, it may have any. */
+  readonly maxTimestamp: { readonly high: number; readonly low: number } | null
   /** False only when it certainly holds nothing of the partition. */
   mayHold(position: Buffer): boolean
   get(key: Buffer): Buffer | null | Promise<Buffer | null>

@@ -2,9 +2,11 @@
  * One open SSTable. Look-ups and steps within blocks that are in memory give their answer at once; a promise is given only when the file must be read.
  * Always: no answer is made of bytes that did not pass their checksum: CorruptionError instead. The file never changes while it is open.
  */
+
 import type { Disk, DiskFile } from '../../lib/runtime/runtime.ts'
 import type { BlockCache, CachedFile } from '../cache.ts'
 import { CorruptionError } from '../errors.ts'
+import { readInt32 } from '../model/row.ts'
 import { Block, BlockCursor, compareBytes } from './block.ts'
 import { BloomFilter } from './bloom.ts'
 import { TableCursor } from './cursor.ts'
@@ -88,6 +90,7 @@ export class TableReader {
   readonly hasPartitionDeletions: boolean
   readonly hasStaticRows: boolean
   readonly hasRangeTombstones: boolean
+  readonly maxTimestamp: { readonly high: number; readonly low: number } | null
   readonly #file: DiskFile
   readonly #seed: number
   readonly #root: Block
@@ -108,6 +111,8 @@ export class TableReader {
     this.hasPartitionDeletions = parts.statistics.partitionDeletions > 0
     this.hasStaticRows = parts.statistics.staticRows > 0
     this.hasRangeTombstones = parts.statistics.rangeTombstones > 0
+    const max = parts.statistics.maxTimestamp
+    this.maxTimestamp = max === null ? null : { high: readInt32(max, 0), low: readInt32(max, 4) >>> 0 }
     this.#file = file
     this.#seed = parts.seed
     this.#root = parts.root

@@ -27,7 +27,7 @@ export interface TableWriterOptions {
   readonly falsePositiveChance?: number
   /** Default true: LZ4. */
   readonly compressed?: boolean
-  /** Raw bytes of a data block. Default 16 KiB: smaller reads less for a look-up, larger compresses better. */
+  /** Raw bytes of a data block. Default 4 KiB: smaller reads less for a look-up, larger compresses better. */
   readonly blockBytes?: number
   /** Keys between two restart points. */
   readonly restartInterval?: number
@@ -42,7 +42,7 @@ export interface WrittenTable {
   readonly statistics: TableStatistics
 }
 
-export const DATA_BLOCK_BYTES = 16 * 1024
+export const DATA_BLOCK_BYTES = 4 * 1024
 const RESTART_INTERVAL = 16
 /** Bytes that are gathered before they are written. */
 const WRITE_BYTES = 512 * 1024

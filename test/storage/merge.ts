@@ -3,6 +3,7 @@ import t from 'tap'
 import { ByteWriter } from '../../lib/base/bytes.ts'
 import { Coverage, LastWriteWins } from '../../storage/model/merge.ts'
 import { EntryKind, MutationReader, validateMutation } from '../../storage/model/mutation.ts'
+import { RowReader, rowIsLive } from '../../storage/model/row.ts'
 import { type Dice, forAll } from '../support/random.ts'
 import { encodeWrite, high, low, randomWrite } from '../support/storage-model.ts'
 
@@ -89,5 +90,48 @@ t.test('what a writer writes is valid, and damaged bytes never break a reader th
       }
     }),
   )
+  t.end()
+})
+
+/** What a reader of the columns (ids below 3 are simple) sees of a row: nothing, or the live values. */
+function seen(row: Buffer, columns: readonly number[], nowSeconds: number): string {
+  if (!rowIsLive(new RowReader().reset(row), nowSeconds)) return 'no row'
+  const reader = new RowReader().reset(row)
+  const values: string[] = []
+  while (reader.next()) {
+    if (!columns.includes(reader.columnId) || !reader.isLive(nowSeconds)) continue
+    values.push(`${reader.columnId}=${reader.buffer.toString('hex', reader.valueStart, reader.valueEnd)}`)
+  }
+  return values.join()
+}
+
+function greatestTimestamp(row: Buffer): bigint {
+  const reader = new RowReader().reset(row)
+  const of = (tsHigh: number, tsLow: number): bigint => (BigInt(tsHigh) << 32n) | BigInt(tsLow >>> 0)
+  let greatest = -(2n ** 63n)
+  const take = (ts: bigint): void => {
+    if (ts > greatest) greatest = ts
+  }
+  if (reader.hasLiveness) take(of(reader.livenessTsHigh, reader.livenessTsLow))
+  if (reader.hasDeletion) take(of(reader.deletionTsHigh, reader.deletionTsLow))
+  while (reader.next()) take(of(reader.tsHigh, reader.tsLow))
+  return greatest
+}
+
+t.test('what settles a row cannot be changed by anything older', (t) => {
+  let settled = 0
+  t.doesNotThrow(() =>
+    forAll(20_000, (dice) => {
+      const [row, older] = [randomRow(dice), randomRow(dice)]
+      const columns = [0, 1, 2].filter(() => dice.chance(0.4))
+      const nowSeconds = dice.pick([0, 50, 100, 1000])
+      const max = greatestTimestamp(older)
+      if (!resolution.settles(row, columns, nowSeconds, high(max), low(max))) return
+      settled++
+      const [alone, merged] = [seen(row, columns, nowSeconds), seen(merge(row, older), columns, nowSeconds)]
+      if (alone !== merged) throw new Error(`${alone} became ${merged}`)
+    }),
+  )
+  t.ok(settled > 100, `${settled} rows were settled`)
   t.end()
 })
