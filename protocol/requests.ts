@@ -126,14 +126,15 @@ export function readParameters(reader: ByteReader, version: number): QueryParame
       values = readValues(reader, version)
     }
   }
-  const pageSize = (flags & QueryFlag.PAGE_SIZE) !== 0 ? reader.int32() : 0
+  const pageSize = (flags & QueryFlag.PAGE_SIZE) !== 0 ? reader.int32() : -1
+  if (pageSize === 0) throw protocolError('The page size cannot be 0')
   return {
     protocolVersion: version >= 5 ? 5 : version,
     consistency,
     values,
     names,
     skipMetadata: (flags & QueryFlag.SKIP_METADATA) !== 0,
-    // No page is as good as none asked for.
+    // A negative size is as good as none.
     pageSize: pageSize > 0 ? pageSize : null,
     pagingState: (flags & QueryFlag.PAGING_STATE) !== 0 ? readBytes(reader) : null,
     serialConsistency: (flags & QueryFlag.SERIAL_CONSISTENCY) !== 0 ? readConsistency(reader) : SERIAL,

@@ -17,7 +17,15 @@ import {
   type Tuple,
   type Tuples,
 } from './restrictions-values.ts'
-import { columnReceiver, compileTerm, type Receiver, type TermScope, termText, type Value } from './terms.ts'
+import {
+  columnReceiver,
+  compileTerm,
+  MarkerValue,
+  type Receiver,
+  type TermScope,
+  termText,
+  type Value,
+} from './terms.ts'
 
 interface OnColumns {
   /** In order of position; one unless `multi`. */
@@ -158,8 +166,8 @@ function inRestriction(relation: Relation & { kind: 'in' }, table: TableSchema, 
   checkOperator(column, 'IN')
   const columns = [column]
   if (relation.values.kind === 'marker') {
-    const list = compileTerm(relation.values.marker, listReceiver(receiver), scope)
-    return { kind: 'in', multi: false, columns, tuples: new MarkerTuples(list, column.name, null) }
+    const list = listMarker(relation.values.marker, listReceiver(receiver, column.name), scope)
+    return { kind: 'in', multi: false, columns, tuples: new MarkerTuples(list, column.name, [column.type], false) }
   }
   const tuples = relation.values.terms.map((term) => new SingleTuple(compileTerm(term, receiver, scope)))
   if (tuples.length === 1) return { kind: 'eq', multi: false, columns, tuple: tuples[0]! }
@@ -229,9 +237,16 @@ function collectionReceiver(receiver: Receiver, isKey: boolean): Receiver {
   return receiver
 }
 
-function listReceiver(receiver: Receiver): Receiver {
-  const { keyspace, table, name, type } = receiver
-  return { keyspace, table, name: `in(${name})`, type: { kind: 'list', element: type, frozen: false } }
+/** `columns`: as the marker's name has them. */
+function listReceiver(receiver: Receiver, columns: string): Receiver {
+  const { keyspace, table, type } = receiver
+  return { keyspace, table, name: `in(${columns})`, type: { kind: 'list', element: type, frozen: false } }
+}
+
+/** The marker that stands for a whole list; registered, but not checked as a list, for it may hold nulls. */
+function listMarker(term: Term, receiver: Receiver, scope: TermScope): Value {
+  const list = compileTerm(term, receiver, scope)
+  return list instanceof MarkerValue ? new MarkerValue(list.type, list.markerIndex, () => {}) : list
 }
 
 function multiColumns(
@@ -291,8 +306,13 @@ function multiInRestriction(
   const { columns, receivers } = multiColumns(relation, table)
   if (relation.values.kind === 'marker') {
     const receiver = tupleReceiver(receivers)
-    const list = compileTerm(relation.values.marker, listReceiver(receiver), scope)
-    const tuples = new MarkerTuples(list, receiver.name, receivers.length)
+    const list = listMarker(
+      relation.values.marker,
+      listReceiver(receiver, columns.map((column) => column.name).join(',')),
+      scope,
+    )
+    const types = columns.map((column) => column.type)
+    const tuples = new MarkerTuples(list, receiver.name, types, true)
     return { kind: 'in', multi: true, columns, tuples }
   }
   const tuples = relation.values.terms.map((term) => compileTuple(term, receivers, scope))

@@ -2,8 +2,10 @@
  * The right sides of relations, ready to be bound: one value, a tuple of values, or a list of either.
  * Source: CQL 3.4.7 "The WHERE clause".
  */
-import { ByteReader } from '../base/bytes.ts'
+import { ByteReader, BytesError } from '../base/bytes.ts'
 import { invalid } from '../base/errors.ts'
+import type { CqlType } from '../types/type.ts'
+import { validate } from '../types/value.ts'
 import { type BoundValue, type Environment, type QueryOptions, UNSET } from './statement.ts'
 import type { Value } from './terms.ts'
 
@@ -81,28 +83,52 @@ export class BoundList implements Tuples {
   }
 }
 
-/** `IN ?`: the marker holds a list of values, or of tuples when `tupleSize` is given. */
+/** `IN ?`: the marker holds a list of values, or of tuples of them. */
 export class MarkerTuples implements Tuples {
   readonly #value: Value
   readonly #name: string
-  readonly #tupleSize: number | null
+  readonly #types: readonly CqlType[]
+  readonly #ofTuples: boolean
 
-  constructor(value: Value, name: string, tupleSize: number | null) {
+  /** The value is not checked yet. */
+  constructor(value: Value, name: string, types: readonly CqlType[], ofTuples: boolean) {
     this.#value = value
     this.#name = name
-    this.#tupleSize = tupleSize
+    this.#types = types
+    this.#ofTuples = ofTuples
   }
 
   bind(options: QueryOptions, environment: Environment): readonly (readonly BoundValue[])[] {
     const bytes = this.#value.bind(options, environment)
     if (bytes === UNSET) throw invalid(`Invalid unset value for column ${this.#name}`)
     if (bytes === null) throw invalid(`Invalid null value for column ${this.#name}`)
-    const size = this.#tupleSize
-    return splitList(bytes).map((element) => {
-      if (size === null) return [element]
-      if (element === null) throw invalid(`Invalid null value for tuple ${this.#name}`)
-      return splitTuple(element, size)
+    return this.#elements(bytes).map((element) => {
+      const values = this.#ofTuples ? this.#fields(element) : [element]
+      values.forEach((value, i) => {
+        if (value !== null) validate(this.#types[i]!, value)
+      })
+      return values
     })
+  }
+
+  #elements(bytes: Buffer): (Buffer | null)[] {
+    try {
+      return splitList(bytes)
+    } catch (error) {
+      // Says in which way these are the bytes of no list.
+      if (error instanceof BytesError) validate(this.#value.type, bytes)
+      throw error
+    }
+  }
+
+  #fields(tuple: Buffer | null): (Buffer | null)[] {
+    if (tuple === null) throw invalid(`Invalid null value for tuple ${this.#name}`)
+    try {
+      return splitTuple(tuple, this.#types.length)
+    } catch (error) {
+      if (error instanceof BytesError) validate({ kind: 'tuple', elements: this.#types }, tuple)
+      throw error
+    }
   }
 }
 

@@ -2,7 +2,7 @@
 import { invalid } from '../base/errors.ts'
 import type { Schema } from '../schema/keyspace.ts'
 import type { ColumnSchema, TableSchema } from '../schema/table.ts'
-import { NATIVE } from '../types/names.ts'
+import { isMultiCell, NATIVE } from '../types/names.ts'
 import type { SelectClause, SelectStatement, Term } from './ast.ts'
 import { tableOf } from './prepare.ts'
 import { compileRestrictions, type Restrictions } from './restrictions.ts'
@@ -12,7 +12,7 @@ import type { OutputItem } from './select-encoder.ts'
 import { compileGrouping, type Grouping } from './select-groups.ts'
 import { compileOrdering, orderingColumns } from './select-ordering.ts'
 import { type Selectable, SelectorCompiler } from './selectors.ts'
-import { type Expression, ItemExpression } from './selectors-expressions.ts'
+import { type Expression, ItemExpression, JsonExpression } from './selectors-expressions.ts'
 import { compileTerm, type TermScope, type Value, type Variables } from './terms.ts'
 
 /** `keyspace` is the request's or the connection's. Throws INVALID. */
@@ -40,24 +40,27 @@ export function compileSelect(
   const expressions = selectables.map((selectable) => selectable.compile(null))
   if (statement.distinct) checkDistinct(statement, table, selectors.items, restrictions)
   const grouping = compileGrouping(statement, table, restrictions, selectors)
-  const selection = selectionOf(table, selectors, expressions, grouping)
+  const names = clauses.map(({ alias }, i) => alias ?? selectables[i]!.text)
+  const results = statement.json
+    ? [{ name: '[json]', expression: new JsonExpression(names, expressions) }]
+    : expressions.map((expression, i) => ({ name: names[i]!, expression }))
+  const selection = selectionOf(
+    table,
+    selectors,
+    results.map(({ expression }) => expression),
+    grouping,
+  )
   if (selection.kind === 'groups' && grouping === null && statement.perPartitionLimit !== null)
     throw invalid('PER PARTITION LIMIT is not allowed with aggregate queries.')
   const ordering = compileOrdering(orderedBy, table, restrictions)
   const limit = compileLimit(statement.limit, '[limit]', table, scope)
   const perPartitionLimit = compileLimit(statement.perPartitionLimit, '[per_partition_limit]', table, scope)
-  if (statement.json) throw invalid('SELECT JSON is not supported yet')
   return new Select({
     table,
     variables: variables.specs(),
     partitionKeyIndexes: variables.partitionKeyIndexes(table.partitionKey.length),
     metadata: resultMetadata(
-      expressions.map(({ type }, i) => ({
-        keyspace: table.keyspace,
-        table: table.name,
-        name: clauses[i]!.alias ?? selectables[i]!.text,
-        type,
-      })),
+      results.map(({ name, expression: { type } }) => ({ keyspace: table.keyspace, table: table.name, name, type })),
     ),
     restrictions,
     selection,
@@ -68,14 +71,38 @@ export function compileSelect(
   })
 }
 
-/** As `*` gives them: the key's columns, then all others by name. */
+/** As `*` gives them: the key's columns, then static, then other columns by name. */
 function allColumns(table: TableSchema): SelectClause[] {
-  const others = [...table.statics, ...table.regulars]
-  others.sort((a, b) => Buffer.compare(Buffer.from(a.name), Buffer.from(b.name)))
-  return [...table.partitionKey, ...table.clustering, ...others].map(({ name }) => ({
-    selector: { kind: 'column', name },
-    alias: null,
-  }))
+  const columns = [
+    ...table.partitionKey,
+    ...table.clustering,
+    ...inSelectOrder(table.statics),
+    ...inSelectOrder(table.regulars),
+  ]
+  return columns.map(({ name }) => ({ selector: { kind: 'column', name }, alias: null }))
+}
+
+/**
+ * Columns of one kind in Cassandra's order, for drivers that go by position: by name, where names that begin with a byte above 0x7f come first;
+ * columns of one cell and of many are sorted apart and then merged by their bytes.
+ */
+function inSelectOrder(columns: readonly ColumnSchema[]): ColumnSchema[] {
+  const sorted = columns
+    .map((column) => ({ column, name: Buffer.from(column.name) }))
+    .sort((a, b) => Number(isAscii(a.name)) - Number(isAscii(b.name)) || Buffer.compare(a.name, b.name))
+  const simple = sorted.filter(({ column }) => !isMultiCell(column.type))
+  const complex = sorted.filter(({ column }) => isMultiCell(column.type))
+  const merged: ColumnSchema[] = []
+  while (simple.length > 0 || complex.length > 0) {
+    const takesSimple =
+      complex.length === 0 || (simple.length > 0 && Buffer.compare(simple[0]!.name, complex[0]!.name) < 0)
+    merged.push((takesSimple ? simple : complex).shift()!.column)
+  }
+  return merged
+}
+
+function isAscii(name: Buffer): boolean {
+  return name[0]! < 0x80
 }
 
 /** Static columns, and besides them only those of the partition key. */

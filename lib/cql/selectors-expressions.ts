@@ -5,6 +5,8 @@
 import { ByteReader, ByteWriter } from '../base/bytes.ts'
 import { invalid } from '../base/errors.ts'
 import { compare } from '../types/compare.ts'
+import { jsonName, toJson } from '../types/json.ts'
+import { NATIVE } from '../types/names.ts'
 import type { CqlType } from '../types/type.ts'
 import type { AggregateFunction, AggregateState, FunctionContext, ScalarFunction } from './functions/function.ts'
 import { type BoundValue, type Environment, type QueryOptions, UNSET } from './statement.ts'
@@ -158,6 +160,25 @@ export class LiteralExpression implements Expression {
 
   evaluate(row: ExpressionRow): Buffer | null {
     return this.#assemble(this.#parts.map((part) => part.evaluate(row)))
+  }
+}
+
+/** SELECT JSON: all that is selected as one object. */
+export class JsonExpression implements Expression {
+  readonly type = NATIVE.text
+  readonly isAggregate: boolean
+  readonly #names: readonly string[]
+  readonly #parts: readonly Expression[]
+
+  constructor(names: readonly string[], parts: readonly Expression[]) {
+    this.isAggregate = parts.some((part) => part.isAggregate)
+    this.#names = names.map(jsonName)
+    this.#parts = parts
+  }
+
+  evaluate(row: ExpressionRow): Buffer {
+    const members = this.#parts.map((part, i) => `${this.#names[i]}: ${toJson(part.type, part.evaluate(row))}`)
+    return Buffer.from(`{${members.join(', ')}}`)
   }
 }
 

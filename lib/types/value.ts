@@ -59,7 +59,7 @@ function validateNative(name: NativeTypeName, bytes: Buffer): void {
       if (length !== 4 && length !== 0) throw invalid(`Expected 4 or 0 byte int (${length})`)
       return
     case 'text':
-      if (!isUtf8(bytes)) throw invalid("String didn't validate.")
+      if (!isUtf8(bytes) && !isLooseUtf8(bytes)) throw invalid("String didn't validate.")
       return
     case 'bigint':
     case 'counter':
@@ -117,6 +117,30 @@ function validateNative(name: NativeTypeName, bytes: Buffer): void {
     default:
       unreachable(name)
   }
+}
+
+/** UTF-8 as Cassandra takes it: halves of surrogate pairs, a zero of two bytes and code points beyond Unicode's last pass too. */
+function isLooseUtf8(bytes: Buffer): boolean {
+  let at = 0
+  while (at < bytes.length) {
+    const first = bytes[at++]!
+    if (first < 0x80) continue
+    const second = bytes[at] ?? 0
+    let more: number
+    if (first === 0xc0) {
+      if (second !== 0x80) return false
+      more = 1
+    } else if (first >= 0xc2 && first < 0xe0) more = 1
+    else if (first >= 0xe0 && first < 0xf0) {
+      if (first === 0xe0 && second < 0xa0) return false
+      more = 2
+    } else if (first >= 0xf0 && first < 0xf8) {
+      if (first === 0xf0 && second < 0x90) return false
+      more = 3
+    } else return false
+    for (; more > 0; more--) if ((bytes[at++] ?? 0) >>> 6 !== 2) return false
+  }
+  return true
 }
 
 function validateAscii(bytes: Buffer): void {

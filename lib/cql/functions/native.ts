@@ -3,6 +3,7 @@ import { aggregateFactories, aggregateFunctions } from './aggregates.ts'
 import { collectionFactories } from './collections.ts'
 import { blobFunctions, castFunctions } from './conversions.ts'
 import type { CqlFunction, FunctionFactory } from './function.ts'
+import { jsonFactories } from './json.ts'
 import { mathFunctions } from './math.ts'
 import { operatorFunctions } from './operators.ts'
 import { timeFunctions } from './time.ts'
@@ -21,6 +22,7 @@ const FACTORIES: ReadonlyMap<string, FunctionFactory> = new Map<string, Function
   ['token', tokenFactory],
   ...aggregateFactories(),
   ...collectionFactories(),
+  ...jsonFactories(),
 ])
 
 function byName(functions: readonly CqlFunction[]): Map<string, CqlFunction[]> {
