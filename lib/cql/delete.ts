@@ -45,7 +45,6 @@ export function compileDelete(
     restrictsClustering: restrictions.restrictsClustering,
     regulars,
     statics,
-    refusal: null,
   } as const
   return new Modification(parts, scope.variables, sink)
 }

@@ -1,8 +1,7 @@
 /** INSERT. Source: CQL 3.4.7 "INSERT"; order of checks and messages are those of Cassandra 5.0. */
 import { invalid } from '../base/errors.ts'
 import type { TableSchema } from '../schema/table.ts'
-import { NATIVE } from '../types/names.ts'
-import type { InsertJsonStatement, InsertStatement, Term } from './ast.ts'
+import type { InsertStatement, Term } from './ast.ts'
 import { Modification } from './modify.ts'
 import { ColumnWrites, compileSet } from './modify-assignments.ts'
 import { compileAttributes } from './modify-attributes.ts'
@@ -57,39 +56,6 @@ export function compileInsert(
     restrictsClustering: clustering.length > 0,
     regulars,
     statics,
-    refusal: null,
-  } as const
-  return new Modification(parts, scope.variables, sink)
-}
-
-/** INSERT … JSON: understood, and refused when it is executed. */
-export function compileInsertJson(
-  statement: InsertJsonStatement,
-  table: TableSchema,
-  scope: TermScope,
-  sink: MutationSink,
-): Modification {
-  const { keyspace, name } = table
-  const attributes = compileAttributes(statement.using, keyspace, name, scope)
-  const condition = compileCondition(
-    { kind: statement.ifNotExists ? 'not_exists' : 'none' },
-    attributes.timestamp !== null,
-    table,
-    scope,
-  )
-  if (table.isCounter) throw invalid('INSERT statements are not allowed on counter tables, use UPDATE instead')
-  compileTerm(statement.json, { keyspace, table: name, name: '[json]', type: NATIVE.text }, scope)
-  const parts = {
-    kind: 'INSERT',
-    target: writeTarget(table),
-    attributes,
-    condition,
-    rowKey: null,
-    restrictions: null,
-    restrictsClustering: true,
-    regulars: [],
-    statics: [],
-    refusal: 'INSERT JSON is not supported yet',
   } as const
   return new Modification(parts, scope.variables, sink)
 }

@@ -73,7 +73,8 @@ export function compileSet(column: ColumnSchema, receiver: Receiver, term: Term,
   return setOperation(column, value)
 }
 
-function setOperation(column: ColumnSchema, value: Value): Operation {
+/** c = value, compiled already. */
+export function setOperation(column: ColumnSchema, value: Value): Operation {
   const { type } = column
   if (!isMultiCell(type)) return new CellWrite(column, value)
   switch (type.kind) {

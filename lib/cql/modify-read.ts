@@ -3,13 +3,13 @@ import type { PartitionData, ReadCommand, Slice } from '../../storage/model/comm
 import { RowReader } from '../../storage/model/row.ts'
 import { ByteWriter } from '../base/bytes.ts'
 import type { ColumnSchema, TableSchema } from '../schema/table.ts'
+import { assembleList, assembleTuple } from '../types/assemble.ts'
 import { Consistency } from '../types/consistency.ts'
 import { isMultiCell } from '../types/names.ts'
 import { AFTER_PREFIX, decodePath } from '../types/ordered.ts'
 import { encodePosition } from '../types/partition-key.ts'
 import type { CqlType } from '../types/type.ts'
 import type { Environment, QueryOptions } from './statement.ts'
-import { assembleList, assembleTuple } from './terms-collections.ts'
 
 /** A live cell; the path is empty in columns of one cell. */
 export interface ExistingCell {

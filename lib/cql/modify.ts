@@ -38,8 +38,6 @@ export interface ModificationParts {
   readonly restrictsClustering: boolean
   readonly regulars: readonly ColumnWrite[]
   readonly statics: readonly ColumnWrite[]
-  /** Why it can be prepared but not be executed; null: it can. */
-  readonly refusal: string | null
 }
 
 export class Modification implements CompiledStatement {
@@ -132,10 +130,8 @@ export class Modification implements CompiledStatement {
 
   /** Refuses what can be prepared but not executed. */
   validate(): void {
-    const { refusal, target } = this.#parts
-    const { table } = target
+    const { table } = this.#parts.target
     if (table.isVirtual) throw invalid(`Modification is not supported by table ${table.keyspace}.${table.name}`)
-    if (refusal !== null) throw invalid(refusal)
   }
 
   /** The one partition of a statement that is, or stands beside, a conditional one. */

@@ -26,7 +26,7 @@ export function compileSelect(
   const partitionKey = table.partitionKey.map((column) => column.type)
   const scope = { schema, keyspace: table.keyspace, variables, partitionKey }
   const selectors = new SelectorCompiler(table, scope)
-  const clauses = statement.clauses ?? allColumns(table)
+  const clauses = statement.clauses ?? allClauses(table)
   const selectables = clauses.map(({ selector }) => selectors.prepare(selector))
   const orderedBy = orderingColumns(statement, table)
   const restrictions = compileRestrictions({
@@ -72,14 +72,12 @@ export function compileSelect(
 }
 
 /** As `*` gives them: the key's columns, then static, then other columns by name. */
-function allColumns(table: TableSchema): SelectClause[] {
-  const columns = [
-    ...table.partitionKey,
-    ...table.clustering,
-    ...inSelectOrder(table.statics),
-    ...inSelectOrder(table.regulars),
-  ]
-  return columns.map(({ name }) => ({ selector: { kind: 'column', name }, alias: null }))
+export function allColumns(table: TableSchema): ColumnSchema[] {
+  return [...table.partitionKey, ...table.clustering, ...inSelectOrder(table.statics), ...inSelectOrder(table.regulars)]
+}
+
+function allClauses(table: TableSchema): SelectClause[] {
+  return allColumns(table).map(({ name }) => ({ selector: { kind: 'column', name }, alias: null }))
 }
 
 /**

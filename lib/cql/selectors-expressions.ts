@@ -4,6 +4,7 @@
  */
 import { ByteReader, ByteWriter } from '../base/bytes.ts'
 import { invalid } from '../base/errors.ts'
+import type { Assemble } from '../types/assemble.ts'
 import { compare } from '../types/compare.ts'
 import { jsonName, toJson } from '../types/json.ts'
 import { NATIVE } from '../types/names.ts'
@@ -11,7 +12,6 @@ import type { CqlType } from '../types/type.ts'
 import type { AggregateFunction, AggregateState, FunctionContext, ScalarFunction } from './functions/function.ts'
 import { type BoundValue, type Environment, type QueryOptions, UNSET } from './statement.ts'
 import type { Value } from './terms.ts'
-import type { Assemble } from './terms-collections.ts'
 
 /** What an expression sees. Values are valid while it is computed. */
 export interface ExpressionRow {

@@ -1,5 +1,13 @@
 /** Collections, tuples and user types written in a selection. Source: CQL 3.4.7 "Selection clause"; how their types are inferred as in Cassandra 5.0. */
 import { invalid } from '../base/errors.ts'
+import {
+  type Assemble,
+  assembleList,
+  assembleMap,
+  assembleSet,
+  assembleTuple,
+  assembleVector,
+} from '../types/assemble.ts'
 import { compare } from '../types/compare.ts'
 import { typeToCql } from '../types/names.ts'
 import type { CqlType } from '../types/type.ts'
@@ -8,14 +16,6 @@ import type { Assignability } from './functions/function.ts'
 import type { Selectable } from './selectors.ts'
 import { type Expression, LiteralExpression, TermExpression } from './selectors-expressions.ts'
 import { ConstantValue } from './terms.ts'
-import {
-  type Assemble,
-  assembleList,
-  assembleMap,
-  assembleSet,
-  assembleTuple,
-  assembleVector,
-} from './terms-collections.ts'
 
 export type LiteralSelector = Selector & { kind: 'list' | 'set' | 'tuple' | 'map' | 'udt' }
 

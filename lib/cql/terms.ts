@@ -5,8 +5,8 @@
 import { unreachable } from '../base/assert.ts'
 import { invalid } from '../base/errors.ts'
 import type { TableSchema } from '../schema/table.ts'
+import { assembleList, assembleMap, assembleSet, assembleTuple, assembleVector } from '../types/assemble.ts'
 import { quoteIdentifier } from '../types/identifier.ts'
-
 import { literalAssignability, parseLiteral } from '../types/literal.ts'
 import { NATIVE, typeToCql } from '../types/names.ts'
 import { compare } from '../types/value.ts'
@@ -21,18 +21,7 @@ import {
   testAssignment,
   testReturnType,
 } from './terms-assign.ts'
-import {
-  assembleList,
-  assembleMap,
-  assembleSet,
-  assembleTuple,
-  assembleVector,
-  componentReceiver,
-  compositeValue,
-  elementReceiver,
-  fieldReceiver,
-  keyReceiver,
-} from './terms-collections.ts'
+import { componentReceiver, compositeValue, elementReceiver, fieldReceiver, keyReceiver } from './terms-collections.ts'
 import { FunctionValue } from './terms-functions.ts'
 import { functionNameText, termText, typeNodeText } from './terms-text.ts'
 import { ConstantValue, MarkerValue, NowValue, type Receiver, type Value, validatorOf } from './terms-values.ts'

@@ -43,7 +43,6 @@ export function compileUpdate(
     restrictsClustering: restrictions.restrictsClustering,
     regulars,
     statics,
-    refusal: null,
   } as const
   return new Modification(parts, scope.variables, sink)
 }

@@ -46,11 +46,14 @@ export function typeToCql(type: CqlType): string {
     case 'vector':
       return `vector<${typeToCql(type.element)}, ${type.dimension}>`
     case 'custom':
-      return `'${type.className}'`
+      return type.className === EMPTY_TYPE_CLASS ? 'empty' : `'${type.className}'`
     default:
       return unreachable(type)
   }
 }
+
+/** The type whose only value is zero bytes; it has a name of its own. */
+export const EMPTY_TYPE_CLASS = 'org.apache.cassandra.db.marshal.EmptyType'
 
 function frozenText(frozen: boolean, text: string): string {
   return frozen ? `frozen<${text}>` : text

@@ -59,8 +59,8 @@ export function inferType(argument: FunctionArgument, called: string): CqlType {
   return argument.type
 }
 
-/** Cassandra names min and max of a timeuuid so. */
-const LEGACY_TIMEUUID: CqlType = {
+/** So Cassandra names a timeuuid that a function gives back: min, max and the masks. */
+export const LEGACY_TIMEUUID: CqlType = {
   kind: 'custom',
   className: 'org.apache.cassandra.db.marshal.LegacyTimeUUIDType',
 }

@@ -4,9 +4,9 @@
  */
 import { invalid, RequestError } from '../../base/errors.ts'
 import { toCqlText } from '../../types/format.ts'
-import { NATIVE, typeToCql } from '../../types/names.ts'
+import { EMPTY_TYPE_CLASS, NATIVE, typeToCql } from '../../types/names.ts'
 import { floatText, parseDecimal } from '../../types/number-text.ts'
-import type { NativeType, NativeTypeName } from '../../types/type.ts'
+import type { CqlType, CustomType, NativeType, NativeTypeName } from '../../types/type.ts'
 import { timeuuidMillis } from '../../types/uuid.ts'
 import { whyInvalid } from '../../types/value.ts'
 import type { ScalarFunction } from './function.ts'
@@ -54,11 +54,12 @@ function castNumber(from: NumericTypeName, to: NumericTypeName, bytes: Buffer): 
 }
 
 /** Names of the types in the functions' names; blob itself has none. */
-const BLOB_TYPES: readonly (readonly [string, NativeType])[] = [
+const BLOB_TYPES: readonly (readonly [string, NativeType | CustomType])[] = [
   ...Object.values(NATIVE)
     .filter((type) => type !== NATIVE.blob)
     .map((type): [string, NativeType] => [type.name, type]),
   ['varchar', NATIVE.text],
+  ['empty', { kind: 'custom', className: EMPTY_TYPE_CLASS }],
 ]
 
 export function blobFunctions(): ScalarFunction[] {
@@ -69,7 +70,7 @@ export function blobFunctions(): ScalarFunction[] {
       const name = `blob${separator}as${separator}${word}`
       functions.push(
         passing(name, NATIVE.blob, type, (value) => {
-          if (whyInvalid(type, value) !== null)
+          if (type.kind === 'custom' ? value.length > 0 : whyInvalid(type, value) !== null)
             throw invalid(
               `In call to function system.${name}, value 0x${value.toString('hex')} is not a valid binary representation for type ${typeToCql(type)}`,
             )
@@ -81,7 +82,7 @@ export function blobFunctions(): ScalarFunction[] {
 }
 
 /** Like `scalar`, but zero bytes are a value. */
-function passing(name: string, from: NativeType, to: NativeType, run: (value: Buffer) => Buffer): ScalarFunction {
+function passing(name: string, from: CqlType, to: CqlType, run: (value: Buffer) => Buffer): ScalarFunction {
   return {
     kind: 'scalar',
     keyspace: 'system',

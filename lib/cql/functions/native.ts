@@ -4,6 +4,7 @@ import { collectionFactories } from './collections.ts'
 import { blobFunctions, castFunctions } from './conversions.ts'
 import type { CqlFunction, FunctionFactory } from './function.ts'
 import { jsonFactories } from './json.ts'
+import { maskFactories } from './masking.ts'
 import { mathFunctions } from './math.ts'
 import { operatorFunctions } from './operators.ts'
 import { timeFunctions } from './time.ts'
@@ -23,6 +24,7 @@ const FACTORIES: ReadonlyMap<string, FunctionFactory> = new Map<string, Function
   ...aggregateFactories(),
   ...collectionFactories(),
   ...jsonFactories(),
+  ...maskFactories(),
 ])
 
 function byName(functions: readonly CqlFunction[]): Map<string, CqlFunction[]> {
