@@ -19,7 +19,11 @@ export interface NodeProcess {
 export async function startProcess(options: readonly string[]): Promise<NodeProcess> {
   const began = performance.now()
   const child = spawn(process.execPath, [NODE, '--port', '0', ...options], { stdio: ['ignore', 'pipe', 'pipe'] })
-  process.once('exit', () => child.kill('SIGKILL'))
+  const kill = (): void => {
+    child.kill('SIGKILL')
+  }
+  process.once('exit', kill)
+  child.once('exit', () => process.off('exit', kill))
   let output = ''
   const port = await new Promise<number>((resolve, reject) => {
     const late = setTimeout(() => {
