@@ -13,7 +13,7 @@ import type { Restrictions } from './restrictions.ts'
 import type { OutputItem } from './select-encoder.ts'
 import { expressionRow, writeExpressions } from './select-output.ts'
 import type { RowOutput } from './select-scan.ts'
-import { RowValues } from './select-values.ts'
+import type { RowValues } from './select-values.ts'
 import type { SelectorCompiler } from './selectors.ts'
 import type { AggregateExpression, Expression, ExpressionRow } from './selectors-expressions.ts'
 import type { Environment, QueryOptions } from './statement.ts'
@@ -115,8 +115,10 @@ export class GroupOutput implements RowOutput {
   #skipsPartition = false
   readonly #scratch = new ByteWriter(64)
 
+  /** `values`: of the statement, for no execution waits while it looks at a row. */
   constructor(
     parts: GroupParts,
+    values: RowValues,
     limits: GroupLimits,
     out: ByteWriter,
     options: QueryOptions,
@@ -129,7 +131,7 @@ export class GroupOutput implements RowOutput {
     this.#environment = environment
     this.groupsOfPartition = limits.before?.groups ?? 0
     this.#position = limits.before?.position ?? null
-    this.#values = new RowValues(parts.table, parts.items)
+    this.#values = values
     this.#row = this.#open()
   }
 

@@ -1,10 +1,8 @@
 /** Where the rows of a SELECT go: one result row for each, in the order in which they come or sorted. */
 import type { PartitionData, RowData } from '../../storage/model/command.ts'
 import type { ByteWriter } from '../base/bytes.ts'
-import type { TableSchema } from '../schema/table.ts'
-import type { OutputItem } from './select-encoder.ts'
 import type { RowOutput } from './select-scan.ts'
-import { RowValues } from './select-values.ts'
+import type { RowValues } from './select-values.ts'
 import type { Expression, ExpressionRow } from './selectors-expressions.ts'
 import type { Environment, QueryOptions } from './statement.ts'
 
@@ -70,15 +68,10 @@ export class ExpressionWriter implements ResultRowWriter {
   readonly #values: RowValues
   readonly #row: ExpressionRow
 
-  constructor(
-    table: TableSchema,
-    items: readonly OutputItem[],
-    expressions: readonly Expression[],
-    options: QueryOptions,
-    environment: Environment,
-  ) {
+  /** `values`: of the statement, for no execution waits while it looks at a row. */
+  constructor(values: RowValues, expressions: readonly Expression[], options: QueryOptions, environment: Environment) {
     this.#expressions = expressions
-    this.#values = new RowValues(table, items)
+    this.#values = values
     this.#row = expressionRow(this.#values.values, [], options, environment)
   }
 

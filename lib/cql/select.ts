@@ -19,6 +19,7 @@ import { checkTombstones, unpagedTooLarge } from './select-limits.ts'
 import { type Ordering, SortedOutput } from './select-ordering.ts'
 import { ExpressionWriter, RowByRowOutput } from './select-output.ts'
 import { type RowOutput, Scan, type ScanEnd } from './select-scan.ts'
+import { RowValues } from './select-values.ts'
 import type { Expression } from './selectors-expressions.ts'
 import { type CompiledStatement, type Environment, type MaybePromise, type QueryOptions, UNSET } from './statement.ts'
 import type { Value } from './terms.ts'
@@ -57,8 +58,10 @@ export class Select implements CompiledStatement {
   readonly table: string
   readonly #parts: SelectParts
   readonly #keys: SelectKeys
-  /** Null: the columns of the result are computed. */
+  /** For results that are columns as they are, else null. */
   readonly #encoder: RowEncoder | null
+  /** For results that are computed, else null. */
+  readonly #values: RowValues | null
   readonly #filterColumns: FilterColumns | null
   readonly #staticCounts: boolean
   readonly #wantStatic: boolean
@@ -79,6 +82,7 @@ export class Select implements CompiledStatement {
     this.#parts = parts
     this.#keys = new SelectKeys(table, restrictions)
     this.#encoder = selection.kind === 'columns' ? new RowEncoder(table, selection.items) : null
+    this.#values = selection.kind === 'columns' ? null : new RowValues(table, selection.items)
     this.#filterColumns = restrictions.needsFilter ? new FilterColumns(table, restrictions.filterColumns) : null
     this.#columns = table.regulars.some((column) => isMultiCell(column.type))
       ? null
@@ -147,12 +151,12 @@ export class Select implements CompiledStatement {
     if (selection.kind === 'groups') {
       const { wanted, perPartitionLimit, state } = limits
       const before = state && { position: state.position, groups: state.rowsGiven }
-      return new GroupOutput(selection, { wanted, perPartitionLimit, before }, out, options, environment)
+      return new GroupOutput(selection, this.#values!, { wanted, perPartitionLimit, before }, out, options, environment)
     }
     const writer =
       selection.kind === 'columns'
         ? this.#encoder!
-        : new ExpressionWriter(table, selection.items, selection.expressions, options, environment)
+        : new ExpressionWriter(this.#values!, selection.expressions, options, environment)
     if (ordering.sortedBy === null) return new RowByRowOutput(writer, out)
     return new SortedOutput(writer, out, table, ordering, limits.limit)
   }

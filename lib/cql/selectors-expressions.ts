@@ -184,6 +184,8 @@ export class JsonExpression implements Expression {
 
 /** Which elements of a map or set are meant: one, or those of an interval. */
 export interface ElementBounds {
+  /** Of what they are elements, as messages say it. */
+  readonly name: string
   readonly keyType: CqlType
   readonly isMap: boolean
   readonly isSlice: boolean
@@ -192,18 +194,22 @@ export interface ElementBounds {
   readonly to: Value | null
 }
 
-function bindElement(value: Value, row: ExpressionRow): Buffer | null {
+/** Null: no bound on that side. */
+function bindBound(value: Value | null, bounds: ElementBounds, row: ExpressionRow): Buffer | null {
+  if (value === null) return null
   const bound = value.bind(row.options, row.environment)
-  if (bound === UNSET) throw invalid('Invalid unset value for element selection')
-  return bound
+  const what = bounds.isSlice ? 'slice' : 'element'
+  if (bound === null) throw invalid(`Invalid null value for ${what} selection on ${bounds.name}`)
+  if (bound !== UNSET) return bound
+  if (bounds.isSlice) return null
+  throw invalid(`Invalid unset value for ${what} selection on ${bounds.name}`)
 }
 
 /** The places [start, end) of the elements within the bounds. */
 function rangeOf(elements: readonly Buffer[], bounds: ElementBounds, row: ExpressionRow): readonly [number, number] {
-  const { keyType, from, to } = bounds
-  const first = from && bindElement(from, row)
-  const last = to && (from === to ? first : bindElement(to, row))
-  if ((from && first === null) || (to && last === null)) return [0, 0]
+  const { keyType } = bounds
+  const first = bindBound(bounds.from, bounds, row)
+  const last = bounds.isSlice ? bindBound(bounds.to, bounds, row) : first
   const step = bounds.isMap ? 2 : 1
   const count = elements.length / step
   let start = 0

@@ -6,11 +6,11 @@ import { unreachable } from '../base/assert.ts'
 import { invalid } from '../base/errors.ts'
 import type { ColumnSchema, TableSchema } from '../schema/table.ts'
 import { testTypeAssignment } from '../types/assignment.ts'
-import { freeze, isCollection, isMultiCell, NATIVE, typeToCql } from '../types/names.ts'
+import { freeze, isCollection, isMultiCell, NATIVE, typeEquals, typeToCql } from '../types/names.ts'
 import type { CqlType } from '../types/type.ts'
 import type { Selector, Term } from './ast.ts'
 import { COUNT_ROWS } from './functions/aggregates.ts'
-import type { Assignability, CqlFunction, FunctionArgument } from './functions/function.ts'
+import type { Assignability, CqlFunction, FunctionArgument, FunctionName } from './functions/function.ts'
 import { resolveFunction } from './functions/resolve.ts'
 import type { OutputItem } from './select-encoder.ts'
 import {
@@ -44,7 +44,7 @@ import {
   testAssignment,
   typeOfTerm,
 } from './terms.ts'
-import { functionNameText, typeNodeText } from './terms-text.ts'
+import { typeNodeText } from './terms-text.ts'
 import { resolveType } from './type-nodes.ts'
 
 /** A selector with its names looked up, its type not yet decided where that depends on where it stands. */
@@ -92,7 +92,7 @@ export class SelectorCompiler {
       case 'ttl':
         return this.#times(selector.kind, selector.of)
       case 'cast':
-        return this.#function({ keyspace: 'system', name: `cast_as_${typeNodeText(selector.type)}` }, [selector.of])
+        return this.#cast(selector)
       case 'function':
         return this.#function(selector.name, selector.arguments)
       case 'arithmetic':
@@ -177,13 +177,29 @@ export class SelectorCompiler {
     }
   }
 
-  #function(name: { readonly keyspace: string | null; readonly name: string }, args: readonly Selector[]): Selectable {
+  #cast(selector: Selector & { kind: 'cast' }): Selectable {
+    const of = this.prepare(selector.of)
+    const type = resolveType(selector.type, this.scope.keyspace, this.scope.schema)
+    if (of.type !== null && typeEquals(of.type, type)) return of
+    const found = this.#resolve({ keyspace: 'system', name: `cast_as_${typeToCql(type)}` }, [of])
+    if (found === null) throw invalid(`${of.text} cannot be cast to ${typeToCql(type)}`)
+    return this.#call(found, [of])
+  }
+
+  #resolve(name: FunctionName, args: readonly Selectable[]): CqlFunction | null {
+    const { keyspace, partitionKey = null } = this.scope
+    return resolveFunction(name, args.map(argumentOf), null, { keyspace, partitionKey })
+  }
+
+  #function(name: FunctionName, args: readonly Selector[]): Selectable {
     const isCount = name.name === 'count' && (name.keyspace === null || name.keyspace === 'system')
     if (isCount && args.length === 1 && isConstant(args[0]!)) return this.#call(COUNT_ROWS, [])
     const prepared = args.map((arg) => this.prepare(arg))
-    const { keyspace, partitionKey = null } = this.scope
-    const found = resolveFunction(name, prepared.map(argumentOf), null, { keyspace, partitionKey })
-    if (found === null) throw invalid(`Unknown function '${functionNameText(name)}'`)
+    if (name.name === 'fromjson' || name.name === 'from_json')
+      throw invalid('fromjson() cannot be used in the selection clause of a SELECT statement')
+    const found = this.#resolve(name, prepared)
+    if (found === null)
+      throw invalid(`Unknown function '${name.keyspace === null ? name.name : `${name.keyspace}.${name.name}`}'`)
     return this.#call(found, prepared)
   }
 
@@ -259,11 +275,11 @@ export class SelectorCompiler {
     const target = isMap ? keyReceiver(receiver, keyType) : elementReceiver(receiver, keyType)
     if (selector.kind === 'element') {
       const value = compileTerm(selector.element, target, this.scope)
-      return { keyType, isMap, isSlice: false, from: value, to: value }
+      return { name, keyType, isMap, isSlice: false, from: value, to: value }
     }
     const from = selector.from && compileTerm(selector.from, target, this.scope)
     const to = selector.to && compileTerm(selector.to, target, this.scope)
-    return { keyType, isMap, isSlice: true, from, to }
+    return { name, keyType, isMap, isSlice: true, from, to }
   }
 
   /** writetime, maxwritetime and ttl: of a column, or of elements or a field of one. */
