@@ -15,7 +15,7 @@ import { type Environment, type QueryOptions, UNSET } from './statement.ts'
 import type { Value } from './terms.ts'
 
 /** Before the key in a position: the token, and the key's length as u16. */
-const POSITION_HEAD_BYTES = 10
+export const POSITION_HEAD_BYTES = 10
 
 const NOTHING: readonly ReadTarget[] = []
 

@@ -2,7 +2,10 @@
 import { RequestError } from '../base/errors.ts'
 import type { TableSchema } from '../schema/table.ts'
 import { consistencyName } from '../types/consistency.ts'
-import { tokenOfPosition } from '../types/partition-key.ts'
+import { toCqlLiteral } from '../types/format.ts'
+import { quoteIdentifier } from '../types/identifier.ts'
+import { splitPartitionKey, tokenOfPosition } from '../types/partition-key.ts'
+import { POSITION_HEAD_BYTES } from './select-keys.ts'
 import type { Scan } from './select-scan.ts'
 import type { Environment, QueryOptions } from './statement.ts'
 
@@ -23,10 +26,23 @@ export function checkTombstones(
   if (tombstones > tombstoneFailureThreshold)
     throw readFailure('READ_TOO_MANY_TOMBSTONES', REASON_TOO_MANY_TOMBSTONES, environment, options)
   if (tombstones <= tombstoneWarnThreshold) return
-  const token = scan.tombstonePosition === null ? '' : tokenOfPosition(scan.tombstonePosition)
+  const { tombstonePosition: position } = scan
+  const token = position === null ? '' : tokenOfPosition(position)
+  const limit = options.pageSize === null ? '' : `LIMIT ${options.pageSize}`
+  const query = `SELECT * FROM ${table.keyspace}.${table.name}${whereKey(table, position)} ${limit} ALLOW FILTERING`
   warnings.push(
-    `Read ${scan.rowsBesideTombstones} live rows and ${tombstones} tombstone cells for query SELECT * FROM ${table.keyspace}.${table.name}; token ${token} (see tombstone_warn_threshold)`,
+    `Read ${scan.rowsBesideTombstones} live rows and ${tombstones} tombstone cells for query ${query.slice(0, QUERY_TEXT_MAX)}; token ${token} (see tombstone_warn_threshold)`,
   )
+}
+
+const QUERY_TEXT_MAX = 512
+
+function whereKey(table: TableSchema, position: Buffer | null): string {
+  if (position === null) return ''
+  const columns = table.partitionKey
+  const values = splitPartitionKey(position.subarray(POSITION_HEAD_BYTES), columns.length)
+  const conditions = columns.map(({ name, type }, i) => `${quoteIdentifier(name)} = ${toCqlLiteral(type, values[i]!)}`)
+  return ` WHERE ${conditions.join(' AND ')}`
 }
 
 export function unpagedTooLarge(environment: Environment, options: QueryOptions): RequestError {

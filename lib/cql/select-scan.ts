@@ -242,7 +242,7 @@ export class Scan {
     if (filter !== null && !filterColumns!.matchesPartition(filter, partition, nowSeconds)) return
     const { rows } = partition
     if (rows.length === 0) {
-      if (!staticCounts || continues || (filter !== null && filter.looksAtRows)) return
+      if (!staticCounts || continues || filter?.looksAtRows === true) return
       if (this.#checksRows && !this.#isVisible(partition.staticRow!)) return
       if (output.row(null)) this.#give(partition, null, 1)
       else this.#isFull = true

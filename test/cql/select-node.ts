@@ -1,0 +1,105 @@
+/** A processor over storage in memory: statements and their answers, without the protocol. */
+import { LocalCoordinator } from '../../cluster/coordinator/local.ts'
+import { QueryProcessor } from '../../lib/cql/processor.ts'
+import type { StatementResult } from '../../lib/cql/result.ts'
+import {
+  type BoundValue,
+  type ClientState,
+  type CqlLimits,
+  type Environment,
+  type QueryOptions,
+  UNSET,
+} from '../../lib/cql/statement.ts'
+import { SILENT_LOG } from '../../lib/runtime/node/log.ts'
+import { openNodeRuntime } from '../../lib/runtime/node/runtime.ts'
+import { openMetadataLog } from '../../lib/server/metadata-log.ts'
+import { replicationOf } from '../../lib/server/replication.ts'
+import { Consistency } from '../../lib/types/consistency.ts'
+import { openStore } from '../../storage/store.ts'
+
+const LIMITS: CqlLimits = {
+  batchSizeWarnBytes: 5120,
+  batchSizeFailBytes: 51200,
+  unloggedBatchAcrossPartitionsWarn: 10,
+  tombstoneWarnThreshold: 1000,
+  tombstoneFailureThreshold: 100_000,
+  pageBytesMax: 4 * 1024 * 1024,
+  unpagedBytesMax: 64 * 1024 * 1024,
+  inProductMax: 25,
+}
+
+export interface StorageNode extends AsyncDisposable {
+  readonly processor: QueryProcessor
+  readonly environment: Environment
+  readonly client: ClientState
+  /** Commands that were read. */
+  readonly reads: { count: number }
+  run(cql: string, options?: Partial<QueryOptions>, names?: readonly string[]): Promise<StatementResult>
+}
+
+/** Values as goldens have them: hex, null, or 'unset'. */
+export function boundValues(values: readonly (string | null)[]): BoundValue[] {
+  return values.map((value) => (value === null ? null : value === 'unset' ? UNSET : Buffer.from(value, 'hex')))
+}
+
+export async function openStorageNode(limits: Partial<CqlLimits> = {}): Promise<StorageNode> {
+  const runtime = openNodeRuntime(SILENT_LOG)
+  const store = await openStore({ runtime, directory: null })
+  const metadata = await openMetadataLog({ store, nowSeconds: () => Math.floor(runtime.clock.wallMicros() / 1e6) })
+  const reads = { count: 0 }
+  const coordinator = new LocalCoordinator({
+    replica: {
+      apply: (mutations) => store.apply(mutations),
+      read: (command) => {
+        reads.count += 1
+        return store.read(command)
+      },
+      truncate: (table) => store.truncate(table),
+    },
+    datacenter: 'dc1',
+    address: Uint8Array.of(127, 0, 0, 1),
+    replication: (keyspace) => replicationOf(metadata.current.keyspaces.get(keyspace) ?? null),
+    epoch: () => metadata.current.epoch,
+  })
+  let micros = 0
+  const environment: Environment = {
+    schema: metadata,
+    coordinator,
+    timestampMicros: () => {
+      micros = Math.max(micros + 1, runtime.clock.wallMicros())
+      return micros
+    },
+    wallMicros: () => runtime.clock.wallMicros(),
+    randomBytes: (target) => target.fill(7),
+    limits: { ...LIMITS, ...limits },
+  }
+  const processor = new QueryProcessor(environment)
+  const client: ClientState = { keyspace: null, user: null, remoteAddress: '127.0.0.1', remotePort: 1 }
+  return {
+    processor,
+    environment,
+    client,
+    reads,
+    async run(cql, options = {}, names) {
+      const result = await processor.query(cql, { ...OPTIONS, ...options }, names ?? null, client, null)
+      if (result.kind === 'set_keyspace') client.keyspace = result.keyspace
+      return result
+    },
+    async [Symbol.asyncDispose]() {
+      await metadata.settle()
+      await store.close()
+      await runtime[Symbol.asyncDispose]()
+    },
+  }
+}
+
+const OPTIONS: QueryOptions = {
+  protocolVersion: 5,
+  consistency: Consistency.ONE,
+  serialConsistency: Consistency.SERIAL,
+  values: [],
+  pageSize: null,
+  pagingState: null,
+  timestamp: null,
+  nowSeconds: null,
+}
