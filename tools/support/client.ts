@@ -1,6 +1,8 @@
 /** A small CQL client for tools: one connection, one request at a time or many; no pools, no metadata. Protocol v4, uncompressed. */
 import net from 'node:net'
+import { ByteReader } from '../../lib/base/bytes.ts'
 import { Consistency } from '../../lib/types/consistency.ts'
+import type { CqlType } from '../../lib/types/type.ts'
 import { Decoder } from '../../protocol/decoder.ts'
 import { Encoder } from '../../protocol/encoder.ts'
 import { encodeRequest, plainParameters, type Request } from '../../protocol/requests.ts'
@@ -79,4 +81,23 @@ export function encode(request: Request, stream: number): Buffer {
   const encoder = new Encoder()
   encodeRequest(encoder, VERSION, stream, request)
   return Buffer.from(encoder.writer.view())
+}
+
+/** A row by the names of its columns. */
+export type ResultRow = ReadonlyMap<string, { readonly type: CqlType; readonly bytes: Buffer | null }>
+
+/** The rows of an answer; none when it is of another kind. */
+export function rowsOf(response: Response): ResultRow[] {
+  if (response.kind !== 'rows') return []
+  const reader = new ByteReader(response.rowBytes)
+  const rows: ResultRow[] = []
+  for (let left = response.rowCount; left > 0; left--) {
+    const row = new Map<string, { type: CqlType; bytes: Buffer | null }>()
+    for (const { name, type } of response.metadata.columns ?? []) {
+      const length = reader.int32()
+      row.set(name, { type, bytes: length < 0 ? null : reader.view(length) })
+    }
+    rows.push(row)
+  }
+  return rows
 }
