@@ -3,7 +3,7 @@
  * assigned is refused in Cassandra's words. Source: CQL 3.4.7 "Terms", "Constants", "Native functions".
  */
 import { unreachable } from '../base/assert.ts'
-import { invalid } from '../base/errors.ts'
+import { invalid, RequestError } from '../base/errors.ts'
 import type { TableSchema } from '../schema/table.ts'
 import { assembleList, assembleMap, assembleSet, assembleTuple, assembleVector } from '../types/assemble.ts'
 import { quoteIdentifier } from '../types/identifier.ts'
@@ -243,5 +243,15 @@ function compileFunction(term: FunctionTerm, receiver: Receiver, scope: TermScop
     ),
   )
   const value = new FunctionValue(type, found, values)
-  return value.isFoldable ? new ConstantValue(type, value.fold()) : value
+  return value.isFoldable ? folded(value) : value
+}
+
+/** A call that fails does so when it is executed. */
+function folded(value: FunctionValue): Value {
+  try {
+    return new ConstantValue(value.type, value.fold())
+  } catch (error) {
+    if (error instanceof RequestError) return value
+    throw error
+  }
 }

@@ -1,5 +1,6 @@
 /** What this node says of itself in system.local and system_views. */
 import { SETTINGS, type SettingName, type Settings } from '../config/settings.ts'
+import { systemTableId } from '../schema/system-tables.ts'
 import { POLYXENA_VERSION } from '../version.ts'
 import type { Connection } from './connection.ts'
 import type { Identity } from './identity.ts'
@@ -32,11 +33,20 @@ export function describeNode({ settings, identity, late }: DescribedNode): NodeI
     gossipGeneration: identity.generation,
     version: POLYXENA_VERSION,
     peers: () => [],
-    truncations: () => new Map(),
+    truncations: () => emptiedAtStart(identity.generation),
     settings: () => settingTexts(settings),
     clients: () => Array.from(late.clients?.connections ?? [], describeClient),
     rows: () => null,
   }
+}
+
+/** Tables that begin empty with each start, as truncated_at tells: place in the log (none), and ms since 1970. */
+function emptiedAtStart(startSeconds: number): Map<string, Buffer> {
+  const truncation = Buffer.alloc(20)
+  truncation.writeBigInt64BE(BigInt(startSeconds) * 1000n, 12)
+  return new Map(
+    ['size_estimates', 'table_estimates'].map((table) => [systemTableId('system', table), truncation] as const),
+  )
 }
 
 function settingTexts(settings: Settings): Map<string, string | null> {
