@@ -8,7 +8,6 @@ import { invalid } from '../base/errors.ts'
 import type { ColumnSchema, TableSchema } from '../schema/table.ts'
 import { Consistency, consistencyName } from '../types/consistency.ts'
 import { NATIVE } from '../types/names.ts'
-import { decodeClustering } from '../types/ordered.ts'
 import { splitPartitionKey } from '../types/partition-key.ts'
 import type { Modification } from './modify.ts'
 import type { ColumnCondition, Condition } from './modify-conditions.ts'
@@ -179,7 +178,7 @@ function refused(
     table,
     columns,
     shown.map((row) => {
-      const clustering = row === null ? [] : decodeClustering(table.clustering, row.clustering)
+      const clustering = row === null ? [] : row.clusteringValues(table)
       const values = columns.map((column) => {
         if (column.kind === 'partition_key') return keyValues[column.position]!
         if (column.kind === 'clustering') return clustering[column.position] ?? null

@@ -2,6 +2,7 @@
  * Which rows a statement writes to: one row by the terms of its key (the hot path), or what the restrictions of WHERE give.
  * Source: CQL 3.4.7; messages are those of Cassandra 5.0.
  */
+import { ByteWriter } from '../base/bytes.ts'
 import { invalid } from '../base/errors.ts'
 import type { ColumnSchema, TableSchema } from '../schema/table.ts'
 import { encodeComponent } from '../types/ordered.ts'
@@ -62,6 +63,17 @@ export class RowKey {
       encodeComponent(column.type, column.reversed, value, out)
     }
     if (size > KEY_BYTES_MAX) throw keyTooLong(size)
+    return out.view()
+  }
+
+  /** The clustering's own bytes: a [value] for each column. */
+  spelling(options: QueryOptions, environment: Environment): Buffer {
+    const out = new ByteWriter(64)
+    this.#clustering.forEach((term, i) => {
+      const value = bindKeyPart(term, this.#clusteringColumns[i]!, options, environment)
+      out.int32(value.length)
+      out.bytes(value)
+    })
     return out.view()
   }
 }

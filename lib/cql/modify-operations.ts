@@ -7,9 +7,10 @@ import { ByteReader, ByteWriter } from '../base/bytes.ts'
 import { invalid } from '../base/errors.ts'
 import type { ColumnSchema } from '../schema/table.ts'
 import { NATIVE } from '../types/names.ts'
-import { encodePath } from '../types/ordered.ts'
+import { encodePath, keepsBytes } from '../types/ordered.ts'
 import type { CqlType, UserType } from '../types/type.ts'
 import { splitCollection } from './collection-parts.ts'
+import { hasSpellings } from './key-spelling.ts'
 import type { ExistingCell, ExistingRow } from './modify-read.ts'
 import type { MutationSink } from './modify-sink.ts'
 import { type BoundValue, type Environment, type QueryOptions, UNSET } from './statement.ts'
@@ -115,9 +116,12 @@ export class PutElements implements PathOperation {
   readonly #isMap: boolean
   readonly #value: Value
   readonly #keep: boolean
+  /** The cell of a set's element holds its own bytes where its path does not give them back. */
+  readonly #spells: boolean
 
   constructor(keyType: CqlType, isMap: boolean, value: Value, keep: boolean) {
     this.#keyType = keyType
+    this.#spells = !isMap && hasSpellings(keyType)
     this.#isMap = isMap
     this.#value = value
     this.#keep = keep
@@ -130,8 +134,15 @@ export class PutElements implements PathOperation {
     if (value === null) return
     const step = this.#isMap ? 2 : 1
     const elements = splitCollection(value, step)
-    for (let i = 0; i < elements.length; i += step)
-      cells.add(pathOf(this.#keyType, elements[i]!), this.#isMap ? elements[i + 1]! : EMPTY)
+    for (let i = 0; i < elements.length; i += step) {
+      const element = elements[i]!
+      const cell = this.#isMap
+        ? elements[i + 1]!
+        : this.#spells && !keepsBytes(this.#keyType, element)
+          ? element
+          : EMPTY
+      cells.add(pathOf(this.#keyType, element), cell)
+    }
   }
 }
 

@@ -1,14 +1,15 @@
 /** Rows read before they are written: for elements of lists, which are known by their place, and for conditions. */
 import type { PartitionData, ReadCommand, Slice } from '../../storage/model/command.ts'
 import { RowReader } from '../../storage/model/row.ts'
-import { ByteWriter } from '../base/bytes.ts'
+import { ByteReader, ByteWriter } from '../base/bytes.ts'
 import type { ColumnSchema, TableSchema } from '../schema/table.ts'
 import { assembleList, assembleTuple } from '../types/assemble.ts'
 import { Consistency } from '../types/consistency.ts'
 import { isMultiCell } from '../types/names.ts'
-import { AFTER_PREFIX, decodePath } from '../types/ordered.ts'
+import { AFTER_PREFIX, decodeClustering, decodePath } from '../types/ordered.ts'
 import { encodePosition } from '../types/partition-key.ts'
 import type { CqlType } from '../types/type.ts'
+import { SPELLING_COLUMN_ID } from './key-spelling.ts'
 import type { Environment, QueryOptions } from './statement.ts'
 
 /** A live cell; the path is empty in columns of one cell. */
@@ -24,6 +25,8 @@ export class ExistingRow {
   readonly clustering: Buffer
   /** It was inserted, and so is there whatever its cells are. */
   readonly isInserted: boolean
+  /** Its clustering as it was written, a [value] for each column; null: as it is decoded. */
+  readonly spelling: Buffer | null
   readonly #cells = new Map<number, ExistingCell[]>()
 
   /** Copies: what the store gave is valid for this turn only. */
@@ -31,8 +34,11 @@ export class ExistingRow {
     this.clustering = Buffer.from(clustering)
     const reader = new RowReader().reset(Buffer.from(row))
     this.isInserted = reader.livenessIsLive(nowSeconds)
+    let spelling: Buffer | null = null
     while (reader.next()) {
       const { columnId } = reader
+      if (columnId === SPELLING_COLUMN_ID && reader.isLive(nowSeconds))
+        spelling = reader.buffer.subarray(reader.valueStart, reader.valueEnd)
       const column = table.columnsById[columnId]
       if (column === undefined || !reader.isLive(nowSeconds) || isOfDropped(reader, column)) continue
       const cell = {
@@ -43,6 +49,14 @@ export class ExistingRow {
       if (cells) cells.push(cell)
       else this.#cells.set(columnId, [cell])
     }
+    this.spelling = spelling
+  }
+
+  /** The values of the clustering columns. */
+  clusteringValues(table: TableSchema): Buffer[] {
+    if (this.spelling === null) return decodeClustering(table.clustering, this.clustering)
+    const reader = new ByteReader(this.spelling)
+    return table.clustering.map(() => reader.view(reader.int32()))
   }
 
   cells(column: ColumnSchema): readonly ExistingCell[] {
@@ -69,7 +83,9 @@ function assembleCells(type: CqlType, cells: readonly ExistingCell[]): Buffer {
     case 'list':
       return assembleList(cells.map((cell) => cell.value))
     case 'set':
-      return assembleList(cells.map((cell) => decodePath(type.element, cell.path)))
+      return assembleList(
+        cells.map((cell) => (cell.value.length > 0 ? cell.value : decodePath(type.element, cell.path))),
+      )
     case 'map': {
       const parts = assembleList(cells.flatMap((cell) => [decodePath(type.key, cell.path), cell.value]))
       parts.writeInt32BE(cells.length)

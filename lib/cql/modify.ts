@@ -6,6 +6,7 @@
  */
 import { invalid } from '../base/errors.ts'
 import { Consistency } from '../types/consistency.ts'
+import { SPELLING_COLUMN_ID, spellsKeys } from './key-spelling.ts'
 import { type Attributes, applyAttributes } from './modify-attributes.ts'
 import { executeConditional } from './modify-cas.ts'
 import type { Condition } from './modify-conditions.ts'
@@ -58,6 +59,8 @@ export class Modification implements CompiledStatement {
   readonly #parts: ModificationParts
   readonly #sink: MutationSink
   readonly #hasAttributes: boolean
+  /** The spelling of the row's key is kept with it. */
+  readonly #spellsKey: boolean
 
   constructor(parts: ModificationParts, variables: Variables, sink: MutationSink) {
     const { table } = parts.target
@@ -72,7 +75,11 @@ export class Modification implements CompiledStatement {
     this.target = parts.target
     this.condition = parts.condition
     this.hasTimestamp = parts.attributes.timestamp !== null
-    this.needsRead = parts.regulars.some((write) => write.needsRead) || parts.statics.some((write) => write.needsRead)
+    this.#spellsKey = parts.kind === 'INSERT' && parts.rowKey !== null && parts.restrictsClustering && spellsKeys(table)
+    this.needsRead =
+      this.#spellsKey ||
+      parts.regulars.some((write) => write.needsRead) ||
+      parts.statics.some((write) => write.needsRead)
     this.#parts = parts
     this.#sink = sink
     this.#hasAttributes =
@@ -219,6 +226,8 @@ export class Modification implements CompiledStatement {
       if (kind === 'INSERT') sink.liveness()
       const row = rows === null ? null : rows.row(key, clustering)
       for (let i = 0; i < regulars.length; i++) regulars[i]!.write(sink, options, environment, row)
+      if (this.#spellsKey)
+        sink.cell(SPELLING_COLUMN_ID, row?.spelling ?? this.#parts.rowKey!.spelling(options, environment))
       sink.endRow()
     } else if (regulars.length > 0) this.#refuseColumnsOfRanges()
     if (statics.length === 0) return

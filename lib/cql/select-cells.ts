@@ -125,7 +125,7 @@ export class RowCells {
       out.int32(this.#end[slot]!)
       const cells = this.#elementsFrom(start)
       while (this.#nextElement(slot, cells)) {
-        if (type.kind === 'set') this.#writePath(type.element, cells, out)
+        if (type.kind === 'set') this.#writeElement(type.element, cells, out)
         else if (type.kind === 'map') this.#writePath(type.key, cells, out)
         if (type.kind === 'set') continue
         out.int32(cells.valueEnd - cells.valueStart)
@@ -146,6 +146,16 @@ export class RowCells {
       field++
     }
     for (; field < fieldCount; field++) out.int32(-1)
+  }
+
+  /** The cell of a set's element holds its bytes where the path would not give them back. */
+  #writeElement(type: CqlType, cells: RowReader, out: ByteWriter): void {
+    if (cells.valueEnd === cells.valueStart) {
+      this.#writePath(type, cells, out)
+      return
+    }
+    out.int32(cells.valueEnd - cells.valueStart)
+    out.slice(cells.buffer, cells.valueStart, cells.valueEnd)
   }
 
   #writePath(type: CqlType, cells: RowReader, out: ByteWriter): void {

@@ -4,10 +4,12 @@
  * partition's own, which must hold until its last row.
  */
 import type { PartitionData, RowData } from '../../storage/model/command.ts'
+import { RowReader, readInt32 } from '../../storage/model/row.ts'
 import { assert } from '../base/assert.ts'
 import { ByteReader, ByteWriter } from '../base/bytes.ts'
 import type { ColumnSchema, TableSchema } from '../schema/table.ts'
 import { decodeComponentTo } from '../types/ordered.ts'
+import { seekSpelling, spellsKeys } from './key-spelling.ts'
 import { type CellPart, RowCells } from './select-cells.ts'
 
 /** A column, or what is known of its cells. */
@@ -40,6 +42,8 @@ export class RowEncoder {
   readonly #reader = new ByteReader(Buffer.alloc(0))
   readonly #decoded = new ByteWriter(64)
   readonly #decodedStart: Int32Array
+  /** Rows may say how their clustering was written; null: they cannot, or nobody asks. */
+  readonly #spelling: RowReader | null
 
   constructor(table: TableSchema, items: readonly OutputItem[]) {
     this.#items = items
@@ -60,6 +64,7 @@ export class RowEncoder {
     this.#clusteringCount = Math.max(-1, ...positions) + 1
     this.#clusteringInOrder = positions.every((position, i) => position === i)
     this.#decodedStart = new Int32Array(this.#clusteringCount + 1)
+    this.#spelling = positions.length > 0 && spellsKeys(table) ? new RowReader() : null
   }
 
   get itemCount(): number {
@@ -94,7 +99,9 @@ export class RowEncoder {
     reader.buffer = clustering
     reader.position = 0
     reader.end = clustering.length
-    if (!this.#clusteringInOrder && row !== null) this.#decode(reader)
+    const isSpelled = this.#spelling !== null && row !== null && this.#spell(this.#spelling.reset(row.row))
+    const inOrder = this.#clusteringInOrder && !isSpelled
+    if (!inOrder && !isSpelled && row !== null) this.#decode(reader)
     const sources = this.#sources
     for (let i = 0; i < sources.length; i++) {
       const slot = this.#slots[i]!
@@ -105,10 +112,12 @@ export class RowEncoder {
           break
         case Source.CLUSTERING:
           if (row === null) out.int32(-1)
-          else if (this.#clusteringInOrder) {
+          else if (inOrder) {
             const column = this.#clustering[slot]!
             decodeComponentTo(column.type, column.reversed, reader, out)
-          } else out.slice(this.#decoded.buffer, this.#decodedStart[slot]!, this.#decodedStart[slot + 1]!)
+          } else {
+            out.slice(this.#decoded.buffer, this.#decodedStart[slot]!, this.#decodedStart[slot + 1]!)
+          }
           break
         case Source.REGULAR:
           this.#regulars.write(slot, out)
@@ -127,6 +136,21 @@ export class RowEncoder {
     assert(part !== 'value')
     const cells = this.#sources[item] === Source.STATIC_PART ? this.#statics : this.#regulars
     cells.writePart(slot, part, out)
+  }
+
+  /** As #decode, of the values as they were written; false: the row does not say. */
+  #spell(reader: RowReader): boolean {
+    if (!seekSpelling(reader, this.#nowSeconds)) return false
+    const decoded = this.#decoded
+    decoded.reset()
+    let at = reader.valueStart
+    for (let i = 0; i < this.#clusteringCount; i++) {
+      const end = at + 4 + readInt32(reader.buffer, at)
+      decoded.slice(reader.buffer, at, end)
+      this.#decodedStart[i + 1] = decoded.length
+      at = end
+    }
+    return true
   }
 
   #decode(reader: ByteReader): void {

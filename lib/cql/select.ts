@@ -8,6 +8,7 @@ import { invalid } from '../base/errors.ts'
 import type { TableSchema } from '../schema/table.ts'
 import { isMultiCell } from '../types/names.ts'
 import { checkPartitionCount, checkReadConsistency } from './consistency.ts'
+import { spellsKeys } from './key-spelling.ts'
 import { decodePagingState, encodePagingState, type PagingState } from './paging.ts'
 import type { Restrictions } from './restrictions.ts'
 import type { ColumnSpec, ResultMetadata, RowsResult } from './result.ts'
@@ -67,7 +68,7 @@ export class Select implements CompiledStatement {
   readonly #wantStatic: boolean
   /** Every row that is read is a row of the result. */
   readonly #isDirect: boolean
-  /** Ids of the table's regular columns, for reads that may end early; null when one has more than one cell a row. */
+  /** Ids of the table's regular columns, for reads that may end early; null when one has more than one cell a row or there are cells besides. */
   readonly #columns: readonly number[] | null
   /** Serves the executions that are over before another can begin. */
   #writer = new ByteWriter(WRITER_BYTES)
@@ -84,9 +85,10 @@ export class Select implements CompiledStatement {
     this.#encoder = selection.kind === 'columns' ? new RowEncoder(table, selection.items) : null
     this.#values = selection.kind === 'columns' ? null : new RowValues(table, selection.items)
     this.#filterColumns = restrictions.needsFilter ? new FilterColumns(table, restrictions.filterColumns) : null
-    this.#columns = table.regulars.some((column) => isMultiCell(column.type))
-      ? null
-      : table.regulars.map((column) => column.id).sort((a, b) => a - b)
+    this.#columns =
+      spellsKeys(table) || table.regulars.some((column) => isMultiCell(column.type))
+        ? null
+        : table.regulars.map((column) => column.id).sort((a, b) => a - b)
     this.#staticCounts = !restrictions.restrictsClustering && !restrictions.restrictsRegulars
     this.#wantStatic =
       table.statics.length > 0 &&
