@@ -7,7 +7,7 @@ const CAST = 'cast_as_'
 
 export function callName(called: CqlFunction, args: readonly string[]): string {
   const { name } = called
-  if (name === 'countRows') return 'count'
+  if (name === 'countRows' || name === 'count_rows') return 'count'
   if (name === '_negate') return `-${args[0]}`
   if (name.startsWith(CAST)) return `cast(${args[0]} as ${name.slice(CAST.length)})`
   const symbol = operatorSymbol(name)

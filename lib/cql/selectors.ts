@@ -181,8 +181,10 @@ export class SelectorCompiler {
     const of = this.prepare(selector.of)
     const type = resolveType(selector.type, this.scope.keyspace, this.scope.schema)
     if (of.type !== null && typeEquals(of.type, type)) return of
-    const found = this.#resolve({ keyspace: 'system', name: `cast_as_${typeToCql(type)}` }, [of])
-    if (found === null) throw invalid(`${of.text} cannot be cast to ${typeToCql(type)}`)
+    // As written: there is no function for varchar.
+    const written = typeNodeText(selector.type)
+    const found = this.#resolve({ keyspace: 'system', name: `cast_as_${written}` }, [of])
+    if (found === null) throw invalid(`${of.text} cannot be cast to ${written}`)
     return this.#call(found, [of])
   }
 
@@ -195,8 +197,6 @@ export class SelectorCompiler {
     const isCount = name.name === 'count' && (name.keyspace === null || name.keyspace === 'system')
     if (isCount && args.length === 1 && isConstant(args[0]!)) return this.#call(COUNT_ROWS, [])
     const prepared = args.map((arg) => this.prepare(arg))
-    if (name.name === 'fromjson' || name.name === 'from_json')
-      throw invalid('fromjson() cannot be used in the selection clause of a SELECT statement')
     const found = this.#resolve(name, prepared)
     if (found === null)
       throw invalid(`Unknown function '${name.keyspace === null ? name.name : `${name.keyspace}.${name.name}`}'`)

@@ -65,18 +65,29 @@ export function divideToScale(a: Decimal, b: Decimal, scale: number, halves: 'up
 /** BigDecimal.stripTrailingZeros: zero has the scale 0. */
 function withoutTrailingZeros(value: Decimal): Decimal {
   if (value.unscaled === 0n) return { unscaled: 0n, scale: 0 }
-  const digits = value.unscaled.toString()
-  let zeros = 0
-  while (digits.charCodeAt(digits.length - 1 - zeros) === 48) zeros += 1
+  const zeros = trailingZeros(value.unscaled)
   return { unscaled: value.unscaled / powerOfTen(zeros), scale: value.scale - zeros }
 }
 
-/** Of the sign of the dividend. The divisor is not zero. */
+/** Of a number that is not zero. */
+function trailingZeros(value: bigint): number {
+  const digits = value.toString()
+  let zeros = 0
+  while (digits.charCodeAt(digits.length - 1 - zeros) === 48) zeros += 1
+  return zeros
+}
+
+/** Of the sign of the dividend; its scale is that of dividend − quotient · divisor, the quotient written with as few digits as Java gives it. */
 export function remainderOfDecimals(a: Decimal, b: Decimal): Decimal {
-  const scale = Math.max(a.scale, b.scale)
-  const dividend = a.unscaled * powerOfTen(scale - a.scale)
-  const divisor = b.unscaled * powerOfTen(scale - b.scale)
-  return { unscaled: dividend % divisor, scale }
+  const common = Math.max(a.scale, b.scale)
+  const dividend = a.unscaled * powerOfTen(common - a.scale)
+  const divisor = b.unscaled * powerOfTen(common - b.scale)
+  const quotient = dividend / divisor
+  if (quotient === 0n) return a
+  const preferred = a.scale - b.scale
+  const quotientScale = preferred >= 0 ? preferred : Math.max(preferred, -trailingZeros(quotient))
+  const scale = Math.max(a.scale, quotientScale + b.scale)
+  return { unscaled: (dividend % divisor) / powerOfTen(common - scale), scale }
 }
 
 /** A whole number, halves away from zero. */

@@ -54,7 +54,7 @@ export function operatorFunctions(): ScalarFunction[] {
         const result = resultType(left, right)
         functions.push(
           operation(name, operator, NATIVE[left], NATIVE[right], NATIVE[result], (a, b) =>
-            calculate(operator, result, decodeNumber(left, a), decodeNumber(right, b)),
+            calculate(operator, result, operand(left, a, result), operand(right, b, result)),
           ),
         )
       }
@@ -101,6 +101,12 @@ function operation(
       )
     }
   })
+}
+
+/** Whole numbers, but for varint, come to decimals by way of doubles. */
+function operand(type: NumericTypeName, bytes: Buffer, result: NumericTypeName): Numeric {
+  const value = decodeNumber(type, bytes)
+  return result === 'decimal' && typeof value === 'bigint' && type !== 'varint' ? Number(value) : value
 }
 
 function calculate(operator: Operator, result: NumericTypeName, a: Numeric, b: Numeric): Buffer | null {
