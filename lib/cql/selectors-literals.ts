@@ -41,22 +41,33 @@ export function literalText(selector: LiteralSelector, texts: readonly string[])
 }
 
 /** The type that a literal has by itself; null where it could be several. */
-export function literalType(selector: LiteralSelector, parts: readonly Selectable[]): CqlType | null {
+/** `typeOf`: what is taken for the type of a part. */
+export function literalType(
+  selector: LiteralSelector,
+  parts: readonly Selectable[],
+  typeOf: (part: Selectable) => CqlType | null,
+): CqlType | null {
   switch (selector.kind) {
     case 'list':
     case 'set': {
-      const element = firstType(parts)
+      const element = firstType(parts, typeOf)
       return element && { kind: selector.kind, element, frozen: true }
     }
     case 'map': {
-      const key = firstType(parts.filter((_, i) => i % 2 === 0))
-      const value = firstType(parts.filter((_, i) => i % 2 === 1))
+      const key = firstType(
+        parts.filter((_, i) => i % 2 === 0),
+        certainType,
+      )
+      const value = firstType(
+        parts.filter((_, i) => i % 2 === 1),
+        certainType,
+      )
       return key && value && { kind: 'map', key, value, frozen: true }
     }
     case 'tuple': {
       // One element may just as well stand in parentheses.
       if (parts.length === 1) return null
-      const elements = parts.map((part) => part.type)
+      const elements = parts.map(typeOf)
       return elements.every((type) => type !== null) ? { kind: 'tuple', elements } : null
     }
     case 'udt':
@@ -64,8 +75,20 @@ export function literalType(selector: LiteralSelector, parts: readonly Selectabl
   }
 }
 
-function firstType(parts: readonly Selectable[]): CqlType | null {
-  return parts.find((part) => part.type !== null)?.type ?? null
+export function certainType(part: Selectable): CqlType | null {
+  return part.type
+}
+
+export function likelyType(part: Selectable): CqlType | null {
+  return part.likelyType
+}
+
+function firstType(parts: readonly Selectable[], typeOf: (part: Selectable) => CqlType | null): CqlType | null {
+  for (const part of parts) {
+    const type = typeOf(part)
+    if (type !== null) return type
+  }
+  return null
 }
 
 export function literalAssignment(

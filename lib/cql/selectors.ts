@@ -26,8 +26,10 @@ import {
   TermExpression,
 } from './selectors-expressions.ts'
 import {
+  certainType,
   compileLiteral,
   type LiteralSelector,
+  likelyType,
   literalAssignment,
   literalText,
   literalType,
@@ -318,7 +320,7 @@ export class SelectorCompiler {
       selector,
       parts.map((part) => part.text),
     )
-    const type = literalType(selector, parts)
+    const type = literalType(selector, parts, certainType)
     // Names of fields may also be columns, for the keys of a map.
     const asMap = (): Selectable | null =>
       selector.kind !== 'udt'
@@ -330,7 +332,7 @@ export class SelectorCompiler {
     return {
       text,
       type,
-      likelyType: type,
+      likelyType: literalType(selector, parts, likelyType),
       columns: parts.flatMap((part) => part.columns),
       isMarker: false,
       testAssignment: (wanted) =>
