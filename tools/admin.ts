@@ -46,7 +46,7 @@ async function version(client: ToolClient): Promise<string> {
   return `ReleaseVersion: ${text(row!, 'release_version')}\n`
 }
 
-/** Columns as wide as their widest value, two blanks between, a blank at the end. */
+/** Columns as wide as their widest value, two blanks between. */
 function columns(rows: readonly (readonly string[])[]): string {
   const widths = rows[0]!.map((_, column) => Math.max(...rows.map((row) => row[column]!.length)))
   return rows.map((row) => `${row.map((cell, column) => cell.padEnd(widths[column]!)).join('  ')}\n`).join('')
@@ -67,7 +67,7 @@ async function status(client: ToolClient): Promise<string> {
         String(node.tokens),
         share,
         node.hostId,
-        `${node.rack} `,
+        node.rack,
       ])
       const head = ['--', 'Address', 'Load', 'Tokens', 'Owns (effective)', 'Host ID', 'Rack']
       return `${title}\n${'='.repeat(title.length)}\nStatus=Up/Down\n|/ State=Normal/Leaving/Joining/Moving\n${columns([head, ...rows])}\n`
