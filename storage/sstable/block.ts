@@ -92,7 +92,7 @@ export class BlockCursor {
   #entryStart = 0
   #entryEnd = 0
   #valueStart = 0
-  #key: Buffer = Buffer.allocUnsafeSlow(128)
+  #key: Buffer = Buffer.allocUnsafe(64)
   #keyLength = 0
   #keyCopy: Buffer | null = null
   valid = false

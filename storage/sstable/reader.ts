@@ -101,6 +101,8 @@ export class TableReader {
   /** For look-ups, which never wait while they use them. */
   readonly #lookup = new BlockCursor()
   readonly #lookupIndex: IndexCursor
+  /** Of an index of two levels, where a look-up may have to wait; null while one is waiting. */
+  #idleIndex: IndexCursor | null = null
   #closed = false
 
   /** Use openTableReader. */
@@ -145,10 +147,18 @@ export class TableReader {
       index.seek(key)
       return index.valid ? this.#getFrom(index, key) : null
     }
-    const index = this.index(true)
+    const index = this.#idleIndex ?? this.index(true)
+    this.#idleIndex = null
     const wait = index.seek(key)
-    if (wait) return wait.then(() => (index.valid ? this.#getFrom(index, key) : null))
-    return index.valid ? this.#getFrom(index, key) : null
+    if (wait) return wait.then(() => this.#getAndLeave(index, key))
+    return this.#getAndLeave(index, key)
+  }
+
+  /** The cursor is free for the next look-up once the block is known. */
+  #getAndLeave(index: IndexCursor, key: Buffer): Buffer | null | Promise<Buffer | null> {
+    const found = index.valid ? this.#getFrom(index, key) : null
+    this.#idleIndex = index
+    return found
   }
 
   #getFrom(index: IndexCursor, key: Buffer): Buffer | null | Promise<Buffer | null> {

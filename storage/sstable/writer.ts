@@ -43,7 +43,7 @@ export interface WrittenTable {
 }
 
 export const DATA_BLOCK_BYTES = 4 * 1024
-const RESTART_INTERVAL = 16
+const RESTART_INTERVAL = 4
 /** Bytes that are gathered before they are written. */
 const WRITE_BYTES = 512 * 1024
 /** As lib/types and mutation.ts: token 8 and key length 2 before the partition key. */
