@@ -60,15 +60,7 @@ async function status(client: ToolClient): Promise<string> {
       const title = `Datacenter: ${datacenter}`
       const there = all.filter((node) => node.datacenter === datacenter)
       const share = `${(100 / all.length).toFixed(1)}%`
-      const rows = there.map((node) => [
-        'UN',
-        node.address,
-        '?',
-        String(node.tokens),
-        share,
-        node.hostId,
-        node.rack,
-      ])
+      const rows = there.map((node) => ['UN', node.address, '?', String(node.tokens), share, node.hostId, node.rack])
       const head = ['--', 'Address', 'Load', 'Tokens', 'Owns (effective)', 'Host ID', 'Rack']
       return `${title}\n${'='.repeat(title.length)}\nStatus=Up/Down\n|/ State=Normal/Leaving/Joining/Moving\n${columns([head, ...rows])}\n`
     })
