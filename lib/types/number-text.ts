@@ -13,17 +13,38 @@ const FLOAT_MIN_TEXT = '1.4E-45'
 /** As Java: `1.5`, `100.0`, `1.0E7`, `NaN`, `-Infinity`. */
 export function doubleText(value: number): string {
   if (Math.abs(value) === Number.MIN_VALUE) return value < 0 ? `-${DOUBLE_MIN_TEXT}` : DOUBLE_MIN_TEXT
-  return javaText(value, value.toExponential())
+  return javaText(value, wholeDigits(value, 53) ?? value.toExponential())
 }
 
 /** As `doubleText`, with the fewest digits that tell the float from its neighbours. */
 export function floatText(value: number): string {
   if (Math.abs(value) === FLOAT_MIN) return value < 0 ? `-${FLOAT_MIN_TEXT}` : FLOAT_MIN_TEXT
   if (!Number.isFinite(value)) return javaText(value, '')
+  const whole = wholeDigits(value, 24)
+  if (whole !== null) return javaText(value, whole)
   for (let digits = 0; ; digits++) {
     const text = value.toExponential(digits)
     if (digits === 8 || Math.fround(Number(text)) === value) return javaText(value, text)
   }
+}
+
+/**
+ * Java 17 writes whole numbers up to 2^63 with all their digits, but for those that lie below the last of `precision` bits.
+ * Null for numbers that this does not change.
+ */
+function wholeDigits(value: number, precision: number): string | null {
+  const size = Math.abs(value)
+  if (size < 2 ** precision || size >= 2 ** 63) return null
+  let exact = BigInt(size)
+  const spareBits = exact.toString(2).length - 1 - precision - 1
+  const dropped = spareBits > 1 ? Math.floor(spareBits * Math.LOG10E * Math.LN2) : 0
+  const unit = 10n ** BigInt(dropped)
+  if (dropped > 0) exact = exact / unit + (exact % unit >= unit / 2n ? 1n : 0n)
+  const digits = exact.toString()
+  let end = digits.length
+  while (end > 1 && digits.charCodeAt(end - 1) === 48) end -= 1
+  const fraction = end > 1 ? `.${digits.slice(1, end)}` : ''
+  return `${value < 0 ? '-' : ''}${digits[0]}${fraction}e+${digits.length - 1 + dropped}`
 }
 
 /** `exponential` has the digits to write: `-1.25e+7`. */
