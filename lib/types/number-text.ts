@@ -34,7 +34,7 @@ export function floatText(value: number): string {
  */
 function wholeDigits(value: number, precision: number): string | null {
   const size = Math.abs(value)
-  if (size < 2 ** precision || size >= 2 ** 63) return null
+  if (!(size >= 2 ** precision && size < 2 ** 63)) return null
   let exact = BigInt(size)
   const spareBits = exact.toString(2).length - 1 - precision - 1
   const dropped = spareBits > 1 ? Math.floor(spareBits * Math.LOG10E * Math.LN2) : 0
