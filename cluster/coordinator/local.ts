@@ -23,6 +23,8 @@ export interface LocalCoordinatorOptions {
   readonly address: Uint8Array
   /** Null: no such keyspace. Asked once per keyspace and epoch. */
   replication(keyspace: string): Replication | null
+  /** Told of what the replica could not do; the client learns only that it failed. */
+  report(cause: Error): void
   /** Changes whenever a keyspace's replication may have changed. */
   epoch(): number
 }
@@ -53,21 +55,28 @@ export class LocalCoordinator {
   ): Promise<void> | undefined {
     const verdict = this.#verdict(consistency, keyspace)
     if (verdict.error && consistency !== Consistency.ANY) throw verdict.error
-    const done = this.#options.replica.apply(mutations)
-    if (done === undefined) return undefined
-    return done.catch((cause: unknown) => {
-      throw this.#failure('WRITE_FAILURE', cause, { consistency, blockFor: verdict.required, writeType: kind })
-    })
+    try {
+      const done = this.#options.replica.apply(mutations)
+      return done?.catch((cause: unknown) => {
+        throw this.#writeFailure(cause, kind, consistency, verdict.required)
+      })
+    } catch (cause) {
+      throw this.#writeFailure(cause, kind, consistency, verdict.required)
+    }
   }
 
   read(command: ReadCommand, consistency: number, keyspace: string): ReadResult | Promise<ReadResult> {
     const verdict = this.#verdict(consistency, keyspace)
     if (verdict.error) throw verdict.error
-    const result = this.#options.replica.read(command)
-    if (!(result instanceof Promise)) return result
-    return result.catch((cause: unknown) => {
-      throw this.#failure('READ_FAILURE', cause, { consistency, blockFor: verdict.required, dataPresent: false })
-    })
+    try {
+      const result = this.#options.replica.read(command)
+      if (!(result instanceof Promise)) return result
+      return result.catch((cause: unknown) => {
+        throw this.#readFailure(cause, consistency, verdict.required)
+      })
+    } catch (cause) {
+      throw this.#readFailure(cause, consistency, verdict.required)
+    }
   }
 
   async truncate(table: string): Promise<void> {
@@ -110,6 +119,14 @@ export class LocalCoordinator {
     return { error: null, required }
   }
 
+  #writeFailure(cause: unknown, writeType: WriteType, consistency: number, blockFor: number): Error {
+    return this.#failure('WRITE_FAILURE', cause, { consistency, blockFor, writeType })
+  }
+
+  #readFailure(cause: unknown, consistency: number, blockFor: number): Error {
+    return this.#failure('READ_FAILURE', cause, { consistency, blockFor, dataPresent: false })
+  }
+
   /** What a replica's own error becomes for the client; errors that are meant for the client pass. */
   #failure(
     code: 'READ_FAILURE' | 'WRITE_FAILURE',
@@ -117,7 +134,8 @@ export class LocalCoordinator {
     fields: { consistency: number; blockFor: number; writeType?: string; dataPresent?: boolean },
   ): Error {
     if (cause instanceof RequestError) return cause
-    if (!(cause instanceof Error) || cause.name === 'AssertionError') return cause as Error
+    if (!isReplicaFailure(cause)) return cause as Error
+    this.#options.report(cause)
     const { address } = this.#options
     const name = consistencyName(fields.consistency) ?? 'ONE'
     return Object.assign(
@@ -133,6 +151,13 @@ export class LocalCoordinator {
       { cause },
     )
   }
+}
+
+/** What storage says of itself or hands on from the disk; anything else is a bug, and passes as it is. */
+function isReplicaFailure(cause: unknown): cause is Error {
+  if (!(cause instanceof Error)) return false
+  if (cause.name === 'StorageError' || cause.name === 'CorruptionError') return true
+  return typeof (cause as Error & { code?: unknown }).code === 'string'
 }
 
 function unavailable(consistency: number, required: number, alive: number, where: string): RequestError {

@@ -29,6 +29,9 @@ export { StartError } from './start-error.ts'
 
 const SOURCE = 'node.ts'
 
+/** Failures of storage are logged at most so often. */
+const REPORT_EVERY_MS = 1_000
+
 /** For an embedded node. What is not said is as in `polyxena --help`, but for the port, which is a free one. */
 export interface NodeOptions {
   /** Keep nothing on disk. */
@@ -148,6 +151,7 @@ async function serve({ settings, runtime, store, metadata, identity }: Parts): P
     address: addressBytes(address),
     replication: (keyspace) => replicationOf(metadata.current.keyspaces.get(keyspace) ?? null),
     epoch: () => metadata.current.epoch,
+    report: reporter(log, clock),
   })
   const hybrid = new HybridClock(clock)
   const idBytes = random.stream('cql')
@@ -245,5 +249,20 @@ function cqlLimits(settings: Settings): CqlLimits {
     pageBytesMax: settings.page_size_bytes,
     unpagedBytesMax: settings.unpaged_size_bytes,
     inProductMax: settings.in_select_cartesian_product_fail_threshold,
+  }
+}
+
+/** Logs what storage could not do; of a flood of failures only some. */
+function reporter(log: Log, clock: Runtime['clock']): (cause: Error) => void {
+  let lastMs = Number.NEGATIVE_INFINITY
+  let silenced = 0
+  return (cause) => {
+    const nowMs = clock.monotonicMs()
+    silenced += 1
+    if (nowMs - lastMs < REPORT_EVERY_MS) return
+    const others = silenced > 1 ? ` (${silenced - 1} more since the last line)` : ''
+    log.error(SOURCE, `A request failed in storage: ${cause.message}${others}`, cause)
+    lastMs = nowMs
+    silenced = 0
   }
 }

@@ -38,11 +38,15 @@ t.test('a cluster of one refuses what it cannot meet before it writes', async (t
     ['both', network(['here', 1], ['there', 1])],
   ])
   const applied: string[] = []
+  const reported: string[] = []
   let epoch = 1
   const coordinator = new LocalCoordinator({
     replica: {
       apply(mutations) {
-        if (mutations[0]!.toString() === 'dead') return Promise.reject(new Error('disk'))
+        const what = mutations[0]!.toString()
+        if (what === 'dead') return Promise.reject(Object.assign(new Error('disk'), { name: 'StorageError' }))
+        if (what === 'closed') throw Object.assign(new Error('closed'), { name: 'StorageError' })
+        if (what === 'bug') throw new TypeError('bug')
         applied.push(mutations[0]!.toString())
         return undefined
       },
@@ -53,6 +57,7 @@ t.test('a cluster of one refuses what it cannot meet before it writes', async (t
     address: new Uint8Array([127, 0, 0, 1]),
     replication: (keyspace) => keyspaces.get(keyspace) ?? null,
     epoch: () => epoch,
+    report: (cause) => reported.push(cause.message),
   })
   const write = (level: ConsistencyName, keyspace: string) => () =>
     coordinator.write([Buffer.from(level)], 'SIMPLE', Consistency[level], keyspace)
@@ -88,4 +93,8 @@ t.test('a cluster of one refuses what it cannot meet before it writes', async (t
   await t.rejects(Promise.resolve(coordinator.write([Buffer.from('dead')], 'SIMPLE', Consistency.ONE, 'one')), {
     code: 'WRITE_FAILURE',
   })
+  const one = (what: string) => () => coordinator.write([Buffer.from(what)], 'SIMPLE', Consistency.ONE, 'one')
+  t.throws(one('closed'), { code: 'WRITE_FAILURE', fields: { received: 0, blockFor: 1, writeType: 'SIMPLE' } })
+  t.throws(one('bug'), { name: 'TypeError' })
+  t.same(reported, ['disk', 'closed'])
 })

@@ -60,6 +60,7 @@ export async function openStorageNode(limits: Partial<CqlLimits> = {}): Promise<
     address: Uint8Array.of(127, 0, 0, 1),
     replication: (keyspace) => replicationOf(metadata.current.keyspaces.get(keyspace) ?? null),
     epoch: () => metadata.current.epoch,
+    report: () => {},
   })
   let micros = 0
   const environment: Environment = {
