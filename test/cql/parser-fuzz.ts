@@ -5,7 +5,7 @@
 import { readFileSync } from 'node:fs'
 import t from 'tap'
 import { RequestError } from '../../lib/base/errors.ts'
-import { parseStatement, parseTerm, parseType } from '../../lib/cql/parser.ts'
+import { parseStatement, parseTerm, parseType } from '../../lib/cql/parser/parser.ts'
 import { createDice, type Dice, testSeed } from '../support/random.ts'
 
 const STATEMENTS = readFileSync(new URL('../../../test/golden/cql/statements.jsonl', import.meta.url), 'utf8')

@@ -5,7 +5,7 @@
 import { readFileSync } from 'node:fs'
 import t from 'tap'
 import { RequestError } from '../../lib/base/errors.ts'
-import { parseStatement } from '../../lib/cql/parser.ts'
+import { parseStatement } from '../../lib/cql/parser/parser.ts'
 
 const GOLDEN = new URL('../../../test/golden/cql/', import.meta.url)
 

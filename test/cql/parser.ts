@@ -6,7 +6,7 @@ import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { inspect } from 'node:util'
 import t, { type Test } from 'tap'
 import { RequestError } from '../../lib/base/errors.ts'
-import { parseStatement, parseTerm, parseType } from '../../lib/cql/parser.ts'
+import { parseStatement, parseTerm, parseType } from '../../lib/cql/parser/parser.ts'
 
 const GOLDEN = new URL('../../../test/golden/cql/', import.meta.url)
 const REWRITE = process.argv.includes('--rewrite')

@@ -1,8 +1,8 @@
 /** Laws of pages: whatever their size, they give the rows of the whole answer; and what a read may cost. */
 import t from 'tap'
 import { RequestError } from '../../lib/base/errors.ts'
-import { decodePagingState, encodePagingState } from '../../lib/cql/paging.ts'
 import type { RowsResult } from '../../lib/cql/result.ts'
+import { decodePagingState, encodePagingState } from '../../lib/cql/select/paging.ts'
 import type { Environment } from '../../lib/cql/statement.ts'
 import { forAll } from '../support/random.ts'
 import { openStorageNode, type StorageNode } from './select-node.ts'

@@ -1,8 +1,8 @@
 /** The schema's log: what was changed is there after the next start, whatever was compacted in between. */
 import t from 'tap'
 import type { SchemaStatement } from '../../lib/cql/ast.ts'
-import { parseStatement } from '../../lib/cql/parser.ts'
-import { compileSchemaStatement } from '../../lib/cql/schema-statements.ts'
+import { compileSchemaStatement } from '../../lib/cql/ddl/schema-statements.ts'
+import { parseStatement } from '../../lib/cql/parser/parser.ts'
 import { SILENT_LOG } from '../../lib/runtime/node/log.ts'
 import { openNodeRuntime } from '../../lib/runtime/node/runtime.ts'
 import { createSimulatedClock, type SimulatedClock } from '../../lib/runtime/simulated/clock.ts'

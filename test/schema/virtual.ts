@@ -1,8 +1,8 @@
 /** Tables answered from memory: their rows, and that they obey read commands as storage does. */
 import t from 'tap'
 import type { SchemaStatement } from '../../lib/cql/ast.ts'
-import { parseStatement } from '../../lib/cql/parser.ts'
-import { compileSchemaStatement } from '../../lib/cql/schema-statements.ts'
+import { compileSchemaStatement } from '../../lib/cql/ddl/schema-statements.ts'
+import { parseStatement } from '../../lib/cql/parser/parser.ts'
 import type { TableSchema } from '../../lib/schema/table.ts'
 import type { NodeInfo } from '../../lib/server/system-tables/node-info.ts'
 import { VirtualTables } from '../../lib/server/virtual.ts'

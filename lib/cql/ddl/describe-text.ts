@@ -1,0 +1,145 @@
+/**
+ * Schema as CQL text: the CREATE statements that DESCRIBE answers with. Source: the texts of Cassandra 5.0.6, blanks included.
+ */
+import { javaDouble } from '../../schema/java.ts'
+import type { KeyspaceSchema } from '../../schema/keyspace.ts'
+import type { ColumnSchema, DroppedColumn, IndexSchema, TableSchema } from '../../schema/table.ts'
+import { quoteIdentifier } from '../../types/identifier.ts'
+import { isMultiCell, typeToCql } from '../../types/names.ts'
+import type { UserType } from '../../types/type.ts'
+
+const LOCATOR = 'org.apache.cassandra.locator.'
+const BLANKS = '    '
+
+function quoted(text: string): string {
+  return `'${text.replaceAll("'", "''")}'`
+}
+
+function mapText(entries: Iterable<readonly [string, string]>): string {
+  return `{${Array.from(entries, ([key, value]) => `${quoted(key)}: ${quoted(value)}`).join(', ')}}`
+}
+
+function qualified(keyspace: string, name: string): string {
+  return `${quoteIdentifier(keyspace)}.${quoteIdentifier(name)}`
+}
+
+export function keyspaceText(keyspace: KeyspaceSchema): string {
+  const name = quoteIdentifier(keyspace.name)
+  if (keyspace.isVirtual)
+    return virtualText(
+      `Keyspace ${name} is a virtual keyspace and cannot be recreated with CQL.`,
+      `VIRTUAL KEYSPACE ${name};`,
+    )
+  const replication = [...keyspace.replication].map(
+    ([key, value]) =>
+      [key, key === 'class' && value.startsWith(LOCATOR) ? value.slice(LOCATOR.length) : value] as const,
+  )
+  return `CREATE KEYSPACE ${name} WITH replication = ${mapText(replication)}  AND durable_writes = ${keyspace.durableWrites};`
+}
+
+function virtualText(warning: string, structure: string): string {
+  return `/*\nWarning: ${warning}\nStructure, for reference:\n${structure}\n*/`
+}
+
+export function typeDefinitionText(type: UserType): string {
+  const fields = type.fieldNames.map((name, i) => `${BLANKS}${quoteIdentifier(name)} ${typeToCql(type.fieldTypes[i]!)}`)
+  return `CREATE TYPE ${qualified(type.keyspace, type.name)} (\n${fields.join(',\n')}\n);`
+}
+
+export function indexText(table: TableSchema, index: IndexSchema): string {
+  const on = `${quoteIdentifier(index.name)} ON ${qualified(table.keyspace, table.name)} (${index.options.get('target')})`
+  if (index.kind !== 'CUSTOM') return `CREATE INDEX ${on};`
+  const options = [...index.options].filter(([key]) => key !== 'target' && key !== 'class_name')
+  const using = `CREATE CUSTOM INDEX ${on} USING ${quoted(index.options.get('class_name') ?? '')}`
+  return options.length === 0 ? `${using};` : `${using} WITH OPTIONS = ${mapText(options)};`
+}
+
+/** With `internals` the id and the columns that were dropped are told too, so that the text makes the very same table. */
+export function tableDefinitionText(table: TableSchema, isVirtual: boolean, internals: boolean): string {
+  const name = qualified(table.keyspace, table.name)
+  const dropped = internals ? droppedInOrder(table) : []
+  const ending = [...tableWords(table, isVirtual, internals)].join(`\n${BLANKS}AND `)
+  const body = `TABLE ${name} (\n${columnLines(table, dropped).join(',\n')}\n) WITH ${ending};`
+  if (isVirtual)
+    return virtualText(`Table ${name} is a virtual table and cannot be recreated with CQL.`, `VIRTUAL ${body}`)
+  return [`CREATE ${body}`, ...dropped.flatMap((column) => droppedLines(table, name, column))].join('\n')
+}
+
+function droppedInOrder(table: TableSchema): DroppedColumn[] {
+  return [...table.dropped.values()].sort((a, b) =>
+    a.kind === b.kind ? (a.name < b.name ? -1 : 1) : a.kind === 'regular' ? -1 : 1,
+  )
+}
+
+function droppedLines(table: TableSchema, name: string, column: DroppedColumn): string[] {
+  const identifier = quoteIdentifier(column.name)
+  const lines = [`ALTER TABLE ${name} DROP ${identifier} USING TIMESTAMP ${column.droppedAtMicros};`]
+  const again = table.columns.get(column.name)
+  if (again) {
+    const suffix = again.kind === 'static' ? ' static' : ''
+    lines.push(`ALTER TABLE ${name} ADD ${identifier} ${typeToCql(again.type)}${suffix};`)
+  }
+  return lines
+}
+
+function columnLines(table: TableSchema, dropped: readonly DroppedColumn[]): string[] {
+  const single = table.partitionKey.length === 1 && table.clustering.length === 0
+  const gone = new Set(dropped.map((column) => column.name))
+  const lines: string[] = []
+  const add = (column: { name: string; type: ColumnSchema['type'] }, suffix: string) =>
+    lines.push(`${BLANKS}${quoteIdentifier(column.name)} ${typeToCql(column.type)}${suffix}`)
+  for (const column of table.partitionKey) add(column, single ? ' PRIMARY KEY' : '')
+  for (const column of table.clustering) add(column, '')
+  for (const column of simpleFirst(table.statics)) if (!gone.has(column.name)) add(column, ' static')
+  for (const column of simpleFirst(table.regulars)) if (!gone.has(column.name)) add(column, '')
+  for (const column of dropped) add(column, column.kind === 'static' ? ' static' : '')
+  if (!single) {
+    const partitionKey = table.partitionKey.map((column) => quoteIdentifier(column.name)).join(', ')
+    const clustering = table.clustering.map((column) => `, ${quoteIdentifier(column.name)}`).join('')
+    const key = table.partitionKey.length > 1 ? `(${partitionKey})` : partitionKey
+    lines.push(`${BLANKS}PRIMARY KEY (${key}${clustering})`)
+  }
+  return lines
+}
+
+/** Columns of one cell come before those of many. */
+function simpleFirst(columns: readonly ColumnSchema[]): ColumnSchema[] {
+  return [
+    ...columns.filter((column) => !isMultiCell(column.type)),
+    ...columns.filter((column) => isMultiCell(column.type)),
+  ]
+}
+
+function* tableWords(table: TableSchema, isVirtual: boolean, internals: boolean): Generator<string> {
+  if (internals && !isVirtual) yield `ID = ${table.id}`
+  if (table.clustering.length > 0) {
+    const order = table.clustering.map(
+      (column) => `${quoteIdentifier(column.name)} ${column.reversed ? 'DESC' : 'ASC'}`,
+    )
+    yield `CLUSTERING ORDER BY (${order.join(', ')})`
+  }
+  const { options } = table
+  if (isVirtual) {
+    yield `comment = ${quoted(options.comment)}`
+    return
+  }
+  yield `additional_write_policy = ${quoted(options.additionalWritePolicy)}`
+  yield `allow_auto_snapshot = ${options.allowAutoSnapshot ?? true}`
+  yield `bloom_filter_fp_chance = ${javaDouble(options.bloomFilterFpChance)}`
+  yield `caching = ${mapText(options.caching)}`
+  yield `cdc = ${options.cdc ?? false}`
+  yield `comment = ${quoted(options.comment)}`
+  yield `compaction = ${mapText(options.compaction)}`
+  yield `compression = ${mapText(options.compression)}`
+  yield `memtable = ${quoted(options.memtable ?? 'default')}`
+  yield `crc_check_chance = ${javaDouble(options.crcCheckChance)}`
+  yield `default_time_to_live = ${options.defaultTimeToLive}`
+  yield `extensions = {${Array.from(options.extensions, ([key, value]) => `${quoted(key)}: 0x${value.toString('hex')}`).join(', ')}}`
+  yield `gc_grace_seconds = ${options.gcGraceSeconds}`
+  yield `incremental_backups = ${options.incrementalBackups ?? true}`
+  yield `max_index_interval = ${options.maxIndexInterval}`
+  yield `memtable_flush_period_in_ms = ${options.memtableFlushPeriodInMs}`
+  yield `min_index_interval = ${options.minIndexInterval}`
+  yield `read_repair = ${quoted(options.readRepair)}`
+  yield `speculative_retry = ${quoted(options.speculativeRetry)}`
+}

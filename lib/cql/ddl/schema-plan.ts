@@ -1,0 +1,85 @@
+/**
+ * A DDL statement ready to be executed: one pure change that goes through the schema's door.
+ */
+import { invalid } from '../../base/errors.ts'
+import type { Outcome } from '../../schema/changes.ts'
+import type { Schema } from '../../schema/keyspace.ts'
+import type { Datacenters } from '../../schema/replication.ts'
+import type { StatementResult } from '../result.ts'
+import type { CompiledStatement, Environment } from '../statement.ts'
+
+/** What a change may use besides the schema. What it takes from here is the same however often the change is tried. */
+export interface ChangeContext {
+  readonly datacenters: Datacenters
+  /** Shown to the client with the answer. */
+  readonly warnings: string[]
+  /** µs; each later than the one before. */
+  nextTimestampMicros(): bigint
+  /** The id of a new table. */
+  newTableId(): string
+}
+
+export type Change = (schema: Schema, context: ChangeContext) => Outcome
+
+/** Nodes by data centre where nobody says otherwise. */
+const ALONE: Datacenters = new Map([['datacenter1', 1]])
+
+export class SchemaPlan implements CompiledStatement {
+  readonly variables = []
+  readonly partitionKeyIndexes = []
+  readonly resultMetadata = null
+  readonly keyspace: string | null
+  readonly table: string | null
+  readonly #change: Change
+
+  constructor(keyspace: string, table: string | null, change: Change) {
+    this.keyspace = keyspace
+    this.table = table
+    this.#change = change
+  }
+
+  async execute(environment: Environment): Promise<StatementResult> {
+    const datacenters = environment.cluster?.datacenters() ?? ALONE
+    const start = BigInt(environment.timestampMicros())
+    const id = timeUuid(start, environment)
+    let warnings: string[] = []
+    const change = await environment.schema.change((schema) => {
+      let next = start
+      warnings = []
+      const context: ChangeContext = {
+        datacenters,
+        warnings,
+        nextTimestampMicros: () => next++,
+        newTableId: () => id,
+      }
+      return this.#change(schema, context)
+    })
+    const result: StatementResult = change ? { kind: 'schema_change', change } : { kind: 'void' }
+    return warnings.length === 0 ? result : { ...result, warnings }
+  }
+}
+
+/** 100 ns steps between 1582-10-15 and 1970. */
+const GREGORIAN_OFFSET = 122192928000000000n
+
+/** A UUID of version 1 with that time, and chance for clock sequence and node. */
+function timeUuid(micros: bigint, environment: Environment): string {
+  const time = micros * 10n + GREGORIAN_OFFSET
+  const bytes = Buffer.alloc(16)
+  bytes.writeUInt32BE(Number(time & 0xffffffffn), 0)
+  bytes.writeUInt16BE(Number((time >> 32n) & 0xffffn), 4)
+  bytes.writeUInt16BE(Number((time >> 48n) & 0x0fffn) | 0x1000, 6)
+  environment.randomBytes(bytes.subarray(8))
+  bytes[8] = (bytes[8]! & 0x3f) | 0x80
+  bytes[10] = bytes[10]! | 0x01
+  const hex = bytes.toString('hex')
+  return [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20)].join('-')
+}
+
+/** The keyspace of a name, or the connection's. */
+export function keyspaceName(named: string | null, current: string | null): string {
+  const keyspace = named ?? current
+  if (keyspace === null)
+    throw invalid('No keyspace has been specified. USE a keyspace, or explicitly specify keyspace.tablename')
+  return keyspace
+}

@@ -1,0 +1,138 @@
+/**
+ * DDL that is understood but not done: indexes, views, functions, aggregates, triggers. Each is refused with the error that Cassandra 5.0.6
+ * gives where such things are disabled or missing; what names nothing that is there gets the same error as in Cassandra.
+ */
+import { unreachable } from '../../base/assert.ts'
+import { invalid } from '../../base/errors.ts'
+import { checkModifiable, keyspaceOf, tableText, unchanged } from '../../schema/changes.ts'
+import type { KeyspaceSchema, Schema } from '../../schema/keyspace.ts'
+import { isLocalSystemKeyspace } from '../../schema/system-tables.ts'
+import type { TableSchema } from '../../schema/table.ts'
+import type { QualifiedName, SchemaStatement, TypeNode } from '../ast.ts'
+import type { CompiledStatement } from '../statement.ts'
+import { type Change, keyspaceName, SchemaPlan } from './schema-plan.ts'
+import { typeText } from './type-nodes.ts'
+
+type Done =
+  | 'create_keyspace'
+  | 'alter_keyspace'
+  | 'drop_keyspace'
+  | 'create_table'
+  | 'alter_table'
+  | 'drop_table'
+  | 'create_type'
+  | 'alter_type'
+  | 'drop_type'
+
+export type RefusedStatement = Exclude<SchemaStatement, { kind: Done }>
+
+const FUNCTIONS_DISABLED =
+  'User-defined functions are disabled in cassandra.yaml - set user_defined_functions_enabled=true to enable'
+const VIEWS_DISABLED = 'Materialized views are disabled. Enable in cassandra.yaml to use.'
+
+export function compileRefused(statement: RefusedStatement, current: string | null): CompiledStatement {
+  const keyspace = keyspaceName(subject(statement).keyspace, current)
+  return new SchemaPlan(keyspace, null, refusal(statement, keyspace))
+}
+
+function subject(statement: RefusedStatement): QualifiedName {
+  switch (statement.kind) {
+    case 'create_index':
+    case 'create_trigger':
+    case 'drop_trigger':
+    case 'create_table_like':
+      return statement.table
+    case 'drop_index':
+      return statement.index
+    case 'create_view':
+    case 'alter_view':
+    case 'drop_view':
+      return statement.view
+    default:
+      return statement.name
+  }
+}
+
+function refusal(statement: RefusedStatement, keyspace: string): Change {
+  switch (statement.kind) {
+    case 'create_table_like':
+      return () => {
+        throw invalid('CREATE TABLE LIKE is not supported')
+      }
+    case 'create_index':
+      return (schema) => {
+        checkModifiable(keyspace, `table ${keyspace}.${statement.table.name}`, 'ALTER')
+        const table = tableOf(keyspaceOf(schema, keyspace), statement.table.name)
+        for (const { column } of statement.targets)
+          if (!table.columns.has(column)) throw invalid(`Undefined column name ${column} in table ${tableText(table)}`)
+        throw invalid('Secondary indexes are not supported')
+      }
+    case 'drop_index':
+      return absent(keyspace, statement.ifExists, `Index '${keyspace}.${statement.index.name}' doesn't exist'`, true)
+    case 'create_view':
+      return () => {
+        checkModifiable(keyspace, `all tables in ${keyspace}`, 'CREATE')
+        throw invalid(VIEWS_DISABLED)
+      }
+    case 'alter_view':
+    case 'drop_view':
+      return absent(
+        keyspace,
+        statement.ifExists,
+        `Materialized view '${keyspace}.${statement.view.name}' doesn't exist`,
+        false,
+      )
+    case 'create_function':
+      return () => {
+        throw invalid(FUNCTIONS_DISABLED)
+      }
+    case 'create_aggregate':
+      return (schema) => {
+        keyspaceOf(schema, keyspace)
+        const types = [statement.stateType, ...statement.argumentTypes].map(plainText)
+        throw invalid(`State function ${keyspace}.${statement.stateFunction}(${types.join(', ')}) doesn't exist`)
+      }
+    case 'drop_function':
+    case 'drop_aggregate': {
+      const what = statement.kind === 'drop_function' ? 'Function' : 'Aggregate'
+      const types = statement.argumentTypes?.map(plainText).join(', ')
+      const name = `${keyspace}.${statement.name.name}${types === undefined ? '' : `(${types})`}`
+      return absent(keyspace, statement.ifExists, `${what} '${name}' doesn't exist`, true)
+    }
+    case 'create_trigger':
+      return (schema) => {
+        checkModifiable(keyspace, `table ${keyspace}.${statement.table.name}`, 'ALTER')
+        tableOf(keyspaceOf(schema, keyspace), statement.table.name)
+        throw invalid(`Trigger class '${statement.className}' couldn't be loaded`)
+      }
+    case 'drop_trigger':
+      return absent(
+        keyspace,
+        statement.ifExists,
+        `Trigger '${statement.name}' on '${keyspace}.${statement.table.name}' doesn't exist`,
+        false,
+      )
+    default:
+      return unreachable(statement)
+  }
+}
+
+function plainText(type: TypeNode): string {
+  return typeText(type, false, null)
+}
+
+/** DROP or ALTER of something that is never there. `late`: the keyspace is checked when the schema is, not with the permission. */
+function absent(keyspace: string, ifExists: boolean, message: string, late: boolean): Change {
+  return (schema: Schema) => {
+    if (late && isLocalSystemKeyspace(keyspace)) throw invalid(`System keyspace '${keyspace}' is not user-modifiable`)
+    checkModifiable(keyspace, `all tables in ${keyspace}`, 'DROP')
+    if (ifExists) return unchanged(schema)
+    throw invalid(message)
+  }
+}
+
+function tableOf(keyspace: KeyspaceSchema, name: string): TableSchema {
+  const table = keyspace.tables.get(name)
+  if (!table) throw invalid(`Table '${name}' doesn't exist`)
+  return table
+}

@@ -1,0 +1,68 @@
+/** INSERT. Source: CQL 3.4.7 "INSERT"; order of checks and messages are those of Cassandra 5.0. */
+import { invalid } from '../../base/errors.ts'
+import type { TableSchema } from '../../schema/table.ts'
+import type { InsertStatement, Term } from '../ast.ts'
+import { columnReceiver, compileTerm, type Receiver, type TermScope, type Value } from '../terms/terms.ts'
+import { Modification } from './modify.ts'
+import { ColumnWrites, compileSet } from './modify-assignments.ts'
+import { compileAttributes } from './modify-attributes.ts'
+import { compileCondition } from './modify-conditions.ts'
+import { RowKey } from './modify-keys.ts'
+import { type MutationSink, writeTarget } from './modify-sink.ts'
+
+export function compileInsert(
+  statement: InsertStatement,
+  table: TableSchema,
+  scope: TermScope,
+  sink: MutationSink,
+): Modification {
+  const attributes = compileAttributes(statement.using, table.keyspace, table.name, scope)
+  const condition = compileCondition(
+    { kind: statement.ifNotExists ? 'not_exists' : 'none' },
+    attributes.timestamp !== null,
+    table,
+    scope,
+  )
+  if (table.isCounter) throw invalid('INSERT statements are not allowed on counter tables, use UPDATE instead')
+  const { columns, values } = statement
+  if (columns.length !== values.length) throw invalid('Unmatched column names/values')
+  if (new Set(columns).size !== columns.length) throw invalid('The column names contains duplicates')
+
+  const writes = new ColumnWrites()
+  const keyTerms = new Map<string, { term: Term; receiver: Receiver }>()
+  let givesClustering = false
+  columns.forEach((name, i) => {
+    const receiver = columnReceiver(table, name)
+    const column = table.columns.get(name)!
+    if (column.kind === 'clustering') givesClustering = true
+    if (column.position >= 0) keyTerms.set(name, { term: values[i]!, receiver })
+    else writes.add(column, compileSet(column, receiver, values[i]!, scope))
+  })
+  const terms = new Map<string, Value>()
+  for (const [name, { term, receiver }] of keyTerms) terms.set(name, compileTerm(term, receiver, scope))
+
+  const regulars = writes.of('regular')
+  const statics = writes.of('static')
+  const onlyStatics = !givesClustering && regulars.length === 0 && statics.length > 0
+  const partition = keyPart(table.partitionKey, terms, 'partition key parts')
+  const clustering = onlyStatics ? [] : keyPart(table.clustering, terms, 'clustering keys')
+  const parts = {
+    kind: 'INSERT',
+    target: writeTarget(table),
+    attributes,
+    condition,
+    rowKey: new RowKey(table, partition, clustering),
+    restrictions: null,
+    restrictsClustering: clustering.length > 0,
+    regulars,
+    statics,
+  } as const
+  return new Modification(parts, scope.variables, sink)
+}
+
+/** The terms of the key's columns in their order. */
+function keyPart(columns: TableSchema['partitionKey'], terms: ReadonlyMap<string, Value>, what: string): Value[] {
+  const missing = columns.filter((column) => !terms.has(column.name))
+  if (missing.length > 0) throw invalid(`Some ${what} are missing: ${missing.map((column) => column.name).join(', ')}`)
+  return columns.map((column) => terms.get(column.name)!)
+}

@@ -1,0 +1,336 @@
+/**
+ * What a statement does to one column: a value that replaces the one before, or operations on the cells of a collection or user type.
+ * Source: CQL 3.4.7 "INSERT", "UPDATE", "DELETE", "Collections"; rules are those of Cassandra 5.0.
+ * Paths: a set's element and a map's key in their sorting encoding; a list's timeuuid likewise; a user type's field as its index, u16.
+ */
+import { ByteReader, ByteWriter } from '../../base/bytes.ts'
+import { invalid } from '../../base/errors.ts'
+import type { ColumnSchema } from '../../schema/table.ts'
+import { NATIVE } from '../../types/names.ts'
+import { encodePath, keepsBytes } from '../../types/ordered.ts'
+import type { CqlType, UserType } from '../../types/type.ts'
+import { type BoundValue, type Environment, type QueryOptions, UNSET } from '../statement.ts'
+import { splitCollection } from '../terms/collection-parts.ts'
+import { hasSpellings } from '../terms/key-spelling.ts'
+import type { Value } from '../terms/terms.ts'
+import type { ExistingCell, ExistingRow } from './modify-read.ts'
+import type { MutationSink } from './modify-sink.ts'
+
+/** One column's part of a row. Writes come in ascending order of column id. */
+export interface ColumnWrite {
+  readonly column: ColumnSchema
+  /** It looks at the list as it is: the row has to be read first. */
+  readonly needsRead: boolean
+  write(sink: MutationSink, options: QueryOptions, environment: Environment, row: ExistingRow | null): void
+}
+
+/** A column of one cell: set, or removed where the value is null. */
+export class CellWrite implements ColumnWrite {
+  readonly column: ColumnSchema
+  readonly needsRead = false
+  readonly #id: number
+  readonly #value: Value
+
+  constructor(column: ColumnSchema, value: Value) {
+    this.column = column
+    this.#id = column.id
+    this.#value = value
+  }
+
+  write(sink: MutationSink, options: QueryOptions, environment: Environment): void {
+    const value = this.#value.bind(options, environment)
+    if (value === UNSET) return
+    if (value === null) sink.tombstone(this.#id)
+    else sink.cell(this.#id, value)
+  }
+}
+
+/** What is to be written to a column of many cells. */
+export class PathCells {
+  /** All that was there before goes: at this write's time, or (to be followed by cells) just before it. */
+  removal: 'none' | 'all' | 'older' = 'none'
+  readonly #cells: { readonly path: Buffer; readonly value: Buffer | null }[] = []
+
+  /** A null value removes the path. */
+  add(path: Buffer, value: Buffer | null): void {
+    this.#cells.push({ path, value })
+  }
+
+  write(sink: MutationSink, columnId: number): void {
+    if (this.removal !== 'none') sink.complexDeletion(columnId, this.removal === 'older')
+    const cells = this.#cells.sort((a, b) => Buffer.compare(a.path, b.path) || compareValues(a.value, b.value))
+    for (let i = 0; i < cells.length; i++) {
+      const { path, value } = cells[i]!
+      // Of several for one path, the last is the one that would win by its value.
+      if (i + 1 < cells.length && cells[i + 1]!.path.equals(path)) continue
+      if (value === null) sink.pathTombstone(columnId, path)
+      else sink.pathCell(columnId, path, value)
+    }
+  }
+}
+
+/** Values at one time: a tombstone wins, then the greater bytes. */
+function compareValues(a: Buffer | null, b: Buffer | null): number {
+  if (a === null) return b === null ? 0 : 1
+  return b === null ? -1 : Buffer.compare(a, b)
+}
+
+/** One operation on a column of many cells. */
+export interface PathOperation {
+  readonly needsRead: boolean
+  apply(cells: PathCells, options: QueryOptions, environment: Environment, existing: readonly ExistingCell[]): void
+}
+
+/** A column of many cells: all operations that the statement has for it. */
+export class PathWrite implements ColumnWrite {
+  readonly column: ColumnSchema
+  readonly needsRead: boolean
+  readonly #operations: readonly PathOperation[]
+
+  constructor(column: ColumnSchema, operations: readonly PathOperation[]) {
+    this.column = column
+    this.needsRead = operations.some((operation) => operation.needsRead)
+    this.#operations = operations
+  }
+
+  write(sink: MutationSink, options: QueryOptions, environment: Environment, row: ExistingRow | null): void {
+    const cells = new PathCells()
+    const existing = row === null ? [] : row.cells(this.column)
+    for (const operation of this.#operations) operation.apply(cells, options, environment, existing)
+    cells.write(sink, this.column.id)
+  }
+}
+
+const EMPTY = Buffer.alloc(0)
+
+function pathOf(type: CqlType, bytes: Buffer): Buffer {
+  const writer = new ByteWriter(bytes.length + 16)
+  encodePath(type, bytes, writer)
+  return writer.view()
+}
+
+/** c = value, and with `keep` c = c + value: sets and maps. */
+export class PutElements implements PathOperation {
+  readonly needsRead = false
+  readonly #keyType: CqlType
+  readonly #isMap: boolean
+  readonly #value: Value
+  readonly #keep: boolean
+  /** The cell of a set's element holds its own bytes where its path does not give them back. */
+  readonly #spells: boolean
+
+  constructor(keyType: CqlType, isMap: boolean, value: Value, keep: boolean) {
+    this.#keyType = keyType
+    this.#spells = !isMap && hasSpellings(keyType)
+    this.#isMap = isMap
+    this.#value = value
+    this.#keep = keep
+  }
+
+  apply(cells: PathCells, options: QueryOptions, environment: Environment): void {
+    const value = this.#value.bind(options, environment)
+    if (value === UNSET) return
+    if (!this.#keep) cells.removal = 'older'
+    if (value === null) return
+    const step = this.#isMap ? 2 : 1
+    const elements = splitCollection(value, step)
+    for (let i = 0; i < elements.length; i += step) {
+      const element = elements[i]!
+      const cell = this.#isMap
+        ? elements[i + 1]!
+        : this.#spells && !keepsBytes(this.#keyType, element)
+          ? element
+          : EMPTY
+      cells.add(pathOf(this.#keyType, element), cell)
+    }
+  }
+}
+
+/** c = c - value: elements of a set, or keys of a map. */
+export class RemoveElements implements PathOperation {
+  readonly needsRead = false
+  readonly #keyType: CqlType
+  readonly #value: Value
+
+  constructor(keyType: CqlType, value: Value) {
+    this.#keyType = keyType
+    this.#value = value
+  }
+
+  apply(cells: PathCells, options: QueryOptions, environment: Environment): void {
+    const value = this.#value.bind(options, environment)
+    if (value === UNSET || value === null) return
+    for (const element of splitCollection(value, 1)) cells.add(pathOf(this.#keyType, element), null)
+  }
+}
+
+/** c[key] = value of a map; DELETE c[key] of a map or set. */
+export class PutElement implements PathOperation {
+  readonly needsRead = false
+  readonly #keyType: CqlType
+  readonly #what: string
+  readonly #key: Value
+  /** Null: the element is removed. */
+  readonly #value: Value | null
+
+  /** `what`: how errors call the key. */
+  constructor(keyType: CqlType, what: string, key: Value, value: Value | null) {
+    this.#keyType = keyType
+    this.#what = what
+    this.#key = key
+    this.#value = value
+  }
+
+  apply(cells: PathCells, options: QueryOptions, environment: Environment): void {
+    const key = this.#key.bind(options, environment)
+    const value = this.#value === null ? null : this.#value.bind(options, environment)
+    if (key === null) throw invalid(`Invalid null ${this.#what}`)
+    if (key === UNSET) throw invalid(`Invalid unset ${this.#what}`)
+    if (value !== UNSET) cells.add(pathOf(this.#keyType, key), value)
+  }
+}
+
+/** DELETE c. */
+export class RemoveAll implements PathOperation {
+  readonly needsRead = false
+
+  apply(cells: PathCells): void {
+    cells.removal = 'all'
+  }
+}
+
+/** Ticks of 100 ns between 1582 (timeuuids) and 1970. */
+const UUID_EPOCH_TICKS = 122192928000000000n
+
+/** Prepended elements count time backwards from here, 2010-01-01, so that they sort before all that was appended. */
+const PREPEND_EPOCH_MICROS = 1262304000000000
+
+/** A timeuuid of that time, as 16 bytes, with random clock sequence and node. */
+function timeUuid(micros: number, environment: Environment): Buffer {
+  const uuid = environment.randomBytes(Buffer.alloc(16))
+  const ticks = BigInt(micros) * 10n + UUID_EPOCH_TICKS
+  uuid.writeUInt32BE(Number(ticks & 0xffffffffn), 0)
+  uuid.writeUInt16BE(Number((ticks >> 32n) & 0xffffn), 4)
+  uuid.writeUInt16BE(Number((ticks >> 48n) & 0x0fffn) | 0x1000, 6)
+  uuid[8] = (uuid[8]! & 0x3f) | 0x80
+  return uuid
+}
+
+/** A list's value replaced, or elements added at its end or its beginning. */
+export class PutList implements PathOperation {
+  readonly needsRead = false
+  readonly #value: Value
+  readonly #where: 'replace' | 'append' | 'prepend'
+
+  constructor(value: Value, where: 'replace' | 'append' | 'prepend') {
+    this.#value = value
+    this.#where = where
+  }
+
+  apply(cells: PathCells, options: QueryOptions, environment: Environment): void {
+    const value = this.#value.bind(options, environment)
+    if (value === UNSET) return
+    if (this.#where === 'replace') cells.removal = 'older'
+    if (value === null) return
+    const elements = splitCollection(value, 1)
+    if (this.#where === 'prepend') elements.reverse()
+    for (const element of elements) {
+      const now = environment.timestampMicros()
+      const micros = this.#where === 'prepend' ? PREPEND_EPOCH_MICROS - (now - PREPEND_EPOCH_MICROS) : now
+      cells.add(pathOf(NATIVE.timeuuid, timeUuid(micros, environment)), element)
+    }
+  }
+}
+
+/** l[index] = value; DELETE l[index] where there is no value. */
+export class PutListElement implements PathOperation {
+  readonly needsRead = true
+  readonly #index: Value
+  readonly #value: Value | null
+
+  constructor(index: Value, value: Value | null) {
+    this.#index = index
+    this.#value = value
+  }
+
+  apply(cells: PathCells, options: QueryOptions, environment: Environment, existing: readonly ExistingCell[]): void {
+    const index = this.#index.bind(options, environment)
+    const value: BoundValue = this.#value === null ? null : this.#value.bind(options, environment)
+    if (index === null) throw invalid('Invalid null value for list index')
+    if (index === UNSET) throw invalid('Invalid unset value for list index')
+    const size = existing.length
+    if (size === 0)
+      throw invalid(
+        this.#value === null
+          ? 'Attempted to delete an element from a list which is null'
+          : 'Attempted to set an element on a list which is null',
+      )
+    const at = index.length === 4 ? index.readInt32BE(0) : 0
+    if (at < 0 || at >= size) throw invalid(`List index ${at} out of bound, list has size ${size}`)
+    if (value !== UNSET) cells.add(existing[at]!.path, value)
+  }
+}
+
+/** l = l - value: every element that is equal to one of these. */
+export class RemoveListElements implements PathOperation {
+  readonly needsRead = true
+  readonly #value: Value
+
+  constructor(value: Value) {
+    this.#value = value
+  }
+
+  apply(cells: PathCells, options: QueryOptions, environment: Environment, existing: readonly ExistingCell[]): void {
+    const value = this.#value.bind(options, environment)
+    if (value === UNSET || value === null) return
+    const unwanted = splitCollection(value, 1)
+    for (const cell of existing) if (unwanted.some((element) => element.equals(cell.value))) cells.add(cell.path, null)
+  }
+}
+
+function fieldPath(index: number): Buffer {
+  const path = Buffer.allocUnsafe(2)
+  path.writeUInt16BE(index, 0)
+  return path
+}
+
+/** A user type that is not frozen: all fields replaced. */
+export class PutFields implements PathOperation {
+  readonly needsRead = false
+  readonly #type: UserType
+  readonly #value: Value
+
+  constructor(type: UserType, value: Value) {
+    this.#type = type
+    this.#value = value
+  }
+
+  apply(cells: PathCells, options: QueryOptions, environment: Environment): void {
+    const value = this.#value.bind(options, environment)
+    if (value === UNSET) return
+    cells.removal = 'older'
+    if (value === null) return
+    const reader = new ByteReader(value)
+    for (let i = 0; i < this.#type.fieldNames.length && reader.remaining() > 0; i++) {
+      const length = reader.int32()
+      if (length >= 0) cells.add(fieldPath(i), reader.view(length))
+    }
+  }
+}
+
+/** c.field = value; DELETE c.field where there is no value. */
+export class PutField implements PathOperation {
+  readonly needsRead = false
+  readonly #index: number
+  readonly #value: Value | null
+
+  constructor(index: number, value: Value | null) {
+    this.#index = index
+    this.#value = value
+  }
+
+  apply(cells: PathCells, options: QueryOptions, environment: Environment): void {
+    const value = this.#value === null ? null : this.#value.bind(options, environment)
+    if (value !== UNSET) cells.add(fieldPath(this.#index), value)
+  }
+}

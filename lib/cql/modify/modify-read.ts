@@ -1,0 +1,196 @@
+/** Rows read before they are written: for elements of lists, which are known by their place, and for conditions. */
+import type { PartitionData, ReadCommand, Slice } from '../../../storage/model/command.ts'
+import { RowReader } from '../../../storage/model/row.ts'
+import { ByteReader, ByteWriter } from '../../base/bytes.ts'
+import type { ColumnSchema, TableSchema } from '../../schema/table.ts'
+import { assembleList, assembleTuple } from '../../types/assemble.ts'
+import { Consistency } from '../../types/consistency.ts'
+import { isMultiCell } from '../../types/names.ts'
+import { AFTER_PREFIX, decodeClustering, decodePath } from '../../types/ordered.ts'
+import { encodePosition } from '../../types/partition-key.ts'
+import type { CqlType } from '../../types/type.ts'
+import type { Environment, QueryOptions } from '../statement.ts'
+import { SPELLING_COLUMN_ID } from '../terms/key-spelling.ts'
+
+/** A live cell; the path is empty in columns of one cell. */
+export interface ExistingCell {
+  readonly path: Buffer
+  readonly value: Buffer
+}
+
+const NO_CELLS: readonly ExistingCell[] = []
+
+/** The live cells of a row that was read, by column, in order of path. */
+export class ExistingRow {
+  readonly clustering: Buffer
+  /** It was inserted, and so is there whatever its cells are. */
+  readonly isInserted: boolean
+  /** Its clustering as it was written, a [value] for each column; null: as it is decoded. */
+  readonly spelling: Buffer | null
+  readonly #cells = new Map<number, ExistingCell[]>()
+
+  /** Copies: what the store gave is valid for this turn only. */
+  constructor(table: TableSchema, clustering: Buffer, row: Buffer, nowSeconds: number) {
+    this.clustering = Buffer.from(clustering)
+    const reader = new RowReader().reset(Buffer.from(row))
+    this.isInserted = reader.livenessIsLive(nowSeconds)
+    let spelling: Buffer | null = null
+    while (reader.next()) {
+      const { columnId } = reader
+      if (columnId === SPELLING_COLUMN_ID && reader.isLive(nowSeconds))
+        spelling = reader.buffer.subarray(reader.valueStart, reader.valueEnd)
+      const column = table.columnsById[columnId]
+      if (column === undefined || !reader.isLive(nowSeconds) || isOfDropped(reader, column)) continue
+      const cell = {
+        path: reader.buffer.subarray(reader.pathStart, reader.pathEnd),
+        value: reader.buffer.subarray(reader.valueStart, reader.valueEnd),
+      }
+      const cells = this.#cells.get(columnId)
+      if (cells) cells.push(cell)
+      else this.#cells.set(columnId, [cell])
+    }
+    this.spelling = spelling
+  }
+
+  /** The values of the clustering columns. */
+  clusteringValues(table: TableSchema): Buffer[] {
+    if (this.spelling === null) return decodeClustering(table.clustering, this.clustering)
+    const reader = new ByteReader(this.spelling)
+    return table.clustering.map(() => reader.view(reader.int32()))
+  }
+
+  cells(column: ColumnSchema): readonly ExistingCell[] {
+    return this.#cells.get(column.id) ?? NO_CELLS
+  }
+
+  /** The column's value as CQL gives it; null when there is none. */
+  value(column: ColumnSchema): Buffer | null {
+    const cells = this.cells(column)
+    if (cells.length === 0) return null
+    return isMultiCell(column.type) ? assembleCells(column.type, cells) : cells[0]!.value
+  }
+}
+
+/** The cell was written before its column was dropped and added anew. */
+function isOfDropped(reader: RowReader, column: ColumnSchema): boolean {
+  if (column.droppedAtMicros === null) return false
+  const timestamp = (BigInt(reader.tsHigh) << 32n) | BigInt(reader.tsLow >>> 0)
+  return timestamp <= column.droppedAtMicros
+}
+
+function assembleCells(type: CqlType, cells: readonly ExistingCell[]): Buffer {
+  switch (type.kind) {
+    case 'list':
+      return assembleList(cells.map((cell) => cell.value))
+    case 'set':
+      return assembleList(
+        cells.map((cell) => (cell.value.length > 0 ? cell.value : decodePath(type.element, cell.path))),
+      )
+    case 'map': {
+      const parts = assembleList(cells.flatMap((cell) => [decodePath(type.key, cell.path), cell.value]))
+      parts.writeInt32BE(cells.length)
+      return parts
+    }
+    default: {
+      const fields: (Buffer | null)[] = type.kind === 'udt' ? type.fieldNames.map(() => null) : []
+      for (const { path, value } of cells) fields[path.readUInt16BE(0)] = value
+      return assembleTuple(fields)
+    }
+  }
+}
+
+/** What was read of one partition. */
+export interface ExistingPartition {
+  readonly staticRow: ExistingRow | null
+  readonly rows: readonly ExistingRow[]
+}
+
+/** Reads these rows of a partition and its static row. Null: its first row. */
+export async function readPartition(
+  table: TableSchema,
+  key: Buffer,
+  clusterings: readonly Buffer[] | null,
+  consistency: number,
+  environment: Environment,
+  options: QueryOptions,
+): Promise<ExistingPartition> {
+  const nowSeconds = options.nowSeconds ?? Math.floor(environment.wallMicros() / 1_000_000)
+  const all = clusterings === null || table.clustering.length === 0
+  const command: ReadCommand = {
+    table: table.id,
+    target: { kind: 'partition', position: encodePosition(key, new Int32Array(2)) },
+    slices: all ? null : slicesOf(clusterings),
+    reversed: false,
+    wantStatic: true,
+    staticCounts: true,
+    limit: all ? 1 : Number.POSITIVE_INFINITY,
+    perPartitionLimit: Number.POSITIVE_INFINITY,
+    byteLimit: Number.POSITIVE_INFINITY,
+    nowSeconds,
+    after: null,
+  }
+  const { partitions } = await environment.coordinator.read(command, consistency, table.keyspace)
+  return existingPartition(table, partitions[0], nowSeconds)
+}
+
+function existingPartition(
+  table: TableSchema,
+  partition: PartitionData | undefined,
+  nowSeconds: number,
+): ExistingPartition {
+  if (partition === undefined) return { staticRow: null, rows: [] }
+  const { staticRow, rows } = partition
+  return {
+    staticRow: staticRow && new ExistingRow(table, Buffer.alloc(0), staticRow, nowSeconds),
+    rows: rows.map(({ clustering, row }) => new ExistingRow(table, clustering, row, nowSeconds)),
+  }
+}
+
+/** One slice for each clustering, ascending. */
+function slicesOf(clusterings: readonly Buffer[]): Slice[] {
+  const sorted = [...clusterings].sort(Buffer.compare)
+  return sorted
+    .filter((clustering, i) => i === 0 || !clustering.equals(sorted[i - 1]!))
+    .map((clustering) => {
+      const end = new ByteWriter(clustering.length + 1)
+      end.bytes(clustering)
+      end.uint8(AFTER_PREFIX)
+      return { start: clustering, end: end.view() }
+    })
+}
+
+/** Rows of several partitions by key and clustering. */
+export class ExistingRows {
+  readonly #partitions = new Map<string, ExistingPartition>()
+
+  set(key: Uint8Array, partition: ExistingPartition): void {
+    this.#partitions.set(Buffer.from(key).toString('latin1'), partition)
+  }
+
+  row(key: Uint8Array, clustering: Uint8Array): ExistingRow | null {
+    const rows = this.#partitions.get(Buffer.from(key).toString('latin1'))?.rows ?? []
+    return rows.find((row) => row.clustering.equals(clustering)) ?? null
+  }
+
+  staticRow(key: Uint8Array): ExistingRow | null {
+    return this.#partitions.get(Buffer.from(key).toString('latin1'))?.staticRow ?? null
+  }
+}
+
+/** Reads these rows of these partitions at the level of the write. */
+export async function readRows(
+  table: TableSchema,
+  keys: readonly Buffer[],
+  clusterings: readonly Buffer[],
+  environment: Environment,
+  options: QueryOptions,
+): Promise<ExistingRows> {
+  const rows = new ExistingRows()
+  const consistency = options.consistency === Consistency.ANY ? Consistency.ONE : options.consistency
+  for (const key of keys) {
+    // The request's frame may be gone when the read is done.
+    const own = Buffer.from(key)
+    rows.set(own, await readPartition(table, own, clusterings, consistency, environment, options))
+  }
+  return rows
+}

@@ -1,0 +1,252 @@
+/**
+ * Where statements write to: gathers the mutations of one request, with the time, TTL and sizes that go with them. One sink serves all
+ * requests one after another, so that a write allocates next to nothing.
+ * Source: Cassandra's Attributes and UpdateParameters for the rules of timestamps and TTLs, its dataSize() for the sizes of batches.
+ * Always: a sink is used from `start` to `take` without a turn of the event loop in between.
+ */
+import { MutationWriter } from '../../../storage/model/mutation.ts'
+import { ByteWriter } from '../../base/bytes.ts'
+import { invalid } from '../../base/errors.ts'
+import { murmur3Token } from '../../base/hash/murmur3.ts'
+import type { TableSchema } from '../../schema/table.ts'
+import type { Environment, QueryOptions } from '../statement.ts'
+import { SerialLocks } from './serial-locks.ts'
+
+/** Half of a commit log segment of 32 MiB, as Cassandra's default. */
+export const MUTATION_BYTES_MAX = 16 * 1024 * 1024
+
+/** A writer that has grown beyond this is given up, so that one large write does not hold its memory for ever. */
+const WRITER_BYTES_KEPT = 1024 * 1024
+
+/** What Cassandra counts for the parts of an update, in bytes, besides keys and values. */
+const PARTITION_BYTES = 29
+const ROW_BYTES = 21
+const CELL_BYTES = 20
+const EXPIRY_BYTES = 12
+const RANGE_BYTES = 16
+const COMPLEX_DELETION_BYTES = 12
+
+/** Stands for the clustering of the static row. */
+const STATIC: Uint8Array = new Uint8Array(0)
+
+/** A table as writes need it: names and ids looked up when the statement was compiled. */
+export interface WriteTarget {
+  readonly table: TableSchema
+  /** 16 bytes. */
+  readonly id: Buffer
+}
+
+export function writeTarget(table: TableSchema): WriteTarget {
+  return { table, id: Buffer.from(table.id.replaceAll('-', ''), 'hex') }
+}
+
+export class MutationSink {
+  /** The request's timestamp (µs), in signed halves: of the statement, its batch, the client or the clock. */
+  timestampHigh = 0
+  timestampLow = 0
+  /** Seconds since 1970. */
+  nowSeconds = 0
+  /** Seconds; 0: the data does not expire. */
+  ttl = 0
+  expiresAt = 0
+  /** Size of all that was written since `start`, as Cassandra counts it for batches. */
+  dataBytes = 0
+  /** Orders conditional statements and counters by partition. */
+  readonly locks = new SerialLocks()
+  /** Encodes clusterings; whoever uses it resets it first. */
+  readonly clustering = new ByteWriter(128)
+
+  #writer = new MutationWriter()
+  #writerBytes = 0
+  readonly #token = new Int32Array(2)
+  #finished: Buffer[] = []
+  /** Of each mutation begun, the open one included. */
+  #targets: WriteTarget[] = []
+  #key: Buffer | null = null
+  #requestHigh = 0
+  #requestLow = 0
+  /** A row that was begun but holds nothing yet: its clustering, or STATIC. */
+  #pending: Uint8Array | null = null
+
+  /** Begins a request: nothing is written yet, and the time is that of its options. */
+  start(environment: Environment, options: QueryOptions): void {
+    this.#finished = []
+    this.#targets = []
+    this.#key = null
+    this.#pending = null
+    this.dataBytes = 0
+    if (this.#writerBytes > WRITER_BYTES_KEPT) this.#writer = new MutationWriter()
+    this.#writerBytes = 0
+    const { timestamp } = options
+    if (timestamp === null) this.#setRequestTime(environment.timestampMicros())
+    else {
+      this.#requestHigh = timestamp.high
+      this.#requestLow = timestamp.low
+    }
+    this.timestampHigh = this.#requestHigh
+    this.timestampLow = this.#requestLow
+    this.nowSeconds = options.nowSeconds ?? Math.floor(environment.wallMicros() / 1_000_000)
+    this.ttl = 0
+    this.expiresAt = 0
+  }
+
+  #setRequestTime(micros: number): void {
+    const low = micros % 4294967296
+    this.#requestLow = low | 0
+    this.#requestHigh = (micros - low) / 4294967296
+  }
+
+  /** Makes a timestamp that of all statements that have none of their own. */
+  setRequestTimestamp(high: number, low: number): void {
+    this.#requestHigh = high
+    this.#requestLow = low
+  }
+
+  /** Makes the next statement one of the request's timestamp and without TTL. */
+  useRequestTime(): void {
+    this.useRequestTimestamp()
+    this.ttl = 0
+  }
+
+  useRequestTimestamp(): void {
+    this.timestampHigh = this.#requestHigh
+    this.timestampLow = this.#requestLow
+  }
+
+  setTtl(ttl: number): void {
+    this.ttl = ttl
+    this.expiresAt = this.nowSeconds + ttl
+  }
+
+  /** Begins the mutation of a partition, or goes on with it. The key is valid until `take`. */
+  partition(target: WriteTarget, key: Buffer): void {
+    if (this.#key !== null) {
+      const { table } = this.#targets[this.#targets.length - 1]!
+      if (table.id === target.table.id && this.#key.equals(key)) return
+      this.#finished.push(Buffer.from(this.#finish()))
+    }
+    this.#key = key
+    this.#targets.push(target)
+    this.dataBytes += PARTITION_BYTES
+    murmur3Token(key, 0, key.length, this.#token)
+    this.#writer.begin(target.id, this.#token[0]!, this.#token[1]!, key)
+  }
+
+  partitionDeletion(): void {
+    this.#writer.partitionDeletion(this.timestampHigh, this.timestampLow, this.nowSeconds)
+  }
+
+  rangeTombstone(start: Buffer, end: Buffer): void {
+    this.dataBytes += RANGE_BYTES + start.length + end.length
+    this.#writer.rangeTombstone(start, end, this.timestampHigh, this.timestampLow, this.nowSeconds)
+  }
+
+  /** Begins a row; it is written only if something is put into it before endRow. The clustering is valid until then. */
+  beginRow(clustering: Uint8Array): void {
+    this.#pending = clustering
+  }
+
+  beginStaticRow(): void {
+    this.#pending = STATIC
+  }
+
+  #openRow(clustering: Uint8Array): void {
+    this.#pending = null
+    if (clustering === STATIC) this.#writer.beginStaticRow()
+    else {
+      this.dataBytes += ROW_BYTES + clustering.length
+      this.#writer.beginRow(clustering)
+    }
+  }
+
+  endRow(): void {
+    if (this.#pending !== null) this.#pending = null
+    else this.#writer.endRow()
+  }
+
+  liveness(): void {
+    if (this.#pending !== null) this.#openRow(this.#pending)
+    if (this.ttl !== 0) this.dataBytes += EXPIRY_BYTES
+    this.#writer.liveness(this.timestampHigh, this.timestampLow, this.ttl, this.expiresAt)
+  }
+
+  rowDeletion(): void {
+    if (this.#pending !== null) this.#openRow(this.#pending)
+    this.#writer.rowDeletion(this.timestampHigh, this.timestampLow, this.nowSeconds)
+  }
+
+  cell(columnId: number, value: Uint8Array): void {
+    if (this.#pending !== null) this.#openRow(this.#pending)
+    this.dataBytes += CELL_BYTES + value.length
+    if (this.ttl === 0) this.#writer.cell(columnId, this.timestampHigh, this.timestampLow, value)
+    else this.#writer.expiringCell(columnId, this.timestampHigh, this.timestampLow, this.ttl, this.expiresAt, value)
+  }
+
+  tombstone(columnId: number): void {
+    if (this.#pending !== null) this.#openRow(this.#pending)
+    this.dataBytes += CELL_BYTES
+    this.#writer.tombstone(columnId, this.timestampHigh, this.timestampLow, this.nowSeconds)
+  }
+
+  pathCell(columnId: number, path: Uint8Array, value: Uint8Array): void {
+    if (this.#pending !== null) this.#openRow(this.#pending)
+    this.dataBytes += CELL_BYTES + path.length + value.length
+    if (this.ttl === 0) this.#writer.pathCell(columnId, path, this.timestampHigh, this.timestampLow, value)
+    else
+      this.#writer.expiringPathCell(
+        columnId,
+        path,
+        this.timestampHigh,
+        this.timestampLow,
+        this.ttl,
+        this.expiresAt,
+        value,
+      )
+  }
+
+  pathTombstone(columnId: number, path: Uint8Array): void {
+    if (this.#pending !== null) this.#openRow(this.#pending)
+    this.dataBytes += CELL_BYTES + path.length
+    this.#writer.pathTombstone(columnId, path, this.timestampHigh, this.timestampLow, this.nowSeconds)
+  }
+
+  /** Removes what a collection held; `before`: only what is older than this write, which then adds to it. */
+  complexDeletion(columnId: number, before: boolean): void {
+    if (this.#pending !== null) this.#openRow(this.#pending)
+    this.dataBytes += COMPLEX_DELETION_BYTES
+    const { timestampHigh: high, timestampLow: low } = this
+    if (!before) this.#writer.complexDeletion(columnId, high, low, this.nowSeconds)
+    else if (low === 0) this.#writer.complexDeletion(columnId, (high - 1) | 0, -1, this.nowSeconds)
+    else this.#writer.complexDeletion(columnId, high, (low - 1) | 0, this.nowSeconds)
+  }
+
+  /** All mutations since `start`: the last one is a view that holds until the next `start`. */
+  take(): Buffer[] {
+    if (this.#key === null) return this.#finished
+    this.#key = null
+    const last = this.#finish()
+    if (this.#finished.length === 0) return [last]
+    this.#finished.push(last)
+    return this.#finished
+  }
+
+  /** Table of each mutation that `take` gave, in the same order. */
+  targets(): readonly WriteTarget[] {
+    return this.#targets
+  }
+
+  #finish(): Buffer {
+    const mutation = this.#writer.finish()
+    if (mutation.length > WRITER_BYTES_KEPT) this.#checkSize(mutation.length)
+    return mutation
+  }
+
+  #checkSize(size: number): void {
+    this.#writerBytes = size
+    if (size <= MUTATION_BYTES_MAX) return
+    const { table } = this.#targets[this.#targets.length - 1]!
+    throw invalid(
+      `Encountered an oversized mutation (${size}/${MUTATION_BYTES_MAX}) for keyspace: ${table.keyspace}. Top keys are: ${table.name}`,
+    )
+  }
+}

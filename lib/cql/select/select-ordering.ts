@@ -1,0 +1,139 @@
+/**
+ * ORDER BY: the rows of each partition forwards or backwards, and those of several partitions sorted together.
+ * Source: CQL 3.4.7 "ORDER BY"; order of checks and messages are those of Cassandra 5.0.
+ */
+import type { PartitionData, RowData } from '../../../storage/model/command.ts'
+import { ByteReader, ByteWriter } from '../../base/bytes.ts'
+import { invalid } from '../../base/errors.ts'
+import type { ColumnSchema, TableSchema } from '../../schema/table.ts'
+import { decodeComponentTo } from '../../types/ordered.ts'
+import type { SelectStatement } from '../ast.ts'
+import { columnReceiver } from '../terms/terms.ts'
+import type { Restrictions } from '../where/restrictions.ts'
+import type { ResultRowWriter } from './select-output.ts'
+import type { RowOutput } from './select-scan.ts'
+
+export interface Ordering {
+  /** Partitions are read backwards. */
+  readonly reversed: boolean
+  /** Rows of several partitions have to be sorted by these clustering columns; null: they come as they should. */
+  readonly sortedBy: readonly ColumnSchema[] | null
+}
+
+/** The columns of ORDER BY, before anything else is asked of them. Throws INVALID. */
+export function orderingColumns(statement: SelectStatement, table: TableSchema): ReadonlyMap<ColumnSchema, boolean> {
+  const columns = new Map<ColumnSchema, boolean>()
+  for (const ordering of statement.orderBy) {
+    if (ordering.kind === 'ann') throw invalid('ORDER BY … ANN OF is not supported yet')
+    columnReceiver(table, ordering.column)
+    columns.set(table.columns.get(ordering.column)!, ordering.descending)
+  }
+  return columns
+}
+
+export function compileOrdering(
+  columns: ReadonlyMap<ColumnSchema, boolean>,
+  table: TableSchema,
+  restrictions: Restrictions,
+): Ordering {
+  if (columns.size === 0) return { reversed: false, sortedBy: null }
+  if (restrictions.isKeyRange)
+    throw invalid('ORDER BY is only supported when the partition key is restricted by an EQ or an IN.')
+  return {
+    reversed: isReversed(columns, table, restrictions),
+    sortedBy: restrictions.hasKeyIn ? [...columns.keys()] : null,
+  }
+}
+
+function isReversed(
+  columns: ReadonlyMap<ColumnSchema, boolean>,
+  table: TableSchema,
+  restrictions: Restrictions,
+): boolean {
+  const directions: boolean[] = []
+  let expected = 0
+  for (const [column, descending] of columns) {
+    if (column.kind !== 'clustering')
+      throw invalid(
+        `Order by is currently only supported on the clustered columns of the PRIMARY KEY, got ${column.name}`,
+      )
+    for (; expected !== column.position; expected++) {
+      const skipped = table.clustering[expected]
+      if (!skipped || !restrictions.isEqual(skipped))
+        throw invalid(
+          'Order by currently only supports the ordering of columns following their declared order in the PRIMARY KEY',
+        )
+    }
+    expected += 1
+    directions.push(descending !== column.reversed)
+  }
+  if (directions.some((direction) => direction !== directions[0])) throw invalid('Unsupported order by relation')
+  return directions[0]!
+}
+
+interface SortedRow {
+  /** The encoded components of the columns sorted by, one after another; empty for a static row. */
+  readonly order: Buffer
+  readonly start: number
+  readonly end: number
+}
+
+/** Rows of several partitions sorted by clustering columns, equal ones as they came; cut to a limit at the end. */
+export class SortedOutput implements RowOutput {
+  readonly #writer: ResultRowWriter
+  readonly #out: ByteWriter
+  readonly #clustering: readonly ColumnSchema[]
+  readonly #ordering: Ordering
+  readonly #limit: number
+  readonly #rows: SortedRow[] = []
+  readonly #unsorted = new ByteWriter(1024)
+  readonly #scratch = new ByteWriter(64)
+  #ended = false
+
+  constructor(writer: ResultRowWriter, out: ByteWriter, table: TableSchema, ordering: Ordering, limit: number) {
+    this.#writer = writer
+    this.#out = out
+    this.#clustering = table.clustering
+    this.#ordering = ordering
+    this.#limit = limit
+  }
+
+  get count(): number {
+    return this.#ended ? Math.min(this.#rows.length, this.#limit) : this.#rows.length
+  }
+
+  get bytes(): number {
+    return this.#unsorted.length
+  }
+
+  partition(partition: PartitionData, nowSeconds: number): void {
+    this.#writer.partition(partition, nowSeconds)
+  }
+
+  row(row: RowData | null): boolean {
+    const start = this.#unsorted.length
+    this.#writer.row(row, this.#unsorted)
+    this.#rows.push({ order: this.#orderOf(row), start, end: this.#unsorted.length })
+    return true
+  }
+
+  #orderOf(row: RowData | null): Buffer {
+    if (row === null) return Buffer.alloc(0)
+    const reader = new ByteReader(row.clustering)
+    const parts: Buffer[] = []
+    for (const column of this.#clustering) {
+      const start = reader.position
+      this.#scratch.reset()
+      decodeComponentTo(column.type, column.reversed, reader, this.#scratch)
+      if (this.#ordering.sortedBy!.includes(column)) parts.push(row.clustering.subarray(start, reader.position))
+    }
+    return Buffer.concat(parts)
+  }
+
+  end(): void {
+    const sign = this.#ordering.reversed ? -1 : 1
+    this.#rows.sort((a, b) => sign * Buffer.compare(a.order, b.order))
+    this.#ended = true
+    for (const { start, end } of this.#rows.slice(0, this.#limit)) this.#out.slice(this.#unsorted.buffer, start, end)
+  }
+}

@@ -1,0 +1,296 @@
+/**
+ * The reads of one execution of a SELECT: partitions one after another or a range of them, filtered, counted against the limits, and given to an
+ * output row by row until the page is full.
+ * Source: rules of pages, limits and static rows are those of Cassandra 5.0.
+ * Always: what a read gave is looked at in the turn in which it came; what has to last is copied.
+ */
+import type {
+  PartitionData,
+  ReadCommand,
+  ReadPoint,
+  ReadResult,
+  RowData,
+  Slice,
+} from '../../../storage/model/command.ts'
+import { RowReader } from '../../../storage/model/row.ts'
+import type { TableSchema } from '../../schema/table.ts'
+import type { Environment, MaybePromise } from '../statement.ts'
+import type { RowFilter } from './filter.ts'
+import type { PagingState } from './paging.ts'
+import type { FilterColumns } from './select-filter.ts'
+
+/** Takes rows as they come. */
+export interface RowOutput {
+  /** Result rows that are complete, and their bytes. */
+  readonly count: number
+  readonly bytes: number
+  /** Begins a partition, or goes on with it after another read. */
+  partition(partition: PartitionData, nowSeconds: number): void
+  /** Null: the partition has but its static row. False: the row belongs to a result row beyond the last one wanted, and was not taken. */
+  row(row: RowData | null): boolean
+  /** No more rows will come. */
+  end(): void
+}
+
+export type ReadTarget = ReadCommand['target']
+
+export interface ScanRequest {
+  readonly table: TableSchema
+  readonly targets: readonly ReadTarget[]
+  readonly slices: readonly Slice[] | null
+  readonly reversed: boolean
+  readonly wantStatic: boolean
+  /** A partition without rows is given by its static row. */
+  readonly staticCounts: boolean
+  readonly filter: RowFilter | null
+  readonly filterColumns: FilterColumns | null
+  /** Ids of the columns that are looked at; null: all, some with more than one cell. */
+  readonly columns: readonly number[] | null
+  /** Each row read is a result row; else rows are read in chunks until enough of them are found. */
+  readonly isDirect: boolean
+  /** Result rows wanted. */
+  readonly wanted: number
+  readonly perPartitionLimit: number
+  readonly byteLimit: number
+  readonly nowSeconds: number
+  readonly consistency: number
+  readonly state: PagingState | null
+}
+
+/** Where a page ended. The buffers are views of what was read last, and hold for this turn. */
+export interface ScanEnd {
+  readonly position: Buffer
+  readonly clustering: Buffer | null
+  readonly partitionDone: boolean
+  readonly rowsGiven: number
+  readonly isLastTarget: boolean
+}
+
+/** Rows of one read when not every row read is given: few at first, then so many that storage lets others run in between. */
+const CHUNK_ROWS_MIN = 256
+const CHUNK_ROWS_MAX = 4096
+const CHUNK_BYTES_MAX = 4 * 1024 * 1024
+
+export class Scan {
+  readonly #environment: Environment
+  readonly #request: ScanRequest
+  readonly #output: RowOutput
+  readonly #hasClustering: boolean
+  /** Columns were dropped: a row may hold nothing but cells of these. */
+  readonly #checksRows: boolean
+  #target = 0
+  /** Where the next read of the target goes on. */
+  #after: ReadPoint | null = null
+  /** Rows given of the partition in which it goes on. */
+  #givenBefore = 0
+  /** Of the row given last: its partition, its clustering, and how many of the partition were given. */
+  #position: Buffer | null = null
+  #clustering: Buffer | null = null
+  #rowsGiven = 0
+  #isFull = false
+  #endedByBytes = false
+  /** Of the read that met most tombstones. */
+  tombstones = 0
+  rowsBesideTombstones = 0
+  tombstonePosition: Buffer | null = null
+
+  constructor(environment: Environment, request: ScanRequest, output: RowOutput) {
+    this.#environment = environment
+    this.#request = request
+    this.#output = output
+    this.#hasClustering = request.table.clustering.length > 0
+    this.#checksRows = request.table.dropped.size > 0
+    if (request.state !== null) this.#resume(request.state)
+  }
+
+  #resume(state: PagingState): void {
+    const { targets } = this.#request
+    const only = targets.length === 1 ? targets[0]! : null
+    if (only === null) {
+      const at = targets.findIndex((target) => target.kind === 'partition' && target.position.equals(state.position))
+      this.#target = at < 0 ? targets.length : state.partitionDone ? at + 1 : at
+      if (at < 0 || state.partitionDone) return
+    } else if (only.kind === 'partition' && state.partitionDone) {
+      this.#target = 1
+      return
+    }
+    this.#after = {
+      position: only?.kind === 'partition' ? only.position : state.position,
+      clustering: state.clustering,
+      partitionDone: state.partitionDone,
+      rowsGiven: state.rowsGiven,
+    }
+    this.#givenBefore = state.rowsGiven
+  }
+
+  /** The page is full: more rows may follow. */
+  get isFull(): boolean {
+    return this.#isFull
+  }
+
+  /** It is full because of its bytes. */
+  get endedByBytes(): boolean {
+    return this.#endedByBytes
+  }
+
+  /** Where the page ended; null when it has no rows. */
+  get last(): ScanEnd | null {
+    if (this.#position === null) return null
+    const { perPartitionLimit, targets } = this.#request
+    return {
+      position: this.#position,
+      clustering: this.#clustering,
+      partitionDone: this.#clustering === null || !this.#hasClustering || this.#rowsGiven >= perPartitionLimit,
+      rowsGiven: this.#rowsGiven,
+      isLastTarget: this.#target >= targets.length - 1,
+    }
+  }
+
+  /** Reads until the page is full or there is no more: at once where that takes one read which has its answer at once. */
+  run(): MaybePromise<void> {
+    const { targets, isDirect, wanted, byteLimit } = this.#request
+    if (!isDirect || targets.length !== 1 || this.#checksRows) return this.#runChunks()
+    if (this.#target === 1) return this.#output.end()
+    const result = this.#read(wanted, byteLimit)
+    if (result instanceof Promise) return result.then((given) => this.#takeAll(given))
+    this.#takeAll(result)
+    return undefined
+  }
+
+  #takeAll(result: ReadResult): void {
+    const output = this.#output
+    this.#take(result)
+    output.end()
+    this.#endedByBytes = result.more && output.count < this.#request.wanted
+    this.#isFull = this.#endedByBytes || output.count >= this.#request.wanted
+  }
+
+  async #runChunks(): Promise<void> {
+    const { targets, byteLimit, isDirect, wanted } = this.#request
+    const output = this.#output
+    let chunkRows = CHUNK_ROWS_MIN
+    while (this.#target < targets.length && !this.#isFull) {
+      const missing = wanted - output.count
+      const rows = isDirect ? missing : Math.max(Math.min(missing, CHUNK_ROWS_MAX), chunkRows)
+      chunkRows = Math.min(chunkRows * 2, CHUNK_ROWS_MAX)
+      const reading = this.#read(rows, isDirect ? Math.max(byteLimit - output.bytes, 1) : CHUNK_BYTES_MAX)
+      const result = reading instanceof Promise ? await reading : reading
+      this.#take(result)
+      this.#keepLast()
+      if (output.count >= wanted) this.#isFull = true
+      else if (output.bytes >= byteLimit) this.#endedByBytes = true
+      this.#isFull ||= this.#endedByBytes
+      if (this.#isFull) break
+      this.#after = this.#nextPoint(result)
+      if (this.#after === null) this.#target += 1
+    }
+    if (this.#isFull) return
+    output.end()
+    this.#isFull = output.count >= wanted
+  }
+
+  #read(limit: number, byteLimit: number): MaybePromise<ReadResult> {
+    const { table, targets, slices, reversed, wantStatic, staticCounts, nowSeconds, consistency } = this.#request
+    const { filter, perPartitionLimit, columns } = this.#request
+    const command: ReadCommand = {
+      table: table.id,
+      target: targets[this.#target]!,
+      slices,
+      reversed,
+      wantStatic,
+      staticCounts,
+      limit,
+      perPartitionLimit: filter === null && !this.#checksRows ? perPartitionLimit : Number.POSITIVE_INFINITY,
+      byteLimit,
+      nowSeconds,
+      after: this.#after,
+      ...(columns === null ? {} : { columns }),
+    }
+    return this.#environment.coordinator.read(command, consistency, table.keyspace)
+  }
+
+  /** Where the target's next read goes on after this one; null: it is done. */
+  #nextPoint({ partitions, more }: ReadResult): ReadPoint | null {
+    const partition = partitions[partitions.length - 1]
+    if (!more || partition === undefined) return null
+    const row = partition.rows[partition.rows.length - 1]
+    this.#givenBefore = this.#position?.equals(partition.position) ? this.#rowsGiven : 0
+    return {
+      position: Buffer.from(partition.position),
+      clustering: row === undefined ? null : Buffer.from(row.clustering),
+      partitionDone: row === undefined || !this.#hasClustering,
+      rowsGiven: Math.max(this.#givenBefore, 1),
+    }
+  }
+
+  #keepLast(): void {
+    if (this.#position === null) return
+    this.#position = Buffer.from(this.#position)
+    if (this.#clustering !== null) this.#clustering = Buffer.from(this.#clustering)
+  }
+
+  #take(result: ReadResult): void {
+    const { partitions, tombstones } = result
+    for (let i = 0; i < partitions.length && !this.#isFull; i++) this.#takePartition(partitions[i]!)
+    if (tombstones <= this.tombstones) return
+    this.tombstones = tombstones
+    this.rowsBesideTombstones = partitions.reduce((count, { rows }) => count + rows.length, 0)
+    const target = this.#request.targets[this.#target]!
+    this.tombstonePosition = target.kind === 'partition' ? target.position : (partitions.at(-1)?.position ?? null)
+  }
+
+  #takePartition(partition: PartitionData): void {
+    const { filter, filterColumns, nowSeconds, perPartitionLimit, staticCounts, wanted } = this.#request
+    const output = this.#output
+    const after = this.#after
+    const continues = after !== null && !after.partitionDone && after.position.equals(partition.position)
+    let given = continues ? this.#givenBefore : 0
+    output.partition(partition, nowSeconds)
+    if (filter !== null && !filterColumns!.matchesPartition(filter, partition, nowSeconds)) return
+    const { rows } = partition
+    if (rows.length === 0) {
+      if (!staticCounts || continues || filter?.looksAtRows === true) return
+      if (this.#checksRows && !this.#isVisible(partition.staticRow!)) return
+      if (output.row(null)) this.#give(partition, null, 1)
+      else this.#isFull = true
+    }
+    for (let i = 0; i < rows.length; i++) {
+      const row = rows[i]!
+      if (given >= perPartitionLimit) return
+      if (this.#checksRows && !this.#isVisible(row.row)) continue
+      if (filter !== null && !filterColumns!.matchesRow(filter, row)) continue
+      if (!output.row(row)) {
+        this.#isFull = true
+        return
+      }
+      given += 1
+      this.#give(partition, row.clustering, given)
+      if (output.count >= wanted && i + 1 < rows.length) {
+        this.#isFull = true
+        return
+      }
+    }
+    if (output.count >= wanted) this.#isFull = true
+  }
+
+  #give(partition: PartitionData, clustering: Buffer | null, given: number): void {
+    this.#position = partition.position
+    this.#clustering = clustering
+    this.#rowsGiven = given
+  }
+
+  /** Whether a row holds more than cells of columns that were dropped. */
+  #isVisible(row: Buffer): boolean {
+    const { table, nowSeconds } = this.#request
+    const reader = new RowReader().reset(row)
+    if (reader.livenessIsLive(nowSeconds)) return true
+    while (reader.next()) {
+      const column = table.columnsById[reader.columnId]
+      if (column === undefined || !reader.isLive(nowSeconds)) continue
+      const { droppedAtMicros } = column
+      if (droppedAtMicros === null) return true
+      if (((BigInt(reader.tsHigh) << 32n) | BigInt(reader.tsLow)) > droppedAtMicros) return true
+    }
+    return false
+  }
+}

@@ -1,0 +1,237 @@
+/**
+ * SELECT, compiled: what is read, and how its rows become those of the result. select-compile.ts makes it from the text.
+ * Source: CQL 3.4.7 "SELECT"; order of checks, pages and messages are those of Cassandra 5.0.
+ * Always: one read by key is answered in the turn in which storage answers it.
+ */
+import { ByteWriter } from '../../base/bytes.ts'
+import { invalid } from '../../base/errors.ts'
+import type { TableSchema } from '../../schema/table.ts'
+import { isMultiCell } from '../../types/names.ts'
+import { checkPartitionCount, checkReadConsistency } from '../consistency.ts'
+import type { ColumnSpec, ResultMetadata, RowsResult } from '../result.ts'
+import { type CompiledStatement, type Environment, type MaybePromise, type QueryOptions, UNSET } from '../statement.ts'
+import { spellsKeys } from '../terms/key-spelling.ts'
+import type { Value } from '../terms/terms.ts'
+import type { Restrictions } from '../where/restrictions.ts'
+import { decodePagingState, encodePagingState, type PagingState } from './paging.ts'
+import { type OutputItem, RowEncoder } from './select-encoder.ts'
+import { FilterColumns } from './select-filter.ts'
+import { GroupOutput, type GroupParts } from './select-groups.ts'
+import { SelectKeys } from './select-keys.ts'
+import { checkTombstones, unpagedTooLarge } from './select-limits.ts'
+import { type Ordering, SortedOutput } from './select-ordering.ts'
+import { ExpressionWriter, RowByRowOutput } from './select-output.ts'
+import { type RowOutput, Scan, type ScanEnd } from './select-scan.ts'
+import { RowValues } from './select-values.ts'
+import type { Expression } from './selectors-expressions.ts'
+
+/** What is selected: columns as they are, expressions over the columns of a row, or over groups of rows. */
+export type Selection =
+  | { readonly kind: 'columns'; readonly items: readonly OutputItem[] }
+  | { readonly kind: 'expressions'; readonly items: readonly OutputItem[]; readonly expressions: readonly Expression[] }
+  | ({ readonly kind: 'groups' } & GroupParts)
+
+/** The parts of a SELECT, all names looked up. */
+export interface SelectParts {
+  readonly table: TableSchema
+  readonly variables: readonly ColumnSpec[]
+  readonly partitionKeyIndexes: readonly number[]
+  readonly metadata: ResultMetadata
+  readonly restrictions: Restrictions
+  readonly selection: Selection
+  readonly ordering: Ordering
+  readonly isDistinct: boolean
+  readonly limit: Value | null
+  readonly perPartitionLimit: Value | null
+}
+
+/** A writer that has grown beyond this is given up, so that one large result does not hold its memory for ever. */
+const WRITER_BYTES_KEPT = 256 * 1024
+const WRITER_BYTES = 512
+
+const NO_BYTES = Buffer.alloc(0)
+
+export class Select implements CompiledStatement {
+  readonly variables: readonly ColumnSpec[]
+  readonly partitionKeyIndexes: readonly number[]
+  readonly resultMetadata: ResultMetadata
+  readonly keyspace: string
+  readonly table: string
+  readonly #parts: SelectParts
+  readonly #keys: SelectKeys
+  /** For results that are columns as they are, else null. */
+  readonly #encoder: RowEncoder | null
+  /** For results that are computed, else null. */
+  readonly #values: RowValues | null
+  readonly #filterColumns: FilterColumns | null
+  readonly #staticCounts: boolean
+  readonly #wantStatic: boolean
+  /** Every row that is read is a row of the result. */
+  readonly #isDirect: boolean
+  /** Ids of the table's regular columns, for reads that may end early; null when one has more than one cell a row or there are cells besides. */
+  readonly #columns: readonly number[] | null
+  /** Serves the executions that are over before another can begin. */
+  #writer = new ByteWriter(WRITER_BYTES)
+
+  constructor(parts: SelectParts) {
+    const { table, restrictions, selection } = parts
+    this.variables = parts.variables
+    this.partitionKeyIndexes = parts.partitionKeyIndexes
+    this.resultMetadata = parts.metadata
+    this.keyspace = table.keyspace
+    this.table = table.name
+    this.#parts = parts
+    this.#keys = new SelectKeys(table, restrictions)
+    this.#encoder = selection.kind === 'columns' ? new RowEncoder(table, selection.items) : null
+    this.#values = selection.kind === 'columns' ? null : new RowValues(table, selection.items)
+    this.#filterColumns = restrictions.needsFilter ? new FilterColumns(table, restrictions.filterColumns) : null
+    this.#columns =
+      spellsKeys(table) || table.regulars.some((column) => isMultiCell(column.type))
+        ? null
+        : table.regulars.map((column) => column.id).sort((a, b) => a - b)
+    this.#staticCounts = !restrictions.restrictsClustering && !restrictions.restrictsRegulars
+    this.#wantStatic =
+      table.statics.length > 0 &&
+      (this.#staticCounts || restrictions.restrictsStatics || selection.items.some(isStatic))
+    this.#isDirect = !restrictions.needsFilter && table.dropped.size === 0 && selection.kind !== 'groups'
+  }
+
+  execute(environment: Environment, options: QueryOptions): MaybePromise<RowsResult> {
+    const { table, restrictions, ordering, selection, isDistinct } = this.#parts
+    checkReadConsistency(options.consistency)
+    const limit = boundLimit(this.#parts.limit, options, environment)
+    const perPartitionLimit = isDistinct ? 1 : boundLimit(this.#parts.perPartitionLimit, options, environment)
+    const targets = this.#keys.targets(options, environment)
+    const slices = this.#keys.slices(options, environment)
+    const filter = restrictions.filter(options, environment)
+    checkPartitionCount(options.consistency, targets.length)
+    if (ordering.sortedBy !== null) checkUnpaged(options)
+    // A state without a page size goes unheeded, as in Cassandra.
+    const isPaged = options.pageSize !== null
+    const state = isPaged && options.pagingState !== null ? decodePagingState(options.pagingState) : null
+    const remaining = state === null ? limit : state.remaining
+    const isWhole = ordering.sortedBy !== null || (selection.kind === 'groups' && selection.grouping === null)
+    const wanted = isWhole ? Number.POSITIVE_INFINITY : Math.min(options.pageSize ?? remaining, remaining)
+    const out = this.#writer
+    out.reset()
+    const output = this.#output(out, { wanted, limit, perPartitionLimit, state }, environment, options)
+    const { limits } = environment
+    const scan = new Scan(
+      environment,
+      {
+        table,
+        targets: slices !== null && slices.length === 0 ? [] : targets,
+        slices,
+        reversed: ordering.reversed,
+        wantStatic: this.#wantStatic,
+        staticCounts: this.#staticCounts,
+        filter,
+        filterColumns: this.#filterColumns,
+        isDirect: this.#isDirect,
+        wanted,
+        perPartitionLimit: output instanceof GroupOutput && !isDistinct ? Number.POSITIVE_INFINITY : perPartitionLimit,
+        columns: this.#columns,
+        byteLimit: isPaged ? limits.pageBytesMax : limits.unpagedBytesMax,
+        nowSeconds: options.nowSeconds ?? Math.floor(environment.wallMicros() / 1_000_000),
+        consistency: options.consistency,
+        state,
+      },
+      output,
+    )
+    const running = scan.run()
+    if (running === undefined) {
+      const result = this.#answer(scan, output, out, remaining, environment, options)
+      if (out.buffer.length > WRITER_BYTES_KEPT) this.#writer = new ByteWriter(WRITER_BYTES)
+      return result
+    }
+    this.#writer = new ByteWriter(WRITER_BYTES)
+    return running.then(() => this.#answer(scan, output, out, remaining, environment, options))
+  }
+
+  #output(out: ByteWriter, limits: OutputLimits, environment: Environment, options: QueryOptions): RowOutput {
+    const { table, selection, ordering } = this.#parts
+    if (selection.kind === 'groups') {
+      const { wanted, perPartitionLimit, state } = limits
+      const before = state && { position: state.position, groups: state.rowsGiven }
+      return new GroupOutput(selection, this.#values!, { wanted, perPartitionLimit, before }, out, options, environment)
+    }
+    const writer =
+      selection.kind === 'columns'
+        ? this.#encoder!
+        : new ExpressionWriter(this.#values!, selection.expressions, options, environment)
+    if (ordering.sortedBy === null) return new RowByRowOutput(writer, out)
+    return new SortedOutput(writer, out, table, ordering, limits.limit)
+  }
+
+  #answer(
+    scan: Scan,
+    output: RowOutput,
+    out: ByteWriter,
+    remaining: number,
+    environment: Environment,
+    options: QueryOptions,
+  ): RowsResult {
+    const { selection, restrictions } = this.#parts
+    const warnings: string[] = []
+    if (selection.kind === 'groups') {
+      if (!restrictions.restrictsPartitionKey) warnings.push('Aggregation query used without partition key')
+      else if (restrictions.hasKeyIn)
+        warnings.push('Aggregation query used on multiple partition keys (IN restriction)')
+    }
+    if (scan.tombstones > 0) checkTombstones(scan, this.#parts.table, environment, options, warnings)
+    let pagingState: Buffer | null = null
+    if (options.pageSize === null) {
+      if (scan.endedByBytes) throw unpagedTooLarge(environment, options)
+    } else if (scan.isFull) {
+      const groups = output instanceof GroupOutput ? output.groupsOfPartition : null
+      pagingState = this.#pagingState(scan.last, groups, remaining - output.count)
+    }
+    return {
+      kind: 'rows',
+      metadata: this.resultMetadata,
+      rowCount: output.count,
+      rowBytes: out.length === 0 ? NO_BYTES : out.copy(),
+      pagingState,
+      ...(warnings.length === 0 ? {} : { warnings }),
+    }
+  }
+
+  /** Null: there can be no more. */
+  #pagingState(last: ScanEnd | null, groups: number | null, remaining: number): Buffer | null {
+    if (last === null || remaining <= 0) return null
+    const isRange = this.#parts.restrictions.isKeyRange
+    if (!isRange && last.isLastTarget && last.partitionDone) return null
+    const { position, clustering, partitionDone, rowsGiven } = last
+    return encodePagingState({ position, clustering, partitionDone, rowsGiven: groups ?? rowsGiven, remaining })
+  }
+}
+
+interface OutputLimits {
+  readonly wanted: number
+  readonly limit: number
+  readonly perPartitionLimit: number
+  readonly state: PagingState | null
+}
+
+function isStatic({ column }: OutputItem): boolean {
+  return column.kind === 'static'
+}
+
+/** Rows of several partitions are sorted when all of them are there. */
+function checkUnpaged({ pageSize }: QueryOptions): void {
+  if (pageSize !== null && pageSize < 0x7fffffff)
+    throw invalid(
+      'Cannot page queries with both ORDER BY and a IN restriction on the partition key; you must either remove the ORDER BY or the IN and sort client side, or disable paging for this query',
+    )
+}
+
+/** LIMIT or PER PARTITION LIMIT; Infinity without one. */
+function boundLimit(limit: Value | null, options: QueryOptions, environment: Environment): number {
+  if (limit === null) return Number.POSITIVE_INFINITY
+  const value = limit.bind(options, environment)
+  if (value === null) throw invalid('Invalid null value of limit')
+  if (value === UNSET) return Number.POSITIVE_INFINITY
+  const rows = value.length === 4 ? value.readInt32BE(0) : 0
+  if (rows <= 0) throw invalid('LIMIT must be strictly positive')
+  return rows === 0x7fffffff ? Number.POSITIVE_INFINITY : rows
+}

@@ -1,0 +1,291 @@
+/**
+ * What WHERE allows a statement to touch: relations as written become restrictions on partition key, clustering, token and values.
+ * Source: CQL 3.4.7 "The WHERE clause"; the order of checks and their words are Apache Cassandra 5.0's.
+ * Always: compileRestrictions refuses what can be refused without values; the functions of Restrictions refuse the rest, at execution.
+ */
+
+import type { Slice } from '../../../storage/model/command.ts'
+import { invalid } from '../../base/errors.ts'
+import type { ColumnSchema, TableSchema } from '../../schema/table.ts'
+import type { Relation } from '../ast.ts'
+import { bindFilter, type RowFilter } from '../select/filter.ts'
+import type { Environment, QueryOptions } from '../statement.ts'
+import type { TermScope, Value } from '../terms/terms.ts'
+import { boundPrefixes, boundSlices, filtered, sliceable } from './restrictions-clustering.ts'
+import { addRestriction, mergeTokens } from './restrictions-merge.ts'
+import { boundKeys, boundTokenRange, type PositionRange } from './restrictions-partition.ts'
+import {
+  type EqRestriction,
+  type InRestriction,
+  type Restriction,
+  type SliceRestriction,
+  type TokenRestriction,
+  toRestriction,
+} from './restrictions-relations.ts'
+
+export { type PositionRange, partitionKeyBytes } from './restrictions-partition.ts'
+
+export interface RestrictionsRequest {
+  readonly type: 'SELECT' | 'UPDATE' | 'DELETE'
+  readonly table: TableSchema
+  readonly where: readonly Relation[]
+  readonly allowFiltering: boolean
+  /** SELECT: nothing but static (and partition key) columns are selected. UPDATE and DELETE: nothing but static columns are changed. */
+  readonly onlyStatics: boolean
+  readonly scope: TermScope
+}
+
+export interface Restrictions {
+  /** The terms of `pk = …` by position when every partition key column has exactly that; else null. */
+  readonly partitionKeyTerms: readonly Value[] | null
+  /** The terms of `c = …` by position when every clustering column has exactly that (empty without clustering columns); else null. */
+  readonly clusteringTerms: readonly Value[] | null
+  /** Partitions are found by range (token, or the whole table), not by key. */
+  readonly isKeyRange: boolean
+  /** Some partition key column, or token(), is restricted. */
+  readonly restrictsPartitionKey: boolean
+  /** IN stands on a partition key column. */
+  readonly hasKeyIn: boolean
+  /** Some clustering column is restricted. */
+  readonly restrictsClustering: boolean
+  /** Some clustering column is restricted by IN. */
+  readonly hasClusteringIn: boolean
+  readonly restrictsRegulars: boolean
+  readonly restrictsStatics: boolean
+  /** Not every clustering column has = or IN: rows are given by slices, not by their names. */
+  readonly isColumnRange: boolean
+  /** Rows must be filtered after they are read. */
+  readonly needsFilter: boolean
+  /** Columns that the filter looks at. */
+  readonly filterColumns: readonly ColumnSchema[]
+  /** The key columns that = names (ORDER BY and GROUP BY may skip them). */
+  isEqual(column: ColumnSchema): boolean
+  /** Serialised partition keys (as in a position, without token and length): in the order of their values, each once. */
+  partitionKeys(options: QueryOptions, environment: Environment): Buffer[]
+  /** The range of positions when isKeyRange, or that keys must lie in as well; null: nothing can be in it. */
+  positionRange(options: QueryOptions, environment: Environment): PositionRange | null
+  /** token() restricts besides whole keys. */
+  readonly hasTokenBesideKeys: boolean
+  /** Encoded clusterings, ascending, each once; only when not isColumnRange. */
+  clusterings(options: QueryOptions, environment: Environment): Buffer[]
+  /** Disjoint ascending intervals; one that holds all for no restriction. */
+  slices(options: QueryOptions, environment: Environment): Slice[]
+  /** What the rows read must satisfy; null when needsFilter is false. */
+  filter(options: QueryOptions, environment: Environment): RowFilter | null
+}
+
+const ALLOW_FILTERING_NEEDED =
+  'Cannot execute this query as it might involve data filtering and thus may have unpredictable performance. If you want to execute this query despite the performance unpredictability, use ALLOW FILTERING'
+
+/** Throws INVALID with Cassandra's words. */
+export function compileRestrictions(request: RestrictionsRequest): Restrictions {
+  const sets = gather(request)
+  const keyNeedsFilter = checkPartitionKey(request, sets)
+  if (request.onlyStatics && sets.clustering.length > 0) {
+    if (request.type === 'SELECT')
+      throw invalid('Cannot restrict clustering columns when selecting only static columns')
+    throw invalid(
+      `Invalid restrictions on clustering columns since the ${request.type} statement modifies only static columns`,
+    )
+  }
+  checkClustering(request, sets.clustering)
+  if (sets.values.length > 0) {
+    if (request.type !== 'SELECT')
+      throw invalid(`Non PRIMARY KEY columns found in where clause: ${names(sets.values.flatMap((r) => r.columns))} `)
+    if (!request.allowFiltering) throw invalid(ALLOW_FILTERING_NEEDED)
+  }
+  const compiled = new CompiledRestrictions(request.table, sets, keyNeedsFilter)
+  if (request.type === 'SELECT' && !request.allowFiltering && compiled.isKeyRange && compiled.restrictsClustering)
+    throw invalid(ALLOW_FILTERING_NEEDED)
+  return compiled
+}
+
+interface RestrictionSets {
+  readonly key: readonly Restriction[]
+  readonly token: TokenRestriction | null
+  readonly clustering: readonly Restriction[]
+  /** On static and regular columns. */
+  readonly values: readonly Restriction[]
+}
+
+function gather(request: RestrictionsRequest): RestrictionSets {
+  let key: readonly Restriction[] = []
+  let token: TokenRestriction | null = null
+  let clustering: readonly Restriction[] = []
+  let values: readonly Restriction[] = []
+  for (const relation of request.where) {
+    const restriction = toRestriction(relation, request.table, request.scope)
+    if (restriction.kind === 'token') {
+      token = token ? mergeTokens(token, restriction) : restriction
+      continue
+    }
+    switch (restriction.columns[0]!.kind) {
+      case 'partition_key':
+        key = addRestriction(key, restriction)
+        break
+      case 'clustering':
+        clustering = addClustering(clustering, restriction, request)
+        break
+      default:
+        values = addRestriction(values, restriction)
+    }
+  }
+  return { key, token, clustering, values }
+}
+
+function addClustering(
+  set: readonly Restriction[],
+  added: Restriction,
+  { allowFiltering, table }: RestrictionsRequest,
+): readonly Restriction[] {
+  const merged = addRestriction(set, added)
+  const last = set.at(-1)
+  if (!last || allowFiltering) return merged
+  const lastStart = last.columns[0]!
+  const addedStart = added.columns[0]!
+  if (last.kind === 'slice' && addedStart.position > lastStart.position)
+    throw invalid(
+      `Clustering column "${addedStart.name}" cannot be restricted (preceding column "${lastStart.name}" is restricted by a non-EQ relation)`,
+    )
+  if (added.kind === 'slice' && addedStart.position < lastStart.position) {
+    const next = set.flatMap((restriction) => restriction.columns).find((c) => c.position > addedStart.position)
+    throw invalid(
+      `PRIMARY KEY column "${(next ?? table.clustering[addedStart.position + 1]!).name}" cannot be restricted (preceding column "${addedStart.name}" is restricted by a non-EQ relation)`,
+    )
+  }
+  return merged
+}
+
+/** True when restrictions on the key are not enough to find partitions by key. */
+function checkPartitionKey({ type, table, allowFiltering }: RestrictionsRequest, sets: RestrictionSets): boolean {
+  const { key, token } = sets
+  const missing = table.partitionKey.filter((column) => !key.some(({ columns }) => columns.includes(column)))
+  if (type !== 'SELECT') {
+    if (token) throw invalid(`The token function cannot be used in WHERE clauses for ${type} statements`)
+    if (missing.length > 0) throw invalid(`Some partition key parts are missing: ${names(missing)}`)
+    if (key.some(({ kind }) => kind === 'slice'))
+      throw invalid(
+        `Only EQ and IN relation are supported on the partition key (unless you use the token() function) for ${type} statements`,
+      )
+    return key.some(({ kind }) => kind === 'contains')
+  }
+  if (key.length === 0) return false
+  const needsFilter = missing.length > 0 || key.some(({ kind }) => kind === 'slice' || kind === 'contains')
+  if (needsFilter && !allowFiltering) throw invalid(ALLOW_FILTERING_NEEDED)
+  return needsFilter
+}
+
+function checkClustering(
+  { type, table, onlyStatics, allowFiltering }: RestrictionsRequest,
+  set: readonly Restriction[],
+): void {
+  const hasSlice = set.some(({ kind }) => kind === 'slice')
+  if (type === 'UPDATE') {
+    if (hasSlice) throw invalid(`Slice restrictions are not supported on the clustering columns in ${type} statements`)
+    const missing = table.clustering.filter((column) => !set.some(({ columns }) => columns.includes(column)))
+    if (!onlyStatics && missing.length > 0) throw invalid(`Some clustering keys are missing: ${names(missing)}`)
+    return
+  }
+  if (allowFiltering) return
+  if (set.some(({ kind }) => kind === 'contains'))
+    throw invalid('Clustering columns can only be restricted with CONTAINS with a secondary index or filtering')
+  if (filtered(set).length === 0) return
+  const restricted = set.flatMap(({ columns }) => columns)
+  restricted.forEach((column, i) => {
+    const expected = table.clustering[i]!
+    if (column !== expected)
+      throw invalid(
+        `PRIMARY KEY column "${column.name}" cannot be restricted as preceding column "${expected.name}" is not restricted`,
+      )
+  })
+}
+
+function names(columns: readonly ColumnSchema[]): string {
+  return columns.map((column) => column.name).join(', ')
+}
+
+class CompiledRestrictions implements Restrictions {
+  readonly partitionKeyTerms: readonly Value[] | null
+  readonly clusteringTerms: readonly Value[] | null
+  readonly isKeyRange: boolean
+  readonly restrictsPartitionKey: boolean
+  readonly hasKeyIn: boolean
+  readonly restrictsClustering: boolean
+  readonly hasClusteringIn: boolean
+  readonly restrictsRegulars: boolean
+  readonly restrictsStatics: boolean
+  readonly isColumnRange: boolean
+  readonly needsFilter: boolean
+  readonly filterColumns: readonly ColumnSchema[]
+  readonly hasTokenBesideKeys: boolean
+  readonly #table: TableSchema
+  readonly #key: readonly Restriction[]
+  readonly #token: TokenRestriction | null
+  readonly #clustering: readonly Restriction[]
+  readonly #sliceable: readonly (EqRestriction | InRestriction | SliceRestriction)[]
+  readonly #filtered: readonly Restriction[]
+
+  constructor(table: TableSchema, sets: RestrictionSets, keyNeedsFilter: boolean) {
+    const { key, token, clustering, values } = sets
+    this.#table = table
+    this.#key = key
+    this.#token = token
+    this.#clustering = clustering
+    this.#sliceable = sliceable(clustering)
+    this.#filtered = [...(keyNeedsFilter ? key : []), ...filtered(clustering), ...values]
+    this.isKeyRange = key.length === 0 || keyNeedsFilter
+    this.hasTokenBesideKeys = token !== null && !this.isKeyRange
+    this.partitionKeyTerms = this.isKeyRange || token ? null : equalTerms(key, table.partitionKey.length)
+    this.clusteringTerms = equalTerms(clustering, table.clustering.length)
+    this.restrictsPartitionKey = key.length > 0 || token !== null
+    this.hasKeyIn = key.some(({ kind }) => kind === 'in')
+    this.restrictsClustering = clustering.length > 0
+    this.hasClusteringIn = clustering.some(({ kind }) => kind === 'in')
+    const valueColumns = values.flatMap(({ columns }) => columns)
+    this.restrictsRegulars = valueColumns.some(({ kind }) => kind === 'regular')
+    this.restrictsStatics = valueColumns.some(({ kind }) => kind === 'static')
+    const restricted = clustering.reduce((count, { columns }) => count + columns.length, 0)
+    this.isColumnRange =
+      restricted < table.clustering.length || clustering.some(({ kind }) => kind !== 'eq' && kind !== 'in')
+    this.needsFilter = this.#filtered.length > 0
+    this.filterColumns = [...new Set(this.#filtered.flatMap(({ columns }) => columns))]
+  }
+
+  isEqual(column: ColumnSchema): boolean {
+    const set = column.kind === 'partition_key' ? this.#key : this.#clustering
+    return set.some(({ kind, columns }) => kind === 'eq' && columns.includes(column))
+  }
+
+  partitionKeys(options: QueryOptions, environment: Environment): Buffer[] {
+    return boundKeys(this.#table, this.#key as readonly (EqRestriction | InRestriction)[], options, environment)
+  }
+
+  positionRange(options: QueryOptions, environment: Environment): PositionRange | null {
+    return this.#token ? boundTokenRange(this.#token, options, environment) : { start: null, end: null }
+  }
+
+  clusterings(options: QueryOptions, environment: Environment): Buffer[] {
+    return boundPrefixes(this.#sliceable, options, environment)
+  }
+
+  slices(options: QueryOptions, environment: Environment): Slice[] {
+    const slices = boundSlices(this.#sliceable, options, environment)
+    return this.isColumnRange ? slices : slices.map(({ start, end }) => ({ start, end, single: true }))
+  }
+
+  filter(options: QueryOptions, environment: Environment): RowFilter | null {
+    return this.needsFilter ? bindFilter(this.#filtered, options, environment) : null
+  }
+}
+
+/** The terms when the columns are all restricted by single = relations. */
+function equalTerms(set: readonly Restriction[], columnCount: number): readonly Value[] | null {
+  if (set.length !== columnCount) return null
+  const terms: Value[] = []
+  for (const restriction of set) {
+    const single = restriction.kind === 'eq' && !restriction.multi ? restriction.tuple.single : null
+    if (!single) return null
+    terms.push(single)
+  }
+  return terms
+}
