@@ -194,13 +194,13 @@ export class Files {
     await disk.syncDirectory(keyspace.slice(0, keyspace.lastIndexOf('/')))
   }
 
-  /** Forgets everything that was written to a table before this call. */
-  async truncate(store: TableStore): Promise<void> {
+  /** Forgets everything that was written to a table before this call; `atMs` (since 1970) is kept as the time of it. */
+  async truncate(store: TableStore, atMs: number): Promise<void> {
     const position = this.#position
     store.swapMemtable(position)
     const numbers = new Set(store.files.map((file) => file.number))
     const edits: Edit[] = [...numbers].map((number) => ({ kind: 'remove', table: store.id, number }))
-    await this.manifest.apply([...edits, { kind: 'truncated', table: store.id, position }])
+    await this.manifest.apply([...edits, { kind: 'truncated', table: store.id, position, atMs }])
     while (store.pending) store.settlePending(null)
     this.#removeFiles(store, numbers)
     this.#log?.markFlushed(store.id, position)

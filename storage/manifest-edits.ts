@@ -30,7 +30,12 @@ export type Edit =
   /** All records of the table before that commit-log position are in its files. Never goes back. */
   | { readonly kind: 'flushed'; readonly table: string; readonly position: number }
   /** All records before that position, and the files that are removed in the same group, are gone for good. Never goes back. */
-  | { readonly kind: 'truncated'; readonly table: string; readonly position: number }
+  | {
+      readonly kind: 'truncated'
+      readonly table: string
+      readonly position: number /** ms since 1970. */
+      readonly atMs: number
+    }
   /** The table and its files are gone for good. */
   | { readonly kind: 'dropped'; readonly table: string }
   /** No file gets a number below it, no log position before `position` is used again. Part of snapshots. */
@@ -61,8 +66,11 @@ function writeFields(out: ByteWriter, edit: Edit): void {
       out.int64(BigInt(edit.number))
       break
     case 'flushed':
+      out.int64(BigInt(edit.position))
+      break
     case 'truncated':
       out.int64(BigInt(edit.position))
+      out.int64(BigInt(edit.atMs))
       break
     case 'dropped':
       break
@@ -119,8 +127,9 @@ function readFields(kind: Edit['kind'], fields: ByteReader): Edit {
     case 'remove':
       return { kind, table, number: number() }
     case 'flushed':
-    case 'truncated':
       return { kind, table, position: number() }
+    case 'truncated':
+      return { kind, table, position: number(), atMs: number() }
     case 'dropped':
       return { kind, table }
     default:

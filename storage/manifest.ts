@@ -27,6 +27,8 @@ export interface TableState {
   readonly files: ReadonlyMap<number, TableFile>
   /** Records before it need not be replayed; 0: none was flushed. */
   readonly flushedPosition: number
+  /** The last time that the table was truncated. */
+  readonly truncated: { readonly position: number; readonly atMs: number } | null
 }
 
 export interface ManifestOptions {
@@ -48,6 +50,7 @@ interface MutableTable {
   readonly directory: string
   readonly files: Map<number, TableFile>
   flushedPosition: number
+  truncated: { readonly position: number; readonly atMs: number } | null
 }
 
 /** Reads the manifest of a directory, or begins one if there is none. What it says is durable when this resolves. */
@@ -159,7 +162,13 @@ export class Manifest {
     const { table } = edit
     if (edit.kind === 'table') {
       if (this.#tables.has(table)) return
-      this.#tables.set(table, { table, directory: edit.directory, files: new Map(), flushedPosition: 0 })
+      this.#tables.set(table, {
+        table,
+        directory: edit.directory,
+        files: new Map(),
+        flushedPosition: 0,
+        truncated: null,
+      })
       return
     }
     const state = this.#tables.get(table)
@@ -172,8 +181,12 @@ export class Manifest {
       case 'remove':
         assert(state.files.delete(edit.number), `file ${edit.number} of ${table} is not there`)
         return
-      case 'flushed':
       case 'truncated':
+        state.truncated = { position: edit.position, atMs: edit.atMs }
+        state.flushedPosition = Math.max(state.flushedPosition, edit.position)
+        this.#logPosition = Math.max(this.#logPosition, edit.position)
+        return
+      case 'flushed':
         state.flushedPosition = Math.max(state.flushedPosition, edit.position)
         this.#logPosition = Math.max(this.#logPosition, edit.position)
         return
@@ -202,8 +215,9 @@ export class Manifest {
 
   *#snapshot(): Iterable<Edit> {
     yield { kind: 'reserved', nextFileNumber: this.#nextFileNumber, position: this.#logPosition }
-    for (const { table, directory, files, flushedPosition } of this.#tables.values()) {
+    for (const { table, directory, files, flushedPosition, truncated } of this.#tables.values()) {
       yield { kind: 'table', table, directory }
+      if (truncated) yield { kind: 'truncated', table, ...truncated }
       for (const file of files.values()) yield { kind: 'add', table, file }
       if (flushedPosition > 0) yield { kind: 'flushed', table, position: flushedPosition }
     }

@@ -4,6 +4,7 @@
  * what the commit log's mode promises.
  */
 import type { Runtime } from '../lib/runtime/runtime.ts'
+import { offsetOf, segmentOf } from './commitlog/segment.ts'
 import type { CommitLogOptions } from './commitlog/writer.ts'
 import { StorageError } from './errors.ts'
 import { type Files, openFiles } from './files.ts'
@@ -35,6 +36,13 @@ export interface StoreSettings {
   readonly commitLog?: Pick<CommitLogOptions, 'mode' | 'syncPeriodMs' | 'segmentBytes' | 'totalBytes'>
   /** Called once, when nothing can be acknowledged any more. */
   readonly onFailure?: (error: Error) => void
+}
+
+/** `segment` and `offset` in the commit log; 0 where there is none. `atMs` since 1970. */
+export interface Truncation {
+  readonly segment: number
+  readonly offset: number
+  readonly atMs: number
 }
 
 export interface StoreStatistics {
@@ -92,6 +100,8 @@ export class Store {
   readonly #runtime: Runtime
   readonly #settings: StoreSettings
   readonly #files: Files | null
+  /** Of tables that are dropped too: their ids are never used again. */
+  readonly #truncatedInMemory = new Map<string, Truncation>()
   readonly #flusher: Flusher
   readonly #resolution = new LastWriteWins()
   readonly #tables = new Map<string, TableStore>()
@@ -208,13 +218,27 @@ export class Store {
   async truncate(id: string): Promise<void> {
     const table = this.#tables.get(id)
     if (!table) return
+    const atMs = Math.floor(this.#runtime.clock.wallMicros() / 1000)
     await this.#flusher.run(async () => {
-      if (this.#files) await this.#files.truncate(table)
+      if (this.#files) await this.#files.truncate(table, atMs)
       else {
         table.swapMemtable(0)
         table.settlePending(null)
+        this.#truncatedInMemory.set(id, { segment: 0, offset: 0, atMs })
       }
     })
+  }
+
+  /** When, and where in the commit log, tables were truncated last; by table id. */
+  truncations(): ReadonlyMap<string, Truncation> {
+    if (!this.#files) return this.#truncatedInMemory
+    const truncations = new Map<string, Truncation>()
+    for (const { table, truncated } of this.#files.manifest.tables.values()) {
+      if (truncated === null) continue
+      const { position, atMs } = truncated
+      truncations.set(table, { segment: segmentOf(position), offset: offsetOf(position), atMs })
+    }
+    return truncations
   }
 
   /**

@@ -1,4 +1,5 @@
 /** What this node says of itself in system.local and system_views. */
+import type { Store, Truncation } from '../../storage/store.ts'
 import { SETTINGS, type SettingName, type Settings } from '../config/settings.ts'
 import { systemTableId } from '../schema/system-tables.ts'
 import { POLYXENA_VERSION } from '../version.ts'
@@ -10,11 +11,12 @@ import type { ClientInfo, NodeInfo } from './system-tables/node-info.ts'
 export interface DescribedNode {
   readonly settings: Settings
   readonly identity: Identity
+  readonly store: Store
   /** Known only when clients are served. */
   readonly late: { readonly clients: ClientListener | null; readonly port: number }
 }
 
-export function describeNode({ settings, identity, late }: DescribedNode): NodeInfo {
+export function describeNode({ settings, identity, store, late }: DescribedNode): NodeInfo {
   const listenAddress = settings.listen_address ?? settings.rpc_address
   return {
     clusterName: identity.clusterName,
@@ -33,20 +35,29 @@ export function describeNode({ settings, identity, late }: DescribedNode): NodeI
     gossipGeneration: identity.generation,
     version: POLYXENA_VERSION,
     peers: () => [],
-    truncations: () => emptiedAtStart(identity.generation),
+    truncations: () => truncatedAt(store, identity.generation),
     settings: () => settingTexts(settings),
     clients: () => Array.from(late.clients?.connections ?? [], describeClient),
     rows: () => null,
   }
 }
 
-/** Tables that begin empty with each start, as truncated_at tells: place in the log (none), and ms since 1970. */
-function emptiedAtStart(startSeconds: number): Map<string, Buffer> {
-  const truncation = Buffer.alloc(20)
-  truncation.writeBigInt64BE(BigInt(startSeconds) * 1000n, 12)
-  return new Map(
-    ['size_estimates', 'table_estimates'].map((table) => [systemTableId('system', table), truncation] as const),
-  )
+/** The tables of estimates begin empty with each start; of the others the store knows. Blobs: segment i64, offset i32, ms since 1970 i64. */
+function truncatedAt(store: Store, startSeconds: number): Map<string, Buffer> {
+  const blobs = new Map<string, Buffer>()
+  const emptied = { segment: 0, offset: 0, atMs: startSeconds * 1000 }
+  for (const table of ['size_estimates', 'table_estimates'])
+    blobs.set(systemTableId('system', table), truncationBlob(emptied))
+  for (const [table, truncation] of store.truncations()) blobs.set(table, truncationBlob(truncation))
+  return blobs
+}
+
+function truncationBlob({ segment, offset, atMs }: Truncation): Buffer {
+  const blob = Buffer.alloc(20)
+  blob.writeBigInt64BE(BigInt(segment), 0)
+  blob.writeInt32BE(offset, 8)
+  blob.writeBigInt64BE(BigInt(atMs), 12)
+  return blob
 }
 
 function settingTexts(settings: Settings): Map<string, string | null> {

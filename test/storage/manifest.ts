@@ -60,7 +60,8 @@ function randomGroup(random: Random, manifest: Manifest): Edit[] {
   edits.push({ kind: 'add', table: table.table, file: fileOf(random, manifest.takeFileNumber()) })
   const position = Math.floor(random.float() * 2 ** 50)
   if (random.float() < 0.5) edits.push({ kind: 'flushed', table: table.table, position })
-  if (random.float() < 0.1) edits.push({ kind: 'truncated', table: table.table, position })
+  if (random.float() < 0.1)
+    edits.push({ kind: 'truncated', table: table.table, position, atMs: 1_700_000_000_000 + position })
   return edits
 }
 

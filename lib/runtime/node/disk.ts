@@ -114,6 +114,10 @@ function call<T>(run: (done: (error: Error | null, value?: T) => void) => void):
   })
 }
 
+/** How long a lock's owner is waited for: one that was just killed is a moment away from being gone. */
+const LOCK_WAIT_MS = 1_000
+const LOCK_RETRY_MS = 50
+
 /**
  * The lock is a file that holds its owner's host, process id and the time that process began; it is taken by linking a complete file to
  * the name, so that no reader sees half of it. A lock whose process is gone is stale (kill -9 leaves one), and is taken over.
@@ -123,15 +127,7 @@ async function lockFile(path: string): Promise<AsyncDisposable> {
   const draft = `${path}.${process.pid}.${process.hrtime.bigint()}`
   await fs.promises.writeFile(draft, own)
   try {
-    for (let attempt = 0; ; attempt++) {
-      try {
-        await fs.promises.link(draft, path)
-        break
-      } catch (error) {
-        if ((error as NodeJS.ErrnoException).code !== 'EEXIST' || attempt === 8) throw error
-      }
-      await removeStaleLock(path)
-    }
+    await takeLock(draft, path)
   } finally {
     await fs.promises.unlink(draft)
   }
@@ -142,6 +138,23 @@ async function lockFile(path: string): Promise<AsyncDisposable> {
       held = false
       await fs.promises.rm(path, { force: true })
     },
+  }
+}
+
+async function takeLock(draft: string, path: string): Promise<void> {
+  const deadline = Date.now() + LOCK_WAIT_MS
+  for (;;) {
+    try {
+      return await fs.promises.link(draft, path)
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
+    }
+    try {
+      await removeStaleLock(path)
+    } catch (error) {
+      if (Date.now() > deadline) throw error
+      await new Promise((resolve) => setTimeout(resolve, LOCK_RETRY_MS))
+    }
   }
 }
 
@@ -172,15 +185,28 @@ function isAlive(pid: number, began: string): boolean {
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ESRCH') return false
   }
+  if (isZombie(pid)) return false
   const now = processBegan(pid)
   return now === null || String(now) === began
 }
 
-/** Clock ticks since boot at which the process began (field 22 of /proc/pid/stat), or null where there is no /proc. */
+/** Clock ticks since boot at which the process began (field 22 of /proc/pid/stat), or null where there is no /proc or no such process. */
 function processBegan(pid: number): number | null {
+  const fields = processFields(pid)
+  return fields ? Number(fields[19]) : null
+}
+
+/** It has ended, and only its parent does not know yet. */
+function isZombie(pid: number): boolean {
+  const state = processFields(pid)?.[0]
+  return state === 'Z' || state === 'X'
+}
+
+/** The fields of /proc/pid/stat from the third, the state, on. */
+function processFields(pid: number): string[] | null {
   try {
     const stat = fs.readFileSync(`/proc/${pid}/stat`, 'latin1')
-    return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19])
+    return stat.slice(stat.lastIndexOf(')') + 2).split(' ')
   } catch {
     return null
   }
