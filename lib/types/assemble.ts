@@ -14,6 +14,11 @@ export type Assemble = (parts: readonly (Buffer | null)[]) => Buffer
 export type Compare = (a: Buffer, b: Buffer) => number
 
 export function assembleList(parts: readonly (Buffer | null)[]): Buffer {
+  return joined(parts.length, parts.map(present))
+}
+
+/** As Cassandra gives a list written in a selection: its elements may be null. */
+export function assembleListWithNulls(parts: readonly (Buffer | null)[]): Buffer {
   return joined(parts.length, parts)
 }
 
@@ -27,9 +32,15 @@ export function assembleSet(compare: Compare): Assemble {
 
 /** Parts are keys and values in turn; of two equal keys the later one counts. */
 export function assembleMap(compare: Compare): Assemble {
+  const assemble = assembleMapWithNulls(compare)
+  return (parts) => assemble(parts.map(present))
+}
+
+/** As Cassandra gives a map written in a selection: its values, not its keys, may be null. */
+export function assembleMapWithNulls(compare: Compare): Assemble {
   return (parts) => {
-    const entries: [Buffer, Buffer][] = []
-    for (let i = 0; i < parts.length; i += 2) entries.push([present(parts[i]!), present(parts[i + 1]!)])
+    const entries: [Buffer, Buffer | null][] = []
+    for (let i = 0; i < parts.length; i += 2) entries.push([present(parts[i]!), parts[i + 1]!])
     entries.sort((a, b) => compare(a[0], b[0]))
     const unique = entries.filter((entry, i) => i === entries.length - 1 || compare(entry[0], entries[i + 1]![0]) !== 0)
     return joined(unique.length, unique.flat())
@@ -44,21 +55,19 @@ function present(bytes: Buffer | null): Buffer {
 function joined(count: number, parts: readonly (Buffer | null)[]): Buffer {
   const out = new ByteWriter(4 + parts.length * 16)
   out.int32(count)
-  for (const bytes of parts) {
-    const element = present(bytes)
-    out.int32(element.length)
-    out.bytes(element)
-  }
+  for (const bytes of parts) writeValue(out, bytes)
   return out.copy()
+}
+
+function writeValue(out: ByteWriter, bytes: Buffer | null): void {
+  out.int32(bytes === null ? -1 : bytes.length)
+  if (bytes !== null) out.bytes(bytes)
 }
 
 /** Tuples and user types: fields as [value]s, null as length -1. */
 export function assembleTuple(parts: readonly (Buffer | null)[]): Buffer {
   const out = new ByteWriter(parts.length * 16)
-  for (const bytes of parts) {
-    out.int32(bytes === null ? -1 : bytes.length)
-    if (bytes !== null) out.bytes(bytes)
-  }
+  for (const bytes of parts) writeValue(out, bytes)
   return out.copy()
 }
 

@@ -121,8 +121,9 @@ function parts(bytes: Buffer, types: readonly CqlType[]): string[] {
   if (bytes.length === 0) return texts
   let at = 4
   for (let i = 0, n = bytes.readInt32BE(0) * types.length; i < n; i++) {
-    const end = at + 4 + bytes.readInt32BE(at)
-    texts.push(toCqlLiteral(types[i % types.length]!, bytes.subarray(at + 4, end)))
+    const length = bytes.readInt32BE(at)
+    const end = at + 4 + Math.max(length, 0)
+    texts.push(length < 0 ? 'null' : toCqlLiteral(types[i % types.length]!, bytes.subarray(at + 4, end)))
     at = end
   }
   return texts

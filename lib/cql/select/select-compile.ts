@@ -7,13 +7,12 @@ import type { SelectClause, SelectStatement, Term } from '../ast.ts'
 import { tableOf } from '../prepare.ts'
 import { resultMetadata } from '../result-metadata.ts'
 import { compileTerm, type TermScope, type Value, type Variables } from '../terms/terms.ts'
-import { compileRestrictions, type Restrictions } from '../where/restrictions.ts'
+import { checkRangeFiltering, compileRestrictions, type Restrictions } from '../where/restrictions.ts'
 import { Select, type Selection } from './select.ts'
-import type { OutputItem } from './select-encoder.ts'
 import { compileGrouping, type Grouping } from './select-groups.ts'
 import { compileOrdering, orderingColumns } from './select-ordering.ts'
 import { type Selectable, SelectorCompiler } from './selectors.ts'
-import { type Expression, ItemExpression, JsonExpression } from './selectors-expressions.ts'
+import { asResult, type Expression, ItemExpression, JsonExpression } from './selectors-expressions.ts'
 
 /** `keyspace` is the request's or the connection's. Throws INVALID. */
 export function compileSelect(
@@ -38,12 +37,15 @@ export function compileSelect(
     scope,
   })
   const expressions = selectables.map((selectable) => selectable.compile(null))
-  if (statement.distinct) checkDistinct(statement, table, selectors.items, restrictions)
+  // Rows of several partitions are sorted by columns that Cassandra selects besides.
+  const sortedBy = restrictions.hasKeyIn ? [...orderedBy.keys()] : []
+  if (statement.distinct)
+    checkDistinct(statement, table, [...selectors.items.map(({ column }) => column), ...sortedBy], restrictions)
   const grouping = compileGrouping(statement, table, restrictions, selectors)
   const names = clauses.map(({ alias }, i) => alias ?? selectables[i]!.text)
   const results = statement.json
     ? [{ name: '[json]', expression: new JsonExpression(names, expressions) }]
-    : expressions.map((expression, i) => ({ name: names[i]!, expression }))
+    : expressions.map((expression, i) => ({ name: names[i]!, expression: asResult(expression) }))
   const selection = selectionOf(
     table,
     selectors,
@@ -53,6 +55,7 @@ export function compileSelect(
   if (selection.kind === 'groups' && grouping === null && statement.perPartitionLimit !== null)
     throw invalid('PER PARTITION LIMIT is not allowed with aggregate queries.')
   const ordering = compileOrdering(orderedBy, table, restrictions)
+  checkRangeFiltering(restrictions, statement.allowFiltering)
   const limit = compileLimit(statement.limit, '[limit]', table, scope)
   const perPartitionLimit = compileLimit(statement.perPartitionLimit, '[per_partition_limit]', table, scope)
   return new Select({
@@ -130,14 +133,13 @@ function selectionOf(
 function checkDistinct(
   statement: SelectStatement,
   table: TableSchema,
-  items: readonly OutputItem[],
+  columns: readonly ColumnSchema[],
   restrictions: Restrictions,
 ): void {
   if (statement.perPartitionLimit !== null)
     throw invalid('PER PARTITION LIMIT is not allowed with SELECT DISTINCT queries')
   if (restrictions.restrictsClustering || restrictions.restrictsRegulars)
     throw invalid('SELECT DISTINCT with WHERE clause only supports restriction by partition key and/or static columns.')
-  const columns = items.map(({ column }) => column)
   for (const column of columns)
     if (column.kind !== 'partition_key' && !isStatic(column))
       throw invalid(

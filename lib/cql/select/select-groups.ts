@@ -12,6 +12,7 @@ import type { AggregateState } from '../functions/function.ts'
 import type { Environment, QueryOptions } from '../statement.ts'
 import type { Restrictions } from '../where/restrictions.ts'
 import type { OutputItem } from './select-encoder.ts'
+import type { RowSorter } from './select-ordering.ts'
 import { expressionRow, writeExpressions } from './select-output.ts'
 import type { RowOutput } from './select-scan.ts'
 import type { RowValues } from './select-values.ts'
@@ -91,6 +92,8 @@ export interface GroupLimits {
   readonly perPartitionLimit: number
   /** The page before ended in this partition, of which so many groups were given. */
   readonly before: { readonly position: Buffer; readonly groups: number } | null
+  /** Sorts and cuts the groups at the end; null: they come as they should. */
+  readonly sorter: RowSorter | null
 }
 
 export class GroupOutput implements RowOutput {
@@ -111,6 +114,10 @@ export class GroupOutput implements RowOutput {
   #computed: Buffer | null = null
   #row: ExpressionRow
   #current: Buffer | null = null
+  /** What the open group is sorted by. */
+  #order: Buffer | null = null
+  /** Where groups are written: with a sorter not the result itself. */
+  readonly #written: ByteWriter
   /** The partition has given all groups that it may. */
   #skipsPartition = false
   readonly #scratch = new ByteWriter(64)
@@ -127,6 +134,7 @@ export class GroupOutput implements RowOutput {
     this.#parts = parts
     this.#limits = limits
     this.#out = out
+    this.#written = limits.sorter === null ? out : new ByteWriter(1024)
     this.#options = options
     this.#environment = environment
     this.groupsOfPartition = limits.before?.groups ?? 0
@@ -136,7 +144,7 @@ export class GroupOutput implements RowOutput {
   }
 
   get bytes(): number {
-    return this.#out.length
+    return this.#written.length
   }
 
   #open(): ExpressionRow {
@@ -158,7 +166,10 @@ export class GroupOutput implements RowOutput {
       const place = this.#placeOf(row, grouping)
       if (place !== 'taken') return place === 'skipped'
     }
-    if (this.#first === null) this.#first = this.#values.copy()
+    if (this.#first === null) {
+      this.#first = this.#values.copy()
+      if (this.#limits.sorter !== null) this.#order = this.#limits.sorter.orderOf(row)
+    }
     for (const aggregate of aggregates) aggregate.add(this.#row)
     return true
   }
@@ -199,7 +210,9 @@ export class GroupOutput implements RowOutput {
   #close(): void {
     const { expressions, items } = this.#parts
     const values = this.#first ?? new Array<null>(items.length).fill(null)
-    writeExpressions(expressions, { ...this.#row, values }, this.#out)
+    const start = this.#written.length
+    writeExpressions(expressions, { ...this.#row, values }, this.#written)
+    this.#limits.sorter?.add(this.#order ?? Buffer.alloc(0), start, this.#written.length)
     this.count += 1
     this.groupsOfPartition += 1
     this.#open()
@@ -207,6 +220,7 @@ export class GroupOutput implements RowOutput {
 
   end(): void {
     if (this.#first !== null || this.#parts.grouping === null) this.#close()
+    if (this.#limits.sorter !== null) this.count = this.#limits.sorter.write(this.#written, this.#out)
   }
 }
 

@@ -78,28 +78,70 @@ interface SortedRow {
   readonly end: number
 }
 
-/** Rows of several partitions sorted by clustering columns, equal ones as they came; cut to a limit at the end. */
-export class SortedOutput implements RowOutput {
-  readonly #writer: ResultRowWriter
-  readonly #out: ByteWriter
+/** Sorts rows of several partitions, which lie in a writer as they came, by clustering columns; equal ones stay as they came. */
+export class RowSorter {
   readonly #clustering: readonly ColumnSchema[]
   readonly #ordering: Ordering
   readonly #limit: number
   readonly #rows: SortedRow[] = []
-  readonly #unsorted = new ByteWriter(1024)
   readonly #scratch = new ByteWriter(64)
-  #ended = false
 
-  constructor(writer: ResultRowWriter, out: ByteWriter, table: TableSchema, ordering: Ordering, limit: number) {
-    this.#writer = writer
-    this.#out = out
+  constructor(table: TableSchema, ordering: Ordering, limit: number) {
     this.#clustering = table.clustering
     this.#ordering = ordering
     this.#limit = limit
   }
 
+  /** Of rows added so far. */
   get count(): number {
-    return this.#ended ? Math.min(this.#rows.length, this.#limit) : this.#rows.length
+    return this.#rows.length
+  }
+
+  /** What a row is sorted by; a copy. */
+  orderOf(row: RowData | null): Buffer {
+    if (row === null) return Buffer.alloc(0)
+    const reader = new ByteReader(row.clustering)
+    const parts: Buffer[] = []
+    for (const column of this.#clustering) {
+      const start = reader.position
+      this.#scratch.reset()
+      decodeComponentTo(column.type, column.reversed, reader, this.#scratch)
+      if (this.#ordering.sortedBy!.includes(column)) parts.push(row.clustering.subarray(start, reader.position))
+    }
+    return Buffer.concat(parts)
+  }
+
+  /** A row of the result is unsorted[start, end). */
+  add(order: Buffer, start: number, end: number): void {
+    this.#rows.push({ order, start, end })
+  }
+
+  /** Copies the first rows in order; answers how many. */
+  write(unsorted: ByteWriter, out: ByteWriter): number {
+    const sign = this.#ordering.reversed ? -1 : 1
+    this.#rows.sort((a, b) => sign * Buffer.compare(a.order, b.order))
+    const kept = this.#rows.slice(0, this.#limit)
+    for (const { start, end } of kept) out.slice(unsorted.buffer, start, end)
+    return kept.length
+  }
+}
+
+/** Rows of several partitions sorted by clustering columns; cut to a limit at the end. */
+export class SortedOutput implements RowOutput {
+  readonly #writer: ResultRowWriter
+  readonly #out: ByteWriter
+  readonly #sorter: RowSorter
+  readonly #unsorted = new ByteWriter(1024)
+  #written: number | null = null
+
+  constructor(writer: ResultRowWriter, out: ByteWriter, sorter: RowSorter) {
+    this.#writer = writer
+    this.#out = out
+    this.#sorter = sorter
+  }
+
+  get count(): number {
+    return this.#written ?? this.#sorter.count
   }
 
   get bytes(): number {
@@ -113,27 +155,11 @@ export class SortedOutput implements RowOutput {
   row(row: RowData | null): boolean {
     const start = this.#unsorted.length
     this.#writer.row(row, this.#unsorted)
-    this.#rows.push({ order: this.#orderOf(row), start, end: this.#unsorted.length })
+    this.#sorter.add(this.#sorter.orderOf(row), start, this.#unsorted.length)
     return true
   }
 
-  #orderOf(row: RowData | null): Buffer {
-    if (row === null) return Buffer.alloc(0)
-    const reader = new ByteReader(row.clustering)
-    const parts: Buffer[] = []
-    for (const column of this.#clustering) {
-      const start = reader.position
-      this.#scratch.reset()
-      decodeComponentTo(column.type, column.reversed, reader, this.#scratch)
-      if (this.#ordering.sortedBy!.includes(column)) parts.push(row.clustering.subarray(start, reader.position))
-    }
-    return Buffer.concat(parts)
-  }
-
   end(): void {
-    const sign = this.#ordering.reversed ? -1 : 1
-    this.#rows.sort((a, b) => sign * Buffer.compare(a.order, b.order))
-    this.#ended = true
-    for (const { start, end } of this.#rows.slice(0, this.#limit)) this.#out.slice(this.#unsorted.buffer, start, end)
+    this.#written = this.#sorter.write(this.#unsorted, this.#out)
   }
 }

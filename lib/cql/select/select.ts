@@ -19,7 +19,7 @@ import { FilterColumns } from './select-filter.ts'
 import { GroupOutput, type GroupParts } from './select-groups.ts'
 import { SelectKeys } from './select-keys.ts'
 import { checkTombstones, unpagedTooLarge } from './select-limits.ts'
-import { type Ordering, SortedOutput } from './select-ordering.ts'
+import { type Ordering, RowSorter, SortedOutput } from './select-ordering.ts'
 import { ExpressionWriter, RowByRowOutput } from './select-output.ts'
 import { type RowOutput, Scan, type ScanEnd } from './select-scan.ts'
 import { RowValues } from './select-values.ts'
@@ -150,17 +150,18 @@ export class Select implements CompiledStatement {
 
   #output(out: ByteWriter, limits: OutputLimits, environment: Environment, options: QueryOptions): RowOutput {
     const { table, selection, ordering } = this.#parts
+    const sorter = ordering.sortedBy === null ? null : new RowSorter(table, ordering, limits.limit)
     if (selection.kind === 'groups') {
       const { wanted, perPartitionLimit, state } = limits
       const before = state && { position: state.position, groups: state.rowsGiven }
-      return new GroupOutput(selection, this.#values!, { wanted, perPartitionLimit, before }, out, options, environment)
+      const groupLimits = { wanted, perPartitionLimit, before, sorter }
+      return new GroupOutput(selection, this.#values!, groupLimits, out, options, environment)
     }
     const writer =
       selection.kind === 'columns'
         ? this.#encoder!
         : new ExpressionWriter(this.#values!, selection.expressions, options, environment)
-    if (ordering.sortedBy === null) return new RowByRowOutput(writer, out)
-    return new SortedOutput(writer, out, table, ordering, limits.limit)
+    return sorter === null ? new RowByRowOutput(writer, out) : new SortedOutput(writer, out, sorter)
   }
 
   #answer(

@@ -150,17 +150,29 @@ export class LiteralExpression implements Expression {
   readonly isAggregate: boolean
   readonly #parts: readonly Expression[]
   readonly #assemble: Assemble
+  readonly #assembleResult: Assemble
 
-  constructor(type: CqlType, parts: readonly Expression[], assemble: Assemble) {
+  /** `assembleResult`: where the value goes to the client as it is, and nobody here takes it apart again. */
+  constructor(type: CqlType, parts: readonly Expression[], assemble: Assemble, assembleResult: Assemble = assemble) {
     this.type = type
     this.isAggregate = parts.some((part) => part.isAggregate)
     this.#parts = parts
     this.#assemble = assemble
+    this.#assembleResult = assembleResult
   }
 
   evaluate(row: ExpressionRow): Buffer | null {
     return this.#assemble(this.#parts.map((part) => part.evaluate(row)))
   }
+
+  asResult(): LiteralExpression {
+    return new LiteralExpression(this.type, this.#parts.map(asResult), this.#assembleResult)
+  }
+}
+
+/** The expression where its value is one of the result's: in lists and maps written there Cassandra lets null pass. */
+export function asResult(expression: Expression): Expression {
+  return expression instanceof LiteralExpression ? expression.asResult() : expression
 }
 
 /** SELECT JSON: all that is selected as one object. */

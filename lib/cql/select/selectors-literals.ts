@@ -3,7 +3,9 @@ import { invalid } from '../../base/errors.ts'
 import {
   type Assemble,
   assembleList,
+  assembleListWithNulls,
   assembleMap,
+  assembleMapWithNulls,
   assembleSet,
   assembleTuple,
   assembleVector,
@@ -139,7 +141,7 @@ export function compileLiteral(
   if (types === null) throw invalid(`Invalid literal ${text} for type ${typeToCql(type)}`)
   const compiled = parts.map((part, i) => part.compile(types[i]!))
   if (selector.kind !== 'udt' || type.kind !== 'udt')
-    return new LiteralExpression(type, compiled, assembleFor(type, selector))
+    return new LiteralExpression(type, compiled, assembleFor(type, selector), assembleResultFor(type, selector))
   const fields = type.fieldNames.map((name, i) => {
     const at = selector.fields.findIndex(([field]) => field === name)
     const fieldType = type.fieldTypes[i]!
@@ -161,4 +163,10 @@ function assembleFor(type: CqlType, selector: LiteralSelector): Assemble {
     default:
       return assembleTuple
   }
+}
+
+function assembleResultFor(type: CqlType, selector: LiteralSelector): Assemble {
+  if (type.kind === 'list') return assembleListWithNulls
+  if (type.kind === 'map' && selector.kind === 'map') return assembleMapWithNulls((a, b) => compare(type.key, a, b))
+  return assembleFor(type, selector)
 }

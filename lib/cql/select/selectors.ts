@@ -9,7 +9,7 @@ import { testTypeAssignment } from '../../types/assignment.ts'
 import { freeze, isCollection, isMultiCell, NATIVE, typeEquals, typeToCql } from '../../types/names.ts'
 import type { CqlType } from '../../types/type.ts'
 import type { Selector, Term } from '../ast.ts'
-import { resolveType } from '../ddl/type-nodes.ts'
+import { resolveType, typeText as writtenTypeText } from '../ddl/type-nodes.ts'
 import { COUNT_ROWS } from '../functions/aggregates.ts'
 import type { Assignability, CqlFunction, FunctionArgument, FunctionName } from '../functions/function.ts'
 import { resolveFunction } from '../functions/resolve.ts'
@@ -163,7 +163,7 @@ export class SelectorCompiler {
   #typeHint(selector: Selector & { kind: 'typehint' }): Selectable {
     const of = this.prepare(selector.of)
     const type = freeze(resolveType(selector.type, this.scope.keyspace, this.scope.schema))
-    const text = `(${typeNodeText(selector.type)})${of.text}`
+    const text = `(${writtenTypeText(selector.type, false, this.scope.keyspace)})${of.text}`
     return {
       text,
       type,

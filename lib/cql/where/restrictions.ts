@@ -94,10 +94,13 @@ export function compileRestrictions(request: RestrictionsRequest): Restrictions 
       throw invalid(`Non PRIMARY KEY columns found in where clause: ${names(sets.values.flatMap((r) => r.columns))} `)
     if (!request.allowFiltering) throw invalid(ALLOW_FILTERING_NEEDED)
   }
-  const compiled = new CompiledRestrictions(request.table, sets, keyNeedsFilter)
-  if (request.type === 'SELECT' && !request.allowFiltering && compiled.isKeyRange && compiled.restrictsClustering)
+  return new CompiledRestrictions(request.table, sets, keyNeedsFilter)
+}
+
+/** Without ALLOW FILTERING partitions found by range are read whole. Asked after all other checks of a SELECT, as in Cassandra. Throws INVALID. */
+export function checkRangeFiltering(restrictions: Restrictions, allowFiltering: boolean): void {
+  if (!allowFiltering && restrictions.isKeyRange && restrictions.restrictsClustering)
     throw invalid(ALLOW_FILTERING_NEEDED)
-  return compiled
 }
 
 interface RestrictionSets {
