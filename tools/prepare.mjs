@@ -1,9 +1,9 @@
 /**
  * Makes a fresh clone ready to run: installs when package-lock.json is newer than what is installed, builds when a source is newer than
- * the build. Quick when nothing changed. Plain JavaScript, for it runs before anything is built.
+ * the build. A linked node_modules belongs to another clone, and an installation would empty it: it is taken as it is. Quick when nothing changed. Plain JavaScript, for it runs before anything is built.
  */
 import { spawnSync } from 'node:child_process'
-import { existsSync, readdirSync, rmSync, statSync } from 'node:fs'
+import { existsSync, lstatSync, readdirSync, rmSync, statSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
@@ -11,7 +11,7 @@ const ROOT = join(dirname(fileURLToPath(import.meta.url)), '..')
 const SOURCES = ['lib', 'protocol', 'storage', 'cluster', 'tools', 'test']
 
 export function prepare() {
-  if (modified('node_modules/.package-lock.json') < modified('package-lock.json')) {
+  if (!isLinked('node_modules') && modified('node_modules/.package-lock.json') < modified('package-lock.json')) {
     run('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error'], 'installing packages')
   }
   const built = modified('dist/.tsbuildinfo')
@@ -31,6 +31,10 @@ function run(command, args, what) {
   if (status === 0) return
   process.stderr.write(`polyxena: ${what} failed${error ? `: ${error.message}` : ''}\n`)
   process.exit(1)
+}
+
+function isLinked(path) {
+  return lstatSync(join(ROOT, path), { throwIfNoEntry: false })?.isSymbolicLink() ?? false
 }
 
 function modified(path) {
