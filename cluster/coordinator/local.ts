@@ -160,7 +160,14 @@ function isReplicaFailure(cause: unknown): cause is Error {
   return typeof (cause as Error & { code?: unknown }).code === 'string'
 }
 
-function unavailable(consistency: number, required: number, alive: number, where: string): RequestError {
+/** Serial levels are told as the quorums that they need, as Cassandra does. */
+function unavailable(asked: number, required: number, alive: number, where: string): RequestError {
+  const consistency =
+    asked === Consistency.SERIAL
+      ? Consistency.QUORUM
+      : asked === Consistency.LOCAL_SERIAL
+        ? Consistency.LOCAL_QUORUM
+        : asked
   return new RequestError('UNAVAILABLE', `Cannot achieve consistency level ${consistencyName(consistency)}${where}`, {
     consistency,
     required,

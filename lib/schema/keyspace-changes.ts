@@ -91,6 +91,7 @@ export function alterKeyspace(
 
 export function dropKeyspace(schema: Schema, name: string, ifExists: boolean): Outcome {
   checkModifiable(name, `keyspace ${name}`, 'DROP')
+  checkName(name)
   if (!schema.keyspaces.has(name)) {
     if (ifExists) return unchanged(schema)
     throw invalid(`Keyspace '${name}' doesn't exist`)

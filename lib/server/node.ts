@@ -153,6 +153,8 @@ async function serve({ settings, runtime, store, metadata, identity }: Parts): P
     epoch: () => metadata.current.epoch,
     report: reporter(log, clock),
   })
+  const storageAddress = settings.broadcast_address ?? settings.listen_address ?? settings.rpc_address
+  const endpoint = `/${storageAddress}:${settings.storage_port}`
   const hybrid = new HybridClock(clock)
   const idBytes = random.stream('cql')
   const environment: Environment = {
@@ -166,7 +168,7 @@ async function serve({ settings, runtime, store, metadata, identity }: Parts): P
     cluster: {
       clusterName: identity.clusterName,
       datacenters: () => new Map([[identity.datacenter, 1]]),
-      rangeOwnership: () => new Map(identity.tokens.map((token) => [token, [address]])),
+      rangeOwnership: () => new Map(identity.tokens.map((token) => [token, [endpoint]])),
     },
   }
   const processor = new QueryProcessor(environment, { preparedBytesMax: settings.prepared_statements_cache_size })
