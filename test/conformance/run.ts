@@ -3,13 +3,15 @@
  * language whose tools are missing is skipped, and said. Arguments name languages; none means all. ADDRESS=a:port DC=x asks another server.
  */
 import { spawn, spawnSync } from 'node:child_process'
-import { mkdirSync } from 'node:fs'
+import { existsSync, mkdirSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { startNode } from '../../lib/index.ts'
+import { runCqlshSessions } from './cqlsh.ts'
 
 const PROGRAMS = join(dirname(fileURLToPath(import.meta.url)), '../../../test/conformance/programs')
+const SESSIONS = join(PROGRAMS, '../../golden/cqlsh')
 const WORK = join(tmpdir(), 'polyxena-conformance')
 const BUILD_MS = 600_000
 const RUN_MS = 120_000
@@ -103,19 +105,49 @@ async function runLanguage(
   return { passed, failed: failed + (status !== 0 && failed === 0 ? 1 : 0), skipped: 0 }
 }
 
+/** In a virtual environment of its own; CQLSH=path takes one that is there. */
+async function runCqlsh({ address, port }: Target): Promise<{ passed: number; failed: number; skipped: number }> {
+  let cqlsh = process.env.CQLSH
+  if (!cqlsh) {
+    const environment = join(WORK, 'cqlsh')
+    cqlsh = join(environment, 'bin/cqlsh')
+    const install: [string, string[]][] = [
+      ['python3', ['-m', 'venv', environment]],
+      [join(environment, 'bin/pip'), ['-q', 'install', 'cqlsh==6.2.2', 'cassandra-driver==3.30.1']],
+    ]
+    if (
+      !existsSync(cqlsh) &&
+      install.some(([tool, words]) => spawnSync(tool, words, { timeout: BUILD_MS }).status !== 0)
+    ) {
+      process.stdout.write('skipped - cqlsh: it cannot be installed\n')
+      return { passed: 0, failed: 0, skipped: 1 }
+    }
+  }
+  const lines = await runCqlshSessions({ cqlsh, address, port }, SESSIONS)
+  for (const line of lines) process.stdout.write(`${line.replace(' - ', ' - cqlsh: ')}\n`)
+  const passed = lines.filter((line) => line.startsWith('ok')).length
+  return { passed, failed: lines.length - passed, skipped: 0 }
+}
+
 mkdirSync(WORK, { recursive: true })
 const given = process.env.ADDRESS?.split(':')
-const node = given ? null : await startNode({ memory: true })
+const node = given ? null : await startNode({ memory: true, settings: { dc: 'dc1' } })
 const target: Target = {
   address: given?.[0] ?? node!.address,
   port: given?.[1] ?? String(node?.port ?? 9042),
-  datacenter: process.env.DC ?? 'datacenter1',
+  datacenter: process.env.DC ?? 'dc1',
 }
 const wanted = process.argv.slice(2)
 const sum = { passed: 0, failed: 0, skipped: 0 }
 for (const [name, language] of Object.entries(LANGUAGES)) {
   if (wanted.length > 0 && !wanted.includes(name)) continue
   const counts = await runLanguage(name, language, target)
+  sum.passed += counts.passed
+  sum.failed += counts.failed
+  sum.skipped += counts.skipped
+}
+if (wanted.length === 0 || wanted.includes('cqlsh')) {
+  const counts = await runCqlsh(target)
   sum.passed += counts.passed
   sum.failed += counts.failed
   sum.skipped += counts.skipped
