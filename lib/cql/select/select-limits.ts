@@ -17,6 +17,7 @@ const REASON_READ_SIZE = 0x0004
 export function checkTombstones(
   scan: Scan,
   table: TableSchema,
+  isRange: boolean,
   environment: Environment,
   options: QueryOptions,
   warnings: string[],
@@ -29,7 +30,7 @@ export function checkTombstones(
   const { tombstonePosition: position } = scan
   const token = position === null ? '' : tokenOfPosition(position)
   const limit = options.pageSize === null ? '' : `LIMIT ${options.pageSize}`
-  const query = `SELECT * FROM ${table.keyspace}.${table.name}${whereKey(table, position)} ${limit} ALLOW FILTERING`
+  const query = `SELECT * FROM ${table.keyspace}.${table.name}${isRange ? '' : whereKey(table, position)} ${limit} ALLOW FILTERING`
   warnings.push(
     `Read ${scan.rowsBesideTombstones} live rows and ${tombstones} tombstone cells for query ${query.slice(0, QUERY_TEXT_MAX)}; token ${token} (see tombstone_warn_threshold)`,
   )

@@ -172,14 +172,14 @@ export class Select implements CompiledStatement {
     environment: Environment,
     options: QueryOptions,
   ): RowsResult {
-    const { selection, restrictions } = this.#parts
+    const { table, selection, restrictions } = this.#parts
     const warnings: string[] = []
     if (selection.kind === 'groups') {
       if (!restrictions.restrictsPartitionKey) warnings.push('Aggregation query used without partition key')
       else if (restrictions.hasKeyIn)
         warnings.push('Aggregation query used on multiple partition keys (IN restriction)')
     }
-    if (scan.tombstones > 0) checkTombstones(scan, this.#parts.table, environment, options, warnings)
+    if (scan.tombstones > 0) checkTombstones(scan, table, restrictions.isKeyRange, environment, options, warnings)
     let pagingState: Buffer | null = null
     if (options.pageSize === null) {
       if (scan.endedByBytes) throw unpagedTooLarge(environment, options)
