@@ -327,6 +327,19 @@ export class Store {
     await this.#files.close(this.#tables.values())
   }
 
+  /** What a table's SSTables hold; partitions that lie in several count in each. Null: the table is not known. */
+  tableEstimate(id: string): { readonly partitions: number; readonly bytes: number } | null {
+    const table = this.#tables.get(id)
+    if (!table) return null
+    let partitions = 0
+    let bytes = 0
+    for (const { reader } of table.files) {
+      partitions += reader.statistics.partitions
+      bytes += reader.statistics.rawBytes
+    }
+    return { partitions, bytes }
+  }
+
   get statistics(): StoreStatistics {
     let files = 0
     let fileBytes = 0

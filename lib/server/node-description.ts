@@ -1,22 +1,25 @@
 /** What this node says of itself in system.local and system_views. */
 import type { Store, Truncation } from '../../storage/store.ts'
 import { SETTINGS, type SettingName, type Settings } from '../config/settings.ts'
+import type { Schema } from '../schema/keyspace.ts'
 import { systemTableId } from '../schema/system-tables.ts'
 import { POLYXENA_VERSION } from '../version.ts'
 import type { Connection } from './connection.ts'
 import type { Identity } from './identity.ts'
 import type { ClientListener } from './listener.ts'
 import type { ClientInfo, NodeInfo } from './system-tables/node-info.ts'
+import { estimateRows } from './system-tables/size-estimates.ts'
 
 export interface DescribedNode {
   readonly settings: Settings
   readonly identity: Identity
   readonly store: Store
+  schema(): Schema
   /** Known only when clients are served. */
   readonly late: { readonly clients: ClientListener | null; readonly port: number }
 }
 
-export function describeNode({ settings, identity, store, late }: DescribedNode): NodeInfo {
+export function describeNode({ settings, identity, store, schema, late }: DescribedNode): NodeInfo {
   const listenAddress = settings.listen_address ?? settings.rpc_address
   return {
     clusterName: identity.clusterName,
@@ -38,7 +41,8 @@ export function describeNode({ settings, identity, store, late }: DescribedNode)
     truncations: () => truncatedAt(store, identity.generation),
     settings: () => settingTexts(settings),
     clients: () => Array.from(late.clients?.connections ?? [], describeClient),
-    rows: () => null,
+    rows: (table) =>
+      estimateRows(table, { schema: schema(), tokens: identity.tokens, estimate: (id) => store.tableEstimate(id) }),
   }
 }
 

@@ -140,7 +140,10 @@ async function serve({ settings, runtime, store, metadata, identity }: Parts): P
   const address = settings.broadcast_rpc_address ?? settings.rpc_address
   // The description needs the port and the listener, which come last: it is asked for them only once clients are there.
   const late: { clients: ClientListener | null; port: number } = { clients: null, port: settings.native_transport_port }
-  const virtual = new VirtualTables(describeNode({ settings, identity, store, late }), () => metadata.current)
+  const virtual = new VirtualTables(
+    describeNode({ settings, identity, store, schema: () => metadata.current, late }),
+    () => metadata.current,
+  )
   const coordinator = new LocalCoordinator({
     replica: {
       apply: (mutations) => store.apply(mutations),
