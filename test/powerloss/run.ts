@@ -1,0 +1,50 @@
+/**
+ * `npm run powerloss`: a scripted load on a simulated disk that loses power at each of its operations, with none, half and all of what was
+ * not synced surviving (and again during each recovery); then the same with each operation failing by EIO and by ENOSPC.
+ *
+ *     npm run powerloss -- [--steps 1000] [--error-steps 150] [--seed N]
+ */
+import { parseArgs } from 'node:util'
+import { failEverywhere, losePowerEverywhere, type Outcome } from '../support/power-loss.ts'
+
+const { values: flags } = parseArgs({
+  options: {
+    steps: { type: 'string', default: '1000' },
+    'error-steps': { type: 'string', default: '150' },
+    seed: { type: 'string' },
+  },
+})
+const seed = Number(flags.seed ?? Math.floor(Math.random() * 2 ** 31))
+const print = (line: string): void => {
+  process.stdout.write(`${line}\n`)
+}
+
+let passed = 0
+let failed = 0
+
+async function prove(what: string, run: (report: (done: Outcome) => void) => Promise<Outcome>): Promise<void> {
+  const began = performance.now()
+  const { operations, inspected, problems } = await run((done) =>
+    print(`  … ${done.inspected} disks opened, ${done.problems.length} wrong`),
+  )
+  for (const problem of problems.slice(0, 10)) print(`  ${problem}`)
+  const seconds = ((performance.now() - began) / 1000).toFixed(0)
+  print(
+    `${what}: ${operations} disk operations, ${inspected} disks opened and compared, ${problems.length} wrong (${seconds} s)`,
+  )
+  passed += inspected - problems.length
+  failed += problems.length
+}
+
+print(`seed ${seed}`)
+const steps = Number(flags.steps)
+await prove(`power loss at every operation of a script of ${steps} steps, 0, 50 and 100 % survival`, (report) =>
+  losePowerEverywhere({ seed, steps }, report),
+)
+const errorSteps = Number(flags['error-steps'])
+for (const code of ['EIO', 'ENOSPC'] as const)
+  await prove(`${code} at every operation of a script of ${errorSteps} steps`, (report) =>
+    failEverywhere({ seed, steps: errorSteps }, code, 1, report),
+  )
+print(`${passed} passed, ${failed} failed`)
+process.exitCode = failed === 0 ? 0 : 1

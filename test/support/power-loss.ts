@@ -1,0 +1,287 @@
+/**
+ * A scripted load on a simulated disk, and what must hold after the power goes, or the disk fails, at any of its operations: what opens
+ * afterwards holds every write that was acknowledged, and else only writes that were asked for, in their order.
+ */
+import { createSimulatedClock, type SimulatedClock } from '../../lib/runtime/simulated/clock.ts'
+import { diskError, openSimulatedDisk, type SimulatedDisk } from '../../lib/runtime/simulated/disk.ts'
+import { createSeededRandom } from '../../lib/runtime/simulated/random.ts'
+import type { ReadCommand } from '../../storage/model/command.ts'
+import { openStore, type Store } from '../../storage/store.ts'
+import { tableIdBytes } from '../../storage/table-store.ts'
+import { createDice, type Dice } from './random.ts'
+import {
+  encodeWrite,
+  type Model,
+  type ModelWrite,
+  modelView,
+  NOW,
+  randomWrite,
+  record,
+  storeView,
+} from './storage-model.ts'
+import { storageRuntime } from './storage-runtime.ts'
+
+export const TABLE = '5a1c395e-b41f-11e5-9f22-ba0be0483c18'
+const TABLE_BYTES = tableIdBytes(TABLE)
+export const SURVIVALS = [0, 0.5, 1]
+
+/** Everything in the table. */
+export const ALL: ReadCommand = {
+  table: TABLE,
+  target: { kind: 'range', start: null, end: null },
+  slices: null,
+  reversed: false,
+  wantStatic: true,
+  staticCounts: true,
+  limit: Infinity,
+  perPartitionLimit: Infinity,
+  byteLimit: Infinity,
+  nowSeconds: NOW,
+  after: null,
+}
+
+export interface Script {
+  readonly seed: number
+  readonly steps: number
+}
+
+export interface Outcome {
+  /** Operations of the disk that the script took. */
+  readonly operations: number
+  /** Disks that were opened and compared. */
+  readonly inspected: number
+  readonly problems: readonly string[]
+}
+
+/** Lets the store's background work go on until the promise settles. */
+export async function settled<T>(clock: SimulatedClock, promise: Promise<T>): Promise<T> {
+  let done = false
+  const finish = (): void => {
+    done = true
+  }
+  promise.then(finish, finish)
+  for (let turn = 0; !done; turn++) {
+    if (turn > 10_000) throw new Error('nothing happens any more')
+    await clock.advance(turn < 10 ? 0 : 100)
+  }
+  return promise
+}
+
+export async function openScriptStore(disk: SimulatedDisk, clock: SimulatedClock): Promise<Store> {
+  const store = await settled(
+    clock,
+    openStore({
+      runtime: storageRuntime(clock, disk),
+      directory: '/data',
+      settings: { memtableBytesMax: 1_000_000, commitLog: { mode: 'group', segmentBytes: 16 * 1024 } },
+    }),
+  )
+  await settled(
+    clock,
+    store.registerTable(TABLE, {
+      keyspace: 'k',
+      name: 't',
+      durableWrites: true,
+      gcGraceSeconds: 864_000,
+      hasClustering: true,
+    }),
+  )
+  return store
+}
+
+/** What was asked for, and how much of it is sure. */
+class Progress {
+  readonly writes: (ModelWrite | 'truncate')[] = []
+  acknowledged = 0
+  /** Texts of what must be read after so many writes. */
+  readonly #views = new Map<number, string>()
+
+  /** What must be read after exactly the first `count` writes. */
+  viewAfter(count: number): string {
+    const known = this.#views.get(count)
+    if (known !== undefined) return known
+    const model: Model = new Map()
+    const from = this.writes.lastIndexOf('truncate', count - 1) + 1
+    for (const write of this.writes.slice(count > 0 ? from : 0, count)) record(model, write as ModelWrite)
+    const view = JSON.stringify(modelView(model, NOW))
+    this.#views.set(count, view)
+    return view
+  }
+}
+
+interface Left {
+  readonly disk: SimulatedDisk
+  readonly acknowledged: number
+  readonly issued: number
+  readonly at: string
+}
+
+/** Runs the script; an operation that fails ends it. `between` is awaited after each step. */
+async function run(
+  script: Script,
+  disk: SimulatedDisk,
+  progress: Progress,
+  between?: (step: number) => Promise<void>,
+): Promise<void> {
+  const dice: Dice = createDice(script.seed)
+  const clock = createSimulatedClock()
+  await disk.mkdir('/data')
+  await disk.syncDirectory('/')
+  let store = await openScriptStore(disk, clock)
+  let pending: Promise<unknown>[] = []
+  const settleAll = async (): Promise<void> => {
+    await settled(clock, Promise.all(pending))
+    pending = []
+  }
+  for (let step = 0; step < script.steps; step++) {
+    const roll = dice.int(30)
+    if (roll === 0) pending.push(store.flush(TABLE))
+    else if (roll === 1) {
+      await settleAll()
+      await settled(clock, store.close())
+      store = await openScriptStore(disk, clock)
+    } else if (roll === 2) {
+      await settleAll()
+      progress.writes.push('truncate')
+      await settled(clock, store.truncate(TABLE))
+      progress.acknowledged = progress.writes.length
+    } else {
+      for (let n = dice.chance(0.1) ? 3 : 1; n > 0; n--) {
+        const write = randomWrite(dice)
+        progress.writes.push(write)
+        const count = progress.writes.length
+        const durable = store.apply([encodeWrite(write, TABLE_BYTES)])
+        if (durable)
+          pending.push(
+            durable.then(() => {
+              progress.acknowledged = Math.max(progress.acknowledged, count)
+            }),
+          )
+        else progress.acknowledged = count
+      }
+      if (dice.chance(0.6)) await settleAll()
+    }
+    await between?.(step)
+  }
+  await settleAll()
+  await settled(clock, store.close())
+}
+
+/** Opens what was left and compares. Returns what is wrong, or null. */
+async function inspect(left: Left, progress: Progress): Promise<string | null> {
+  const { disk, acknowledged, issued } = left
+  const clock = createSimulatedClock()
+  let seen: string
+  try {
+    await disk.mkdir('/data')
+    const store = await openScriptStore(disk, clock)
+    seen = JSON.stringify(storeView(await settled(clock, Promise.resolve(store.read(ALL))), NOW))
+    await settled(clock, store.close())
+  } catch (error) {
+    return `${left.at}: does not open: ${(error as Error).stack}`
+  }
+  for (let count = acknowledged; count <= issued; count++) if (seen === progress.viewAfter(count)) return null
+  return `${left.at}: ${acknowledged} acknowledged, ${issued} issued: ${seen} is none of ${progress.viewAfter(acknowledged)}`
+}
+
+/**
+ * The power goes at every operation of the script, at each rate of survival; and, for each of those, once more at some operation of the
+ * recovery, so that a recovery that is cut short is recovered from too.
+ */
+export async function losePowerEverywhere(script: Script, report?: (done: Outcome) => void): Promise<Outcome> {
+  const { seed, steps } = script
+  const disk = openSimulatedDisk()
+  const progress = new Progress()
+  const random = createSeededRandom(seed)
+  const problems: string[] = []
+  let left: Left[] = []
+  let inspected = 0
+  let last = -1
+  disk.onOperation = (operation, path, index) => {
+    if (index === last) return
+    last = index
+    for (const survival of SURVIVALS)
+      left.push({
+        disk: disk.crash(survival, random),
+        acknowledged: progress.acknowledged,
+        issued: progress.writes.length,
+        at: `TEST_SEED=${seed} ${operation} ${path} (${index}) survival ${survival}`,
+      })
+  }
+  const look = async (one: Left): Promise<void> => {
+    inspected += 1
+    const wrong = await inspect(one, progress)
+    if (wrong) problems.push(wrong)
+  }
+  // The recoveries take about 25 operations.
+  const lookTwice = async (one: Left): Promise<void> => {
+    const at = Math.floor(random.float() * 25)
+    const survival = SURVIVALS[Math.floor(random.float() * SURVIVALS.length)]!
+    let again: Left | null = null
+    one.disk.onOperation = (operation, path, index) => {
+      if (index !== at || again) return
+      again = {
+        ...one,
+        disk: one.disk.crash(survival, random),
+        at: `${one.at}, then ${operation} ${path} (${index}) survival ${survival}`,
+      }
+    }
+    await look(one)
+    if (again) await look(again)
+  }
+  const outcome = (): Outcome => ({ operations: last + 1, inspected, problems })
+  const drain = async (): Promise<void> => {
+    while (left.length > 0) {
+      const batch = left
+      left = []
+      for (const one of batch) await lookTwice(one)
+    }
+  }
+  await run(script, disk, progress, async (step) => {
+    await drain()
+    if (step % Math.max(1, Math.floor(steps / 20)) === 0) report?.(outcome())
+  })
+  await drain()
+  return outcome()
+}
+
+/** One operation of the disk fails, each in turn (or each `every`th): what was acknowledged then is there after a power loss that keeps nothing. */
+export async function failEverywhere(
+  script: Script,
+  code: 'EIO' | 'ENOSPC',
+  every = 1,
+  report?: (done: Outcome) => void,
+): Promise<Outcome> {
+  const { seed } = script
+  const counting = openSimulatedDisk()
+  await run(script, counting, new Progress())
+  const { operations } = counting
+  const problems: string[] = []
+  let inspected = 0
+  for (let at = 0; at < operations; at += every) {
+    const disk = openSimulatedDisk()
+    const progress = new Progress()
+    disk.onOperation = (_, path, index) => {
+      if (index !== at) return
+      disk.onOperation = null
+      throw diskError(code, path)
+    }
+    await run(script, disk, progress).catch(() => {})
+    disk.onOperation = null
+    for (const survival of [0, 1]) {
+      inspected += 1
+      const wrong = await inspect(
+        {
+          disk: disk.crash(survival, createSeededRandom(seed)),
+          acknowledged: progress.acknowledged,
+          issued: progress.writes.length,
+          at: `TEST_SEED=${seed} ${code} at operation ${at} survival ${survival}`,
+        },
+        progress,
+      )
+      if (wrong) problems.push(wrong)
+    }
+    if (inspected % 200 === 0) report?.({ operations, inspected, problems })
+  }
+  return { operations, inspected, problems }
+}
