@@ -169,6 +169,7 @@ export class Files {
     const writer = await openTableWriter(disk, path, {
       uid: random.fill(Buffer.alloc(8)),
       partitionsEstimate: memtable.size,
+      owner: { table: store.id, shape: store.table.shape ?? '' },
     })
     try {
       const cursor = memtable.cursor()

@@ -23,6 +23,8 @@ export interface StoredTable {
   readonly gcGraceSeconds: number
   /** False: every partition has one row, with the empty clustering, that reads without slices find by look-up. */
   readonly hasClustering: boolean
+  /** What its columns are, as text that storage keeps in each SSTable and in snapshots, and does not read. Default: ''. */
+  readonly shape?: string
 }
 
 /** A live SSTable. */

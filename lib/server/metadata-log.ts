@@ -18,6 +18,7 @@ import { RequestError } from '../base/errors.ts'
 import type { SchemaDoor } from '../cql/statement.ts'
 import type { KeyspaceSchema, Schema, SchemaChange } from '../schema/keyspace.ts'
 import { decodeRecords, encodeRecords, type SchemaRecord } from '../schema/records.ts'
+import { encodeShape, shapeOf } from '../schema/shape.ts'
 import { applyRecords, snapshotRecords } from '../schema/state.ts'
 import { createSystemSchema, systemTableId } from '../schema/system-tables.ts'
 import type { TableSchema } from '../schema/table.ts'
@@ -347,6 +348,7 @@ function storedTable(keyspace: KeyspaceSchema, table: TableSchema): StoredTable 
     durableWrites: keyspace.durableWrites,
     gcGraceSeconds: table.options.gcGraceSeconds,
     hasClustering: table.clustering.length > 0,
+    shape: encodeShape(shapeOf(table)),
   }
 }
 

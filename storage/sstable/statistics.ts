@@ -9,6 +9,14 @@ import { ByteReader, BytesError, ByteWriter } from '../../lib/base/bytes.ts'
 import { EntryKind } from '../model/mutation.ts'
 import { compareTimestamps, NEVER, RowReader, readInt32 } from '../model/row.ts'
 
+/** Of which table an SSTable is: what a restore and a dump ask before they take its bytes for rows. */
+export interface TableOwner {
+  /** The table's id, a UUID with dashes. */
+  readonly table: string
+  /** What the table's columns were when the file was written, in the words of whoever made the table known; '' when storage was not told yet. */
+  readonly shape: string
+}
+
 export interface TableStatistics {
   readonly entries: number
   readonly partitions: number
@@ -38,6 +46,8 @@ export interface TableStatistics {
   readonly maxClustering: Buffer | null
   /** Sum of keys' and values' bytes. */
   readonly rawBytes: number
+  /** Null in files that were written before it was kept. */
+  readonly owner: TableOwner | null
 }
 
 const BINS_MAX = 100
@@ -51,6 +61,7 @@ const Tag = {
   DROP_TIMES: 4,
   POSITIONS: 5,
   CLUSTERINGS: 6,
+  OWNER: 8,
 } as const
 
 export class StatisticsCollector {
@@ -179,7 +190,7 @@ export class StatisticsCollector {
       this.#maxClustering = upperBound(key.subarray(start, end))
   }
 
-  finish(): TableStatistics {
+  finish(owner: TableOwner | null = null): TableStatistics {
     return {
       entries: this.#entries,
       partitions: this.#partitions,
@@ -202,6 +213,7 @@ export class StatisticsCollector {
       minClustering: this.#minClustering,
       maxClustering: this.#maxClustering,
       rawBytes: this.#rawBytes,
+      owner,
     }
   }
 }
@@ -261,6 +273,11 @@ export function encodeStatistics(statistics: TableStatistics): Buffer {
     for (const clustering of [statistics.minClustering, statistics.maxClustering]) putBytes(field, clustering)
     put(Tag.CLUSTERINGS)
   }
+  if (statistics.owner) {
+    field.bytes(Buffer.from(statistics.owner.table.replaceAll('-', ''), 'hex'))
+    field.bytes(Buffer.from(statistics.owner.shape))
+    put(Tag.OWNER)
+  }
   return out.copy()
 }
 
@@ -301,6 +318,7 @@ function decode(reader: ByteReader): TableStatistics {
   let timestamps: [Buffer, Buffer] | null = null
   let positions: [Buffer, Buffer] | null = null
   let clusterings: [Buffer, Buffer] | null = null
+  let owner: TableOwner | null = null
   const pair = (field: ByteReader): [Buffer, Buffer] => {
     const low = Buffer.from(field.view(field.varuint()))
     return [low, Buffer.from(field.view(field.varuint()))]
@@ -315,6 +333,7 @@ function decode(reader: ByteReader): TableStatistics {
       while (field.remaining() > 0) dropTimes.push({ seconds: Number(field.int64()), count: Number(field.int64()) })
     else if (tag === Tag.POSITIONS) positions = pair(field)
     else if (tag === Tag.CLUSTERINGS) clusterings = pair(field)
+    else if (tag === Tag.OWNER) owner = readOwner(field)
   }
   if (positions === null) throw new BytesError('statistics without positions')
   return {
@@ -327,5 +346,12 @@ function decode(reader: ByteReader): TableStatistics {
     maxPosition: positions[1],
     minClustering: clusterings?.[0] ?? null,
     maxClustering: clusterings?.[1] ?? null,
+    owner,
   }
+}
+
+function readOwner(field: ByteReader): TableOwner {
+  const id = field.view(16).toString('hex')
+  const table = `${id.slice(0, 8)}-${id.slice(8, 12)}-${id.slice(12, 16)}-${id.slice(16, 20)}-${id.slice(20)}`
+  return { table, shape: field.utf8(field.remaining()) }
 }

@@ -16,7 +16,7 @@ import {
   SectionKind,
 } from './format.ts'
 import { IndexBuilder, separator } from './index.ts'
-import { encodeStatistics, StatisticsCollector, type TableStatistics } from './statistics.ts'
+import { encodeStatistics, StatisticsCollector, type TableOwner, type TableStatistics } from './statistics.ts'
 
 export interface TableWriterOptions {
   /** 8 random bytes that no other file has. */
@@ -32,6 +32,8 @@ export interface TableWriterOptions {
   /** Keys between two restart points. */
   readonly restartInterval?: number
   readonly indexBlockBytes?: number
+  /** Kept in the file. */
+  readonly owner?: TableOwner
 }
 
 /** What the manifest needs to know. */
@@ -64,6 +66,7 @@ export class TableWriter {
   readonly #block: BlockBuilder
   readonly #index: IndexBuilder
   readonly #bloom: BloomFilter | null
+  readonly #owner: TableOwner | null
   readonly #statistics = new StatisticsCollector()
   #lastKey: Buffer = Buffer.alloc(0)
   #position: Buffer = Buffer.alloc(0)
@@ -84,6 +87,7 @@ export class TableWriter {
     this.#blockBytes = options.blockBytes ?? DATA_BLOCK_BYTES
     this.#block = new BlockBuilder(options.restartInterval ?? RESTART_INTERVAL)
     this.#index = new IndexBuilder(options.indexBlockBytes)
+    this.#owner = options.owner ?? null
     this.#bloom = createBloomFilter(options.partitionsEstimate, options.falsePositiveChance ?? 0.01)
     this.#gather(encodeHeader(options.uid))
   }
@@ -170,7 +174,7 @@ export class TableWriter {
     const { levels } = this.#index
     const root = await this.#section(this.#index.takeRoot(), SectionKind.ROOT)
     const bloom = this.#bloom ? await this.#section(this.#bloom.bytes, SectionKind.BLOOM) : null
-    const statistics = this.#statistics.finish()
+    const statistics = this.#statistics.finish(this.#owner)
     const described = await this.#section(encodeStatistics(statistics), SectionKind.STATISTICS)
     const fileBytes = this.#offset + FOOTER_BYTES
     this.#gather(encodeFooter({ root, bloom, statistics: described, indexLevels: levels, fileBytes, uid: this.#uid }))
