@@ -97,10 +97,61 @@ export interface Network {
   connect(address: string, port: number): Promise<Socket>
 }
 
-/** Heavy work, a module's exported function of plain data: a worker thread runs it in production, the simulator in place. */
+/** Jobs of one lane wait for each other, never for those of another: a flush never waits for a compaction. */
+export type JobLane = 'flush' | 'compaction' | 'other'
+
+/** What a job has of the world: it may run in another thread, and must reach nothing but this. */
+export interface JobContext {
+  readonly disk: Disk
+  readonly clock: Clock
+  readonly random: Random
+  /** Aborted when whoever asked for the job has no use for it any more. It hears of that when it awaits something. */
+  readonly signal: AbortSignal
+  /** Handed to JobOptions.progress, in order, before the job's end. Plain data. */
+  progress(report: unknown): void
+  /**
+   * Call it often, about once a millisecond of work: lets others run where the job shares their thread. Rejects with the signal's reason
+   * once that is aborted.
+   */
+  pause(): Promise<void>
+}
+
+/**
+ * Heavy work as plain data: a function that is exported, under its own name, by the module with this URL. It keeps no state between two runs,
+ * and leaves what it was given to read as it is: it may end at any await without another line run (its thread died).
+ */
+export interface Job<A, R> {
+  readonly module: string
+  readonly name: string
+  readonly run: (argument: A, context: JobContext) => Promise<R>
+}
+
+/** `module` is the `import.meta.url` of the module that exports `run`. */
+export function defineJob<A, R>(module: string, run: (argument: A, context: JobContext) => Promise<R>): Job<A, R> {
+  return { module, name: run.name, run }
+}
+
+export interface JobOptions {
+  /** Default: other. */
+  readonly lane?: JobLane
+  readonly signal?: AbortSignal
+  readonly progress?: (report: unknown) => void
+}
+
+/** Runs heavy work: in worker threads in production, in place in a simulation. */
 export interface Jobs {
-  /** `module` is a URL (import.meta.url of the module that exports `name`). Arguments and result are structured-cloned. */
-  run<A, R>(module: string, name: string, argument: A, signal?: AbortSignal): Promise<R>
+  /**
+   * Argument and result are structured-cloned: functions and prototypes do not pass (a Buffer comes out as a Uint8Array, and a small view of a large
+   * ArrayBuffer is cloned with all of it), SharedArrayBuffers are shared. Settles when the job has ended and not before, so that its files can be
+   * removed then: with its result, its error (name, message, code and own fields; not its class), the signal's reason when it failed
+   * after an abort, or a JobError when its thread died.
+   */
+  run<A, R>(job: Job<A, R>, argument: A, options?: JobOptions): Promise<R>
+}
+
+/** The job did not fail, but could not go on: its thread died, or the node is closing. It may be run again. */
+export class JobError extends Error {
+  override name = 'JobError'
 }
 
 export type LogLevel = 'TRACE' | 'DEBUG' | 'INFO' | 'WARN' | 'ERROR'
