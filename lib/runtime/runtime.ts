@@ -107,6 +107,8 @@ export interface JobContext {
   readonly random: Random
   /** Aborted when whoever asked for the job has no use for it any more. It hears of that when it awaits something. */
   readonly signal: AbortSignal
+  /** The next part of what JobOptions.input gives, null at its end. The part before is not to be touched any more. */
+  input(): Promise<Uint8Array | null>
   /** Handed to JobOptions.progress, in order, before the job's end. Plain data. */
   progress(report: unknown): void
   /**
@@ -136,6 +138,11 @@ export interface JobOptions {
   readonly lane?: JobLane
   readonly signal?: AbortSignal
   readonly progress?: (report: unknown) => void
+  /**
+   * Gives the job its input in parts, when it asks for them: null at the end. A part is given away with the whole of its ArrayBuffer. `spent` is
+   * such a part that the job has done with, to be filled again. When it throws, so does the job's input().
+   */
+  readonly input?: (spent: Uint8Array | null) => Uint8Array | null
 }
 
 /** Runs heavy work: in worker threads in production, in place in a simulation. */

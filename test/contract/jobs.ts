@@ -10,7 +10,7 @@ import { createSimulatedClock } from '../../lib/runtime/simulated/clock.ts'
 import { openSimulatedDisk } from '../../lib/runtime/simulated/disk.ts'
 import { createSimulatedJobs } from '../../lib/runtime/simulated/jobs.ts'
 import { createSeededRandom } from '../../lib/runtime/simulated/random.ts'
-import { DEAF, DIE, DOUBLE, FAIL, FILL_HEAP, NOT_PLAIN, UNTIL_ABORTED, WRITE_FILE } from '../support/jobs.ts'
+import { DEAF, DIE, DOUBLE, FAIL, FILL_HEAP, NOT_PLAIN, SUM, UNTIL_ABORTED, WRITE_FILE } from '../support/jobs.ts'
 
 interface Opened {
   readonly jobs: Jobs
@@ -83,6 +83,24 @@ for (const { name, open } of [
       t.equal(await settled(jobs.run(WRITE_FILE, { path, pieces: 3 }, options)), 300)
       t.same(heard, [{ piece: 0 }, { piece: 1 }, { piece: 2 }])
       t.equal((await disk.stat(path))?.size, 300)
+    })
+
+    await t.test('input comes in parts, whose memory goes round', async (t) => {
+      let made = 0
+      let given = 0
+      const input = (spent: Uint8Array | null): Uint8Array | null => {
+        if (given === 100) return null
+        if (!spent) made++
+        return (spent ?? new Uint8Array(1000)).fill(++given)
+      }
+      t.same(await settled(jobs.run(SUM, null, { input })), { sum: 5_050_000, parts: 100 })
+      t.ok(made <= 3, `${made} buffers for 100 parts`)
+      t.same(await settled(jobs.run(SUM, null)), { sum: 0, parts: 0 }, 'there need not be any')
+      const failing = (): never => {
+        throw Object.assign(new Error('no input'), { code: 'EIO' })
+      }
+      await t.rejects(settled(jobs.run(SUM, null, { input: failing })), { message: 'no input', code: 'EIO' })
+      t.same(await settled(jobs.run(SUM, null)), { sum: 0, parts: 0 })
     })
 
     await t.test('errors keep name, code, fields and cause', async (t) => {

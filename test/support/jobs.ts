@@ -26,6 +26,17 @@ export async function writeFile(argument: { path: string; pieces: number }, cont
   }
 }
 
+/** Sums its input. */
+export async function sum(_argument: null, context: JobContext): Promise<{ sum: number; parts: number }> {
+  let total = 0
+  let parts = 0
+  for (let part = await context.input(); part; part = await context.input()) {
+    for (const byte of part) total += byte
+    parts++
+  }
+  return { sum: total, parts }
+}
+
 /** Goes on until it is aborted, then cleans up for a while. */
 export async function untilAborted(argument: { path: string }, context: JobContext): Promise<void> {
   const file = await context.disk.open(argument.path, 'create')
@@ -65,6 +76,7 @@ export async function notPlain(): Promise<() => void> {
 
 export const DOUBLE = defineJob(import.meta.url, double)
 export const WRITE_FILE = defineJob(import.meta.url, writeFile)
+export const SUM = defineJob(import.meta.url, sum)
 export const UNTIL_ABORTED = defineJob(import.meta.url, untilAborted)
 export const FAIL = defineJob(import.meta.url, fail)
 export const DEAF = defineJob(import.meta.url, deaf)

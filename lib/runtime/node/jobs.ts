@@ -35,6 +35,7 @@ interface Settle {
   readonly resolve: (result: unknown) => void
   readonly reject: (error: unknown) => void
   readonly progress: ((report: unknown) => void) | undefined
+  readonly input: JobOptions['input']
 }
 
 class JobThread {
@@ -70,7 +71,7 @@ class JobThread {
   run(job: Job<unknown, unknown>, argument: unknown, options: JobOptions): Promise<unknown> {
     return new Promise((resolve, reject) => {
       this.#worker.postMessage({ kind: 'run', module: job.module, name: job.name, argument } satisfies ToWorker)
-      this.#job = { resolve, reject, progress: options.progress }
+      this.#job = { resolve, reject, progress: options.progress, input: options.input }
       this.#worker.ref()
     })
   }
@@ -82,14 +83,29 @@ class JobThread {
   #take(message: FromWorker): void {
     const job = this.#job
     if (!job) return
-    if (message.kind === 'progress') {
-      job.progress?.(message.report)
-      return
+    switch (message.kind) {
+      case 'progress':
+        job.progress?.(message.report)
+        break
+      case 'pull':
+        this.#give(job, message.spent)
+        break
+      default:
+        this.#job = null
+        this.#worker.unref()
+        if (message.kind === 'done') job.resolve(message.result)
+        else job.reject(restoreError(message.error))
     }
-    this.#job = null
-    this.#worker.unref()
-    if (message.kind === 'done') job.resolve(message.result)
-    else job.reject(restoreError(message.error))
+  }
+
+  #give(job: Settle, spent: Uint8Array | null): void {
+    let answer: ToWorker
+    try {
+      answer = { kind: 'part', part: job.input?.(spent) ?? null, error: null }
+    } catch (error) {
+      answer = { kind: 'part', part: null, error: flattenError(error) }
+    }
+    this.#worker.postMessage(answer, answer.part ? [answer.part.buffer as ArrayBuffer] : [])
   }
 
   #end(error: JobError): void {

@@ -54,6 +54,7 @@ export function createSimulatedJobs(options: SimulatedJobsOptions): Jobs {
       const { signal } = options
       const abort = (): void => controller.abort(restoreError(flattenError(signal?.reason)))
       let dead = false
+      let part: Uint8Array | null = null
       const mayDie = async (): Promise<void> => {
         if (deathChance === 0 || chance.float() >= deathChance) return
         dead = true
@@ -66,6 +67,13 @@ export function createSimulatedJobs(options: SimulatedJobsOptions): Jobs {
         clock,
         random: ofJobs,
         signal: controller.signal,
+        async input() {
+          await mayDie()
+          // Whoever still looks at it shall see that it is gone.
+          part?.fill(0xdd)
+          part = options.input?.(part) ?? null
+          return part
+        },
         progress(report) {
           if (!dead) options.progress?.(structuredClone(report))
         },
