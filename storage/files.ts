@@ -15,6 +15,7 @@ import { type Edit, type Manifest, openManifest } from './manifest.ts'
 import type { Memtable } from './memtable.ts'
 import { openTableReader, type TableReader } from './sstable/reader.ts'
 import { openTableWriter, type WrittenTable } from './sstable/writer.ts'
+import { writerOptions } from './table-options.ts'
 import type { PendingMemtable, StoredTable, TableStore } from './table-store.ts'
 
 export interface FilesOptions {
@@ -170,6 +171,7 @@ export class Files {
       uid: random.fill(Buffer.alloc(8)),
       partitionsEstimate: memtable.size,
       owner: { table: store.id, shape: store.table.shape ?? '' },
+      ...writerOptions(store.table.options),
     })
     try {
       const cursor = memtable.cursor()

@@ -14,6 +14,8 @@ import type { ReadCommand, ReadResult } from './model/command.ts'
 import { LastWriteWins } from './model/merge.ts'
 import { MutationReader } from './model/mutation.ts'
 import { readInt32 } from './model/row.ts'
+import { PeriodicFlush } from './periodic-flush.ts'
+import { DEFAULT_TABLE_OPTIONS } from './table-options.ts'
 import { type StoredTable, TableStore } from './table-store.ts'
 
 export type { StoredTable }
@@ -67,8 +69,8 @@ const UNREGISTERED: StoredTable = {
   keyspace: '',
   name: '',
   durableWrites: true,
-  gcGraceSeconds: 864_000,
   hasClustering: true,
+  options: DEFAULT_TABLE_OPTIONS,
 }
 
 /** Opens a store and replays its commit log. Refuses (CorruptionError) what is damaged. The caller holds a lock of the directory. */
@@ -103,6 +105,7 @@ export class Store {
   /** Of tables that are dropped too: their ids are never used again. */
   readonly #truncatedInMemory = new Map<string, Truncation>()
   readonly #flusher: Flusher
+  readonly #periodicFlush: PeriodicFlush
   readonly #resolution = new LastWriteWins()
   readonly #tables = new Map<string, TableStore>()
   /** By the first four bytes of their ids: a look-up without making a string. */
@@ -126,6 +129,7 @@ export class Store {
       tables: () => this.#tables.values(),
       flush: (id) => this.#flushNow(id),
     })
+    this.#periodicFlush = new PeriodicFlush(runtime.clock, (id) => this.#flushWritten(id))
   }
 
   /** Opens what the manifest names and replays the commit log. For openStore. */
@@ -155,6 +159,7 @@ export class Store {
 
   /** Gives back what a failed start had taken. For openStore. */
   async abandon(): Promise<void> {
+    this.#periodicFlush.close()
     await this.#flusher.close()
     await this.#files?.close(this.#tables.values()).catch(() => {})
   }
@@ -178,6 +183,7 @@ export class Store {
       const known = this.#tables.get(id)
       if (known) known.table = table
       else this.#add(id, table)
+      if (this.#files) this.#periodicFlush.set(id, table.options.memtableFlushPeriodMs)
     }
   }
 
@@ -203,6 +209,7 @@ export class Store {
     const table = this.#tables.get(id)
     if (!table) return
     this.#tables.delete(id)
+    this.#periodicFlush.set(id, 0)
     const prefix = readInt32(table.idBytes, 0)
     const others = this.#byPrefix.get(prefix)!.filter((other) => other !== table)
     if (others.length > 0) this.#byPrefix.set(prefix, others)
@@ -303,12 +310,17 @@ export class Store {
     if (table && this.#files) await this.#files.flush(table)
   }
 
-  /** The commit log is too long: its oldest segments go when these tables are flushed. */
+  /** Nobody waits: the commit log is too long, and its oldest segments go when these tables are flushed; or it is time. */
   #requestFlush(tables: readonly string[]): void {
     for (const id of tables)
       this.#flusher
         .flush(id)
         .catch((cause: unknown) => this.#runtime.log.error('storage/store.ts', `a flush of ${id} failed`, cause))
+  }
+
+  #flushWritten(id: string): void {
+    const table = this.#tables.get(id)
+    if (table && (table.pending || !table.memtable.isEmpty)) this.#requestFlush([id])
   }
 
   /** Flushes, syncs, and leaves a commit log that says so. May be called twice. */
@@ -319,6 +331,7 @@ export class Store {
 
   async #close(): Promise<void> {
     if (!this.#files) return
+    this.#periodicFlush.close()
     // What cannot be flushed is in the commit log: the next start replays it.
     await this.flush().catch((cause: unknown) =>
       this.#runtime.log.error('storage/store.ts', 'a flush before closing failed', cause),

@@ -12,6 +12,7 @@ import type { Resolution } from './model/merge.ts'
 import { drive, type ReadContext, readRows } from './read/read.ts'
 import type { Source } from './read/source.ts'
 import type { TableReader } from './sstable/reader.ts'
+import type { TableOptions } from './table-options.ts'
 
 /** What storage must know of a table. */
 export interface StoredTable {
@@ -19,12 +20,11 @@ export interface StoredTable {
   readonly name: string
   /** False: its writes stay out of the commit log, and are lost when the node dies before they are flushed. */
   readonly durableWrites: boolean
-  /** Seconds for which a tombstone is kept, and counts as one in reads. */
-  readonly gcGraceSeconds: number
   /** False: every partition has one row, with the empty clustering, that reads without slices find by look-up. */
   readonly hasClustering: boolean
   /** What its columns are, as text that storage keeps in each SSTable and in snapshots, and does not read. Default: ''. */
   readonly shape?: string
+  readonly options: TableOptions
 }
 
 /** A live SSTable. */
@@ -77,7 +77,7 @@ export class TableStore implements ReadContext {
   }
 
   get gcGraceSeconds(): number {
-    return this.table.gcGraceSeconds
+    return this.table.options.gcGraceSeconds
   }
 
   get hasClustering(): boolean {

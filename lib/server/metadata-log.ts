@@ -12,6 +12,7 @@
 import type { ReadCommand, ReadResult } from '../../storage/model/command.ts'
 import { MutationWriter } from '../../storage/model/mutation.ts'
 import { RowReader } from '../../storage/model/row.ts'
+import { DEFAULT_TABLE_OPTIONS } from '../../storage/table-options.ts'
 import { type StoredTable, tableIdBytes } from '../../storage/table-store.ts'
 import { assert } from '../base/assert.ts'
 import { RequestError } from '../base/errors.ts'
@@ -25,6 +26,7 @@ import type { TableSchema } from '../schema/table.ts'
 import { NATIVE } from '../types/names.ts'
 import { decodeClustering, encodeClustering } from '../types/ordered.ts'
 import { encodePosition } from '../types/partition-key.ts'
+import { storedOptions } from './table-options.ts'
 
 export const METADATA_TABLE_ID = systemTableId('system', 'polyxena_metadata')
 
@@ -37,8 +39,8 @@ const METADATA_TABLE: StoredTable = {
   keyspace: 'system',
   name: 'polyxena_metadata',
   durableWrites: true,
-  gcGraceSeconds: 0,
   hasClustering: true,
+  options: { ...DEFAULT_TABLE_OPTIONS, gcGraceSeconds: 0 },
 }
 
 const CLUSTERING = [
@@ -346,9 +348,9 @@ function storedTable(keyspace: KeyspaceSchema, table: TableSchema): StoredTable 
     keyspace: keyspace.name,
     name: table.name,
     durableWrites: keyspace.durableWrites,
-    gcGraceSeconds: table.options.gcGraceSeconds,
     hasClustering: table.clustering.length > 0,
     shape: encodeShape(shapeOf(table)),
+    options: storedOptions(table.options),
   }
 }
 

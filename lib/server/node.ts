@@ -13,6 +13,7 @@ import type { CqlLimits, Environment } from '../cql/statement.ts'
 import { createTextLog, SILENT_LOG } from '../runtime/node/log.ts'
 import { openNodeRuntime } from '../runtime/node/runtime.ts'
 import type { Disk, Log, Runtime } from '../runtime/runtime.ts'
+import type { TableSchema } from '../schema/table.ts'
 import { POLYXENA_VERSION } from '../version.ts'
 import { addressBytes } from './addresses.ts'
 import { HybridClock } from './hybrid-clock.ts'
@@ -22,6 +23,7 @@ import { type MetadataLog, openMetadataLog } from './metadata-log.ts'
 import { describeNode } from './node-description.ts'
 import { replicationOf } from './replication.ts'
 import { StartError } from './start-error.ts'
+import { substitutes } from './table-options.ts'
 import { QueryTracer } from './tracing.ts'
 import { VirtualTables } from './virtual.ts'
 
@@ -90,6 +92,7 @@ async function openNode({ settings, memory }: LoadedConfig, log: Log): Promise<S
     opened.defer(() => store.close())
     const metadata = await openMetadataLog({ store, nowSeconds: () => Math.floor(runtime.clock.wallMicros() / 1e6) })
     opened.defer(() => metadata.settle())
+    logSubstitutes(metadata, log)
     const listener = await serve({ settings, runtime, store, metadata, identity })
     opened.defer(() => listener.clients.close(settings.drain_grace))
     log.info(SOURCE, 'Startup complete')
@@ -98,6 +101,19 @@ async function openNode({ settings, memory }: LoadedConfig, log: Log): Promise<S
     await opened[Symbol.asyncDispose]()
     throw error
   }
+}
+
+/** Says in the log where a table gets something else than it asks for: at the start, and when its options change. */
+function logSubstitutes(metadata: MetadataLog, log: Log): void {
+  const say = (table: TableSchema): void => {
+    for (const what of substitutes(table.options)) log.warn(SOURCE, `${table.keyspace}.${table.name}: ${what}`)
+  }
+  for (const table of metadata.current.tablesById.values()) if (!table.isVirtual) say(table)
+  metadata.listen(({ target, change, keyspace, name }, schema) => {
+    const table =
+      target === 'TABLE' && change !== 'DROPPED' ? schema.keyspaces.get(keyspace)?.tables.get(name) : undefined
+    if (table) say(table)
+  })
 }
 
 interface Serving {

@@ -10,6 +10,7 @@ import {
   type Slice,
 } from '../../storage/model/command.ts'
 import { openStore, type Store } from '../../storage/store.ts'
+import { DEFAULT_TABLE_OPTIONS } from '../../storage/table-options.ts'
 import { tableIdBytes } from '../../storage/table-store.ts'
 import { createDice, type Dice, testSeed } from '../support/random.ts'
 import {
@@ -50,8 +51,8 @@ async function open(disk: SimulatedDisk | null): Promise<Store> {
     keyspace: 'k',
     name: 't',
     durableWrites: true,
-    gcGraceSeconds: 864_000,
     hasClustering: true,
+    options: DEFAULT_TABLE_OPTIONS,
   })
   return store
 }

@@ -7,6 +7,7 @@ import { diskError, openSimulatedDisk, type SimulatedDisk } from '../../lib/runt
 import { createSeededRandom } from '../../lib/runtime/simulated/random.ts'
 import type { ReadCommand } from '../../storage/model/command.ts'
 import { openStore, type Store } from '../../storage/store.ts'
+import { DEFAULT_TABLE_OPTIONS } from '../../storage/table-options.ts'
 import { tableIdBytes } from '../../storage/table-store.ts'
 import { createDice, type Dice } from './random.ts'
 import {
@@ -82,8 +83,8 @@ export async function openScriptStore(disk: SimulatedDisk, clock: SimulatedClock
       keyspace: 'k',
       name: 't',
       durableWrites: true,
-      gcGraceSeconds: 864_000,
       hasClustering: true,
+      options: DEFAULT_TABLE_OPTIONS,
     }),
   )
   return store
