@@ -40,9 +40,11 @@ export interface CompactionOptions {
   readonly strategy: StrategyOptions
   /** False: nothing is merged by itself. */
   readonly enabled: boolean
-  /** A single SSTable is rewritten when this share of its cells is droppable, */
+  /** Single SSTables are rewritten for the tombstones in them: */
+  readonly tombstoneCompaction: boolean
+  /** when this share of the cells is droppable, */
   readonly tombstoneThreshold: number
-  /** and it is at least so old, in seconds, */
+  /** and the SSTable is at least so old, in seconds, */
   readonly tombstoneCompactionIntervalS: number
   /** and, unless true, little of it is overlapped by others. */
   readonly uncheckedTombstoneCompaction: boolean
@@ -123,6 +125,7 @@ export const DEFAULT_TABLE_OPTIONS: TableOptions = {
   compaction: {
     strategy: { kind: 'size-tiered', ...DEFAULT_SIZE_TIERED },
     enabled: true,
+    tombstoneCompaction: true,
     tombstoneThreshold: 0.2,
     tombstoneCompactionIntervalS: 86_400,
     uncheckedTombstoneCompaction: false,

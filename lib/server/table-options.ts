@@ -69,12 +69,18 @@ function compressionOf(compression: StringMap): CompressionOptions {
   return { enabled: name !== '' && name !== 'NoopCompressor', blockBytes }
 }
 
+/** Time-window tables have their tombstones expire with the data: they are rewritten for them only when one of these is given. */
+const TOMBSTONE_OPTIONS = ['tombstone_threshold', 'tombstone_compaction_interval', 'unchecked_tombstone_compaction']
+
 function compactionOf(compaction: StringMap): CompactionOptions {
   const otherwise = DEFAULT_TABLE_OPTIONS.compaction
+  const strategy = strategyOf(compaction)
   const provide = compaction.get('provide_overlapping_tombstones')?.toLowerCase()
   return {
-    strategy: strategyOf(compaction),
+    strategy,
     enabled: flag(compaction, 'enabled', otherwise.enabled),
+    tombstoneCompaction:
+      strategy.kind !== 'time-window' || TOMBSTONE_OPTIONS.some((key) => (compaction.get(key) ?? 'false') !== 'false'),
     tombstoneThreshold: number(compaction, 'tombstone_threshold', otherwise.tombstoneThreshold),
     tombstoneCompactionIntervalS: number(
       compaction,
