@@ -18,6 +18,9 @@ import { ByteWriter } from '../../lib/base/bytes.ts'
 
 export const RowFlag = { LIVENESS: 1, LIVENESS_TTL: 2, DELETION: 4 } as const
 
+/** Columns of tables have smaller ids. A cell of this one says something of its row (docs/formats.md); it never keeps the row alive. */
+export const ANNOTATION_COLUMN_ID = 0x0fffffff
+
 export const CellFlag = {
   TOMBSTONE: 1,
   EXPIRING: 2,
@@ -238,7 +241,7 @@ export class RowReader {
 export function rowIsLive(reader: RowReader, nowSeconds: number): boolean {
   if (reader.livenessIsLive(nowSeconds)) return true
   reader.rewind()
-  while (reader.next()) if (reader.isLive(nowSeconds)) return true
+  while (reader.next()) if (reader.isLive(nowSeconds) && reader.columnId !== ANNOTATION_COLUMN_ID) return true
   return false
 }
 

@@ -2,7 +2,7 @@
 import { ByteWriter } from '../../lib/base/bytes.ts'
 import { compareDeletions } from '../model/deletion.ts'
 import { Coverage, type Resolution } from '../model/merge.ts'
-import { CellFlag, RowReader, readInt32 } from '../model/row.ts'
+import { ANNOTATION_COLUMN_ID, CellFlag, RowReader, readInt32 } from '../model/row.ts'
 
 export class RowResolver {
   readonly #resolution: Resolution
@@ -73,6 +73,7 @@ export class RowResolver {
     let dead = 0
     while (reader.next()) {
       const flags = reader.flags
+      if (reader.columnId === ANNOTATION_COLUMN_ID) continue
       if ((flags & (CellFlag.TOMBSTONE | CellFlag.EXPIRING | CellFlag.COMPLEX_DELETION)) === 0) cellLive = true
       else if (reader.isLive(now)) cellLive = true
       else if ((flags & CellFlag.COMPLEX_DELETION) === 0 && reader.localDeletionTime >= this.#gcBefore) dead++

@@ -6,7 +6,7 @@ import type { CqlType } from '../../lib/types/type.ts'
 import { Decoder } from '../../protocol/decoder.ts'
 import { Encoder } from '../../protocol/encoder.ts'
 import { encodeRequest, plainParameters, type Request } from '../../protocol/requests.ts'
-import { decodeResponse, type Response } from '../../protocol/responses.ts'
+import { type DecodedResponse, decodeResponse, type Response } from '../../protocol/responses.ts'
 
 export const VERSION = 4
 const BODY_BYTES_MAX = 256 * 1024 * 1024
@@ -14,7 +14,7 @@ const BODY_BYTES_MAX = 256 * 1024 * 1024
 export class ToolClient {
   readonly socket: net.Socket
   readonly #decoder = new Decoder(BODY_BYTES_MAX)
-  readonly #waiting = new Map<number, { resolve: (response: Response) => void; reject: (error: Error) => void }>()
+  readonly #waiting = new Map<number, { resolve: (answer: DecodedResponse) => void; reject: (error: Error) => void }>()
   #stream = 0
 
   private constructor(socket: net.Socket) {
@@ -37,13 +37,18 @@ export class ToolClient {
 
   /** Rejects with the server's RequestError. */
   async request(request: Request): Promise<Response> {
+    const { response } = await this.ask(request)
+    if (response.kind === 'error') throw response.error
+    return response
+  }
+
+  /** The whole answer, an error too, with its warnings. */
+  ask(request: Request): Promise<DecodedResponse> {
     const stream = this.#stream++ & 0x7fff
-    const response = await new Promise<Response>((resolve, reject) => {
+    return new Promise<DecodedResponse>((resolve, reject) => {
       this.#waiting.set(stream, { resolve, reject })
       this.socket.write(encode(request, stream))
     })
-    if (response.kind === 'error') throw response.error
-    return response
   }
 
   query(text: string): Promise<Response> {
@@ -67,7 +72,7 @@ export class ToolClient {
       const { stream } = this.#decoder.envelope
       const waiting = this.#waiting.get(stream)
       this.#waiting.delete(stream)
-      waiting?.resolve(decodeResponse(this.#decoder.envelope).response)
+      waiting?.resolve(decodeResponse(this.#decoder.envelope))
     }
   }
 

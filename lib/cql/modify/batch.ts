@@ -174,9 +174,15 @@ function write(
 ): MaybePromise<StatementResult> {
   sink.start(environment, options)
   applyBatchTimestamp(attributes, sink, options, environment)
-  for (let i = 0; i < parts.length; i++) {
-    const { modification, options: own } = parts[i]!
-    modification.addTo(sink, environment, own, rows === null ? null : rows[i]!)
+  try {
+    for (let i = 0; i < parts.length; i++) {
+      const { modification, options: own } = parts[i]!
+      modification.addTo(sink, environment, own, rows === null ? null : rows[i]!)
+    }
+  } catch (error) {
+    // What is wrong with any statement's key is said before what is wrong with a value.
+    for (const { modification, options: own } of parts) modification.checkKeys(environment, own)
+    throw error
   }
   const mutations = sink.take()
   if (mutations.length === 0) return VOID_RESULT

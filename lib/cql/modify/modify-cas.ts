@@ -47,7 +47,12 @@ export async function executeConditional(
     const clusterings = conditions.flatMap(({ clustering }) => (clustering === null ? [] : [clustering]))
     const wanted = clusterings.length === 0 ? null : clusterings
     const read = readColumns(table, conditions, parts)
-    const partition = visible(await readPartition(table, key, wanted, serialConsistency, environment, options), read)
+    const found = await readPartition(table, key, wanted, serialConsistency, environment, options)
+    const partition = visible(
+      found,
+      read,
+      parts.some(({ modification }) => modification.writesStatics),
+    )
     if (!conditions.every((condition) => holds(condition, partition, environment)))
       return refused(table, key, shownColumns(table, conditions, isBatch), read, partition)
     const rows: (ExistingRows | null)[] = []
@@ -147,11 +152,18 @@ function readColumns(
   return new Set([...statics, ...regulars])
 }
 
-/** What of a partition is there for those who look at these columns: without regular ones, a row by its own liveness alone. */
-function visible(partition: ExistingPartition, read: ReadonlySet<ColumnSchema>): ExistingPartition {
+/**
+ * What of a partition is there for those who look at these columns: without regular ones, a row by its own liveness alone; the static row is
+ * there for those who write it, too.
+ */
+function visible(
+  partition: ExistingPartition,
+  read: ReadonlySet<ColumnSchema>,
+  writesStatics: boolean,
+): ExistingPartition {
   const kinds = new Set([...read].map((column) => column.kind))
   return {
-    staticRow: kinds.has('static') ? partition.staticRow : null,
+    staticRow: writesStatics || kinds.has('static') ? partition.staticRow : null,
     rows: kinds.has('regular') ? partition.rows : partition.rows.filter((row) => row.isInserted),
   }
 }

@@ -211,7 +211,10 @@ class Comparison implements ColumnCondition {
       throw invalid(`Invalid comparison with null for operator "${operator}"`)
     }
     // A collection of many cells that has none is as good as empty.
-    const known = actual ?? (isMultiCell(this.#type) && isCollection(this.#type) ? EMPTY_COLLECTION : null)
+    const ofCells = isMultiCell(this.#type) && isCollection(this.#type)
+    if (ofCells && SLICES.has(operator) && value.equals(EMPTY_COLLECTION))
+      throw invalid(`Invalid comparison with an empty ${this.#type.kind} for operator "${operator}"`)
+    const known = actual ?? (ofCells ? EMPTY_COLLECTION : null)
     if (known === null) return operator === '!='
     const order = compare(this.#type, known, value)
     switch (operator) {

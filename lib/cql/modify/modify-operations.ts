@@ -11,7 +11,7 @@ import { encodePath, keepsBytes } from '../../types/ordered.ts'
 import type { CqlType, UserType } from '../../types/type.ts'
 import { type BoundValue, type Environment, type QueryOptions, UNSET } from '../statement.ts'
 import { splitCollection } from '../terms/collection-parts.ts'
-import { hasSpellings } from '../terms/key-spelling.ts'
+import { hasSpellings, withKeySpelling } from '../terms/key-spelling.ts'
 import type { Value } from '../terms/terms.ts'
 import type { ExistingCell, ExistingRow } from './modify-read.ts'
 import type { MutationSink } from './modify-sink.ts'
@@ -116,12 +116,12 @@ export class PutElements implements PathOperation {
   readonly #isMap: boolean
   readonly #value: Value
   readonly #keep: boolean
-  /** The cell of a set's element holds its own bytes where its path does not give them back. */
+  /** The cell of an element holds its own bytes, or those of its key, where its path does not give them back. */
   readonly #spells: boolean
 
   constructor(keyType: CqlType, isMap: boolean, value: Value, keep: boolean) {
     this.#keyType = keyType
-    this.#spells = !isMap && hasSpellings(keyType)
+    this.#spells = hasSpellings(keyType)
     this.#isMap = isMap
     this.#value = value
     this.#keep = keep
@@ -136,13 +136,17 @@ export class PutElements implements PathOperation {
     const elements = splitCollection(value, step)
     for (let i = 0; i < elements.length; i += step) {
       const element = elements[i]!
-      const cell = this.#isMap
-        ? elements[i + 1]!
-        : this.#spells && !keepsBytes(this.#keyType, element)
-          ? element
-          : EMPTY
+      const cell = this.#isMap ? this.#mapCell(element, elements[i + 1]!) : this.#setCell(element)
       cells.add(pathOf(this.#keyType, element), cell)
     }
+  }
+
+  #mapCell(key: Buffer, value: Buffer): Buffer {
+    return this.#spells ? withKeySpelling(this.#keyType, key, value) : value
+  }
+
+  #setCell(element: Buffer): Buffer {
+    return this.#spells && !keepsBytes(this.#keyType, element) ? element : EMPTY
   }
 }
 
@@ -186,7 +190,9 @@ export class PutElement implements PathOperation {
     const value = this.#value === null ? null : this.#value.bind(options, environment)
     if (key === null) throw invalid(`Invalid null ${this.#what}`)
     if (key === UNSET) throw invalid(`Invalid unset ${this.#what}`)
-    if (value !== UNSET) cells.add(pathOf(this.#keyType, key), value)
+    if (value === UNSET) return
+    const spells = value !== null && hasSpellings(this.#keyType)
+    cells.add(pathOf(this.#keyType, key), spells ? withKeySpelling(this.#keyType, key, value) : value)
   }
 }
 

@@ -10,7 +10,13 @@ import { AFTER_PREFIX, decodeClustering, decodePath } from '../../types/ordered.
 import { encodePosition } from '../../types/partition-key.ts'
 import type { CqlType } from '../../types/type.ts'
 import type { Environment, QueryOptions } from '../statement.ts'
-import { SPELLING_COLUMN_ID } from '../terms/key-spelling.ts'
+import {
+  afterSpelledKey,
+  hasSpellings,
+  SPELLING_COLUMN_ID,
+  spelledKeyLength,
+  spelledKeyStart,
+} from '../terms/key-spelling.ts'
 
 /** A live cell; the path is empty in columns of one cell. */
 export interface ExistingCell {
@@ -87,7 +93,10 @@ function assembleCells(type: CqlType, cells: readonly ExistingCell[]): Buffer {
         cells.map((cell) => (cell.value.length > 0 ? cell.value : decodePath(type.element, cell.path))),
       )
     case 'map': {
-      const parts = assembleList(cells.flatMap((cell) => [decodePath(type.key, cell.path), cell.value]))
+      const spells = hasSpellings(type.key)
+      const parts = assembleList(
+        cells.flatMap((cell) => (spells ? spelledEntry(type.key, cell) : entry(type.key, cell))),
+      )
       parts.writeInt32BE(cells.length)
       return parts
     }
@@ -97,6 +106,16 @@ function assembleCells(type: CqlType, cells: readonly ExistingCell[]): Buffer {
       return assembleTuple(fields)
     }
   }
+}
+
+function entry(keyType: CqlType, { path, value }: ExistingCell): [Buffer, Buffer] {
+  return [decodePath(keyType, path), value]
+}
+
+function spelledEntry(keyType: CqlType, { path, value }: ExistingCell): [Buffer, Buffer] {
+  const at = afterSpelledKey(value, 0)
+  const key = spelledKeyLength(value, 0) < 0 ? decodePath(keyType, path) : value.subarray(spelledKeyStart(0), at)
+  return [key, value.subarray(at)]
 }
 
 /** What was read of one partition. */

@@ -75,7 +75,7 @@ export class Modification implements CompiledStatement {
     this.target = parts.target
     this.condition = parts.condition
     this.hasTimestamp = parts.attributes.timestamp !== null
-    this.#spellsKey = parts.kind === 'INSERT' && parts.rowKey !== null && parts.restrictsClustering && spellsKeys(table)
+    this.#spellsKey = parts.kind !== 'DELETE' && parts.rowKey !== null && parts.restrictsClustering && spellsKeys(table)
     this.needsRead =
       this.#spellsKey ||
       parts.regulars.some((write) => write.needsRead) ||
@@ -244,6 +244,11 @@ export class Modification implements CompiledStatement {
     const keys = restrictions!.partitionKeys(options, environment)
     for (const key of keys) checkPartitionKey(key)
     return keys
+  }
+
+  /** Throws INVALID where a partition key cannot be one. */
+  checkKeys(environment: Environment, options: QueryOptions): void {
+    for (const key of this.#keys(environment, options)) checkPartitionKey(key)
   }
 
   /** The rows that have to be known before this statement's changes can be said. */

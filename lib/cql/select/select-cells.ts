@@ -9,6 +9,7 @@ import type { ColumnSchema } from '../../schema/table.ts'
 import { isMultiCell } from '../../types/names.ts'
 import { decodeOrdered } from '../../types/ordered-value.ts'
 import type { CqlType } from '../../types/type.ts'
+import { afterSpelledKey, spelledKeyLength, spellsMapKeys } from '../terms/key-spelling.ts'
 
 /** What of a column is wanted. */
 export type CellPart = 'value' | 'writetime' | 'maxwritetime' | 'ttl'
@@ -31,6 +32,8 @@ export class RowCells {
   readonly #tsLow: Uint32Array
   readonly #ttl: Float64Array
   readonly #expiresAt: Float64Array
+  /** Of maps whose cells hold their keys' own bytes. */
+  readonly #spells: Uint8Array
   readonly #reader = new RowReader()
   readonly #elements = new RowReader()
   readonly #path = new ByteReader(Buffer.alloc(0))
@@ -47,6 +50,7 @@ export class RowCells {
     })
     const count = columns.length
     this.#complex = Uint8Array.from(columns, (column) => (isMultiCell(column.type) ? 1 : 0))
+    this.#spells = Uint8Array.from(columns, ({ type }) => (spellsMapKeys(type) ? 1 : 0))
     this.#hasDropped = columns.some((column) => column.droppedAtMicros !== null)
     this.#droppedHigh = new Int32Array(count)
     this.#droppedLow = new Uint32Array(count)
@@ -124,10 +128,12 @@ export class RowCells {
     else {
       out.int32(this.#end[slot]!)
       const cells = this.#elementsFrom(start)
+      const spells = this.#spells[slot] !== 0
       while (this.#nextElement(slot, cells)) {
-        if (type.kind === 'set') this.#writeElement(type.element, cells, out)
+        if (spells && type.kind === 'map') this.#writeSpelledEntry(type.key, cells, out)
+        else if (type.kind === 'set') this.#writeElement(type.element, cells, out)
         else if (type.kind === 'map') this.#writePath(type.key, cells, out)
-        if (type.kind === 'set') continue
+        if (type.kind === 'set' || spells) continue
         out.int32(cells.valueEnd - cells.valueStart)
         out.slice(cells.buffer, cells.valueStart, cells.valueEnd)
       }
@@ -156,6 +162,19 @@ export class RowCells {
     }
     out.int32(cells.valueEnd - cells.valueStart)
     out.slice(cells.buffer, cells.valueStart, cells.valueEnd)
+  }
+
+  #writeSpelledEntry(type: CqlType, cells: RowReader, out: ByteWriter): void {
+    const { buffer, valueStart, valueEnd } = cells
+    const keyLength = spelledKeyLength(buffer, valueStart)
+    const at = afterSpelledKey(buffer, valueStart)
+    if (keyLength < 0) this.#writePath(type, cells, out)
+    else {
+      out.int32(keyLength)
+      out.slice(buffer, at - keyLength, at)
+    }
+    out.int32(valueEnd - at)
+    out.slice(buffer, at, valueEnd)
   }
 
   #writePath(type: CqlType, cells: RowReader, out: ByteWriter): void {

@@ -105,7 +105,8 @@ export class Select implements CompiledStatement {
     const slices = this.#keys.slices(options, environment)
     const filter = restrictions.filter(options, environment)
     checkPartitionCount(options.consistency, targets.length)
-    if (ordering.sortedBy !== null) checkUnpaged(options)
+    const isEmpty = targets.length === 0 || slices?.length === 0
+    if (ordering.sortedBy !== null) this.#checkUnpaged(options, isEmpty)
     // A state without a page size goes unheeded, as in Cassandra.
     const isPaged = options.pageSize !== null
     const state = isPaged && options.pagingState !== null ? decodePagingState(options.pagingState) : null
@@ -120,7 +121,7 @@ export class Select implements CompiledStatement {
       environment,
       {
         table,
-        targets: slices !== null && slices.length === 0 ? [] : targets,
+        targets: isEmpty ? [] : targets,
         slices,
         reversed: ordering.reversed,
         wantStatic: this.#wantStatic,
@@ -172,13 +173,8 @@ export class Select implements CompiledStatement {
     environment: Environment,
     options: QueryOptions,
   ): RowsResult {
-    const { table, selection, restrictions } = this.#parts
-    const warnings: string[] = []
-    if (selection.kind === 'groups') {
-      if (!restrictions.restrictsPartitionKey) warnings.push('Aggregation query used without partition key')
-      else if (restrictions.hasKeyIn)
-        warnings.push('Aggregation query used on multiple partition keys (IN restriction)')
-    }
+    const { table, restrictions } = this.#parts
+    const warnings = this.#warnings()
     if (scan.tombstones > 0) checkTombstones(scan, table, restrictions.isKeyRange, environment, options, warnings)
     let pagingState: Buffer | null = null
     if (options.pageSize === null) {
@@ -195,6 +191,25 @@ export class Select implements CompiledStatement {
       pagingState,
       ...(warnings.length === 0 ? {} : { warnings }),
     }
+  }
+
+  #warnings(): string[] {
+    const { selection, restrictions } = this.#parts
+    if (selection.kind !== 'groups') return []
+    if (!restrictions.restrictsPartitionKey) return ['Aggregation query used without partition key']
+    return restrictions.hasKeyIn ? ['Aggregation query used on multiple partition keys (IN restriction)'] : []
+  }
+
+  /** Rows of several partitions are sorted when all of them are there: there must be no pages, if there can be rows at all. */
+  #checkUnpaged({ pageSize }: QueryOptions, isEmpty: boolean): void {
+    if (pageSize === null || pageSize === 0x7fffffff) return
+    if (isEmpty && this.#parts.selection.kind !== 'groups') return
+    const error = invalid(
+      'Cannot page queries with both ORDER BY and a IN restriction on the partition key; you must either remove the ORDER BY or the IN and sort client side, or disable paging for this query',
+    )
+    const warnings = this.#warnings()
+    if (warnings.length > 0) error.warnings = warnings
+    throw error
   }
 
   /** Null: there can be no more. */
@@ -216,14 +231,6 @@ interface OutputLimits {
 
 function isStatic({ column }: OutputItem): boolean {
   return column.kind === 'static'
-}
-
-/** Rows of several partitions are sorted when all of them are there. */
-function checkUnpaged({ pageSize }: QueryOptions): void {
-  if (pageSize !== null && pageSize < 0x7fffffff)
-    throw invalid(
-      'Cannot page queries with both ORDER BY and a IN restriction on the partition key; you must either remove the ORDER BY or the IN and sort client side, or disable paging for this query',
-    )
 }
 
 /** LIMIT or PER PARTITION LIMIT; Infinity without one. */

@@ -7,7 +7,7 @@ import { invalid } from '../../base/errors.ts'
 import type { Assemble } from '../../types/assemble.ts'
 import { compare } from '../../types/compare.ts'
 import { jsonName, toJson } from '../../types/json.ts'
-import { NATIVE } from '../../types/names.ts'
+import { isMultiCell, NATIVE } from '../../types/names.ts'
 import type { CqlType } from '../../types/type.ts'
 import type { AggregateFunction, AggregateState, FunctionContext, ScalarFunction } from '../functions/function.ts'
 import { type BoundValue, type Environment, type QueryOptions, UNSET } from '../statement.ts'
@@ -271,7 +271,9 @@ export class ElementExpression implements Expression {
     const elements = elementsOf(bytes, isMap)
     const [start, end] = rangeOf(elements, this.#bounds, row)
     const step = isMap ? 2 : 1
-    if (isSlice) return start === end ? null : collectionOf(elements.slice(start * step, end * step), isMap)
+    // Nothing is left of a collection of many cells; a frozen one is a value, and an empty one too.
+    if (isSlice && (start !== end || !isMultiCell(this.type)))
+      return collectionOf(elements.slice(start * step, end * step), isMap)
     return start === end ? null : elements[start * step + step - 1]!
   }
 }

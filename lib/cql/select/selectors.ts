@@ -185,9 +185,20 @@ export class SelectorCompiler {
     if (of.type !== null && typeEquals(of.type, type)) return of
     // As written: there is no function for varchar.
     const written = typeNodeText(selector.type)
-    const found = this.#resolve({ keyspace: 'system', name: `cast_as_${written}` }, [of])
-    if (found === null) throw invalid(`${of.text} cannot be cast to ${written}`)
-    return this.#call(found, [of])
+    return {
+      text: `cast(${of.text} as ${written})`,
+      type,
+      likelyType: type,
+      columns: of.columns,
+      isMarker: false,
+      testAssignment: (wanted) => testTypeAssignment(wanted, type),
+      // Found late, as in Cassandra: what is wrong with WHERE is said first.
+      compile: () => {
+        const found = this.#resolve({ keyspace: 'system', name: `cast_as_${written}` }, [of])
+        if (found === null) throw invalid(`${of.text} cannot be cast to ${written}`)
+        return this.#call(found, [of]).compile(null)
+      },
+    }
   }
 
   #resolve(name: FunctionName, args: readonly Selectable[]): CqlFunction | null {
