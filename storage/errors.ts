@@ -1,4 +1,4 @@
-/** What can go wrong with stored data. Both are told to the operator; a client only learns that its request failed. */
+/** What can go wrong with stored data. It is told to the operator; a client only learns that its request failed. */
 
 /** The store can no longer keep what it promises (a failed write or sync, a closed log): nothing may be acknowledged until a restart. */
 export class StorageError extends Error {
@@ -16,4 +16,9 @@ export class CorruptionError extends Error {
     this.path = path
     this.offset = offset
   }
+}
+
+/** A snapshot, or a restore, that cannot be done as it was asked for; nothing was changed. Its words are for the operator. */
+export class SnapshotError extends Error {
+  override name = 'SnapshotError'
 }

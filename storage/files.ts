@@ -60,6 +60,11 @@ export class Files {
     this.cache = new BlockCache(options.blockCacheBytes)
   }
 
+  /** The data directory. */
+  get directory(): string {
+    return this.#options.directory
+  }
+
   /** The commit log; it is open once openLog resolved. */
   get log(): CommitLog | null {
     return this.#log
@@ -110,7 +115,11 @@ export class Files {
   async register(tables: readonly { readonly id: string; readonly table: StoredTable }[]): Promise<void> {
     const edits: Edit[] = []
     for (const { id, table } of tables)
-      if (!this.manifest.tables.has(id)) edits.push({ kind: 'table', table: id, directory: tableDirectory(id, table) })
+      if (!this.manifest.tables.has(id)) {
+        edits.push({ kind: 'table', table: id, directory: tableDirectory(id, table) })
+        // A table may be made again under the id of one that was dropped: what the log still holds of that one is not its own.
+        if (this.#position > 0) edits.push({ kind: 'flushed', table: id, position: this.#position })
+      }
     if (edits.length > 0) await this.manifest.apply(edits)
   }
 

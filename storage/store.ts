@@ -16,6 +16,7 @@ import { MutationReader } from './model/mutation.ts'
 import { readInt32 } from './model/row.ts'
 import { PeriodicFlush } from './periodic-flush.ts'
 import { DEFAULT_TABLE_OPTIONS } from './table-options.ts'
+import { type SnapshotSettings, TableSnapshots } from './table-snapshots.ts'
 import { type StoredTable, TableStore } from './table-store.ts'
 
 export type { StoredTable }
@@ -36,6 +37,8 @@ export interface StoreSettings {
   readonly commitLogDirectory?: string
   /** Default: mode group. */
   readonly commitLog?: Pick<CommitLogOptions, 'mode' | 'syncPeriodMs' | 'segmentBytes' | 'totalBytes'>
+  /** Default: none before a truncation or drop. */
+  readonly snapshots?: SnapshotSettings
   /** Called once, when nothing can be acknowledged any more. */
   readonly onFailure?: (error: Error) => void
 }
@@ -64,6 +67,7 @@ export interface StoreStatistics {
 }
 
 const MEMTABLE_BYTES_MAX = 64 * 1024 * 1024
+const NO_SNAPSHOTS: SnapshotSettings = { auto: false, autoTtlMs: null, describe: () => '' }
 /** What a table is taken for between the start and its registration. */
 const UNREGISTERED: StoredTable = {
   keyspace: '',
@@ -102,6 +106,8 @@ export class Store {
   readonly #runtime: Runtime
   readonly #settings: StoreSettings
   readonly #files: Files | null
+  /** Null: there are no files. */
+  readonly snapshots: TableSnapshots | null
   /** Of tables that are dropped too: their ids are never used again. */
   readonly #truncatedInMemory = new Map<string, Truncation>()
   readonly #flusher: Flusher
@@ -122,6 +128,16 @@ export class Store {
     this.#runtime = runtime
     this.#settings = settings
     this.#files = files
+    this.snapshots = files
+      ? new TableSnapshots({
+          runtime,
+          directory: files.directory,
+          manifest: files.manifest,
+          settings: settings.snapshots ?? NO_SNAPSHOTS,
+          table: (id) => this.#tables.get(id),
+          flush: (id) => this.#flusher.flush(id),
+        })
+      : null
     this.#flusher = new Flusher({
       clock: runtime.clock,
       log: runtime.log,
@@ -135,6 +151,7 @@ export class Store {
   /** Opens what the manifest names and replays the commit log. For openStore. */
   async recover(): Promise<void> {
     const files = this.#files!
+    await this.snapshots?.recover()
     for (const id of files.manifest.tables.keys()) await files.openTable(this.#add(id, UNREGISTERED))
     const { mode = 'group', ...others } = this.#settings.commitLog ?? {}
     await files.openLog(
@@ -160,6 +177,7 @@ export class Store {
   /** Gives back what a failed start had taken. For openStore. */
   async abandon(): Promise<void> {
     this.#periodicFlush.close()
+    this.snapshots?.close()
     await this.#flusher.close()
     await this.#files?.close(this.#tables.values()).catch(() => {})
   }
@@ -221,14 +239,31 @@ export class Store {
     })
   }
 
-  /** Forgets what was written to a table before this call; when it resolves, for good. */
+  /** Tables that are about to be dropped get their snapshots, if they are to have any. Rejects when one cannot: drop none of them then. */
+  async prepareDrop(ids: readonly string[]): Promise<void> {
+    const { snapshots } = this
+    if (!snapshots) return
+    for (const id of ids) {
+      const table = this.#tables.get(id)
+      if (!table || !snapshots.isAutomatic(table)) continue
+      await this.#flusher.flush(id)
+      await snapshots.takeBefore('dropped', table)
+    }
+  }
+
+  /** Forgets what was written to a table before this call; when it resolves, for good. A snapshot is taken first if the table is to have one. */
   async truncate(id: string): Promise<void> {
     const table = this.#tables.get(id)
     if (!table) return
     const atMs = Math.floor(this.#runtime.clock.wallMicros() / 1000)
     await this.#flusher.run(async () => {
-      if (this.#files) await this.#files.truncate(table, atMs)
-      else {
+      if (this.#files) {
+        if (this.snapshots?.isAutomatic(table)) {
+          await this.#files.flush(table)
+          await this.snapshots.takeBefore('truncated', table)
+        }
+        await this.#files.truncate(table, atMs)
+      } else {
         table.swapMemtable(0)
         table.settlePending(null)
         this.#truncatedInMemory.set(id, { segment: 0, offset: 0, atMs })
@@ -332,6 +367,7 @@ export class Store {
   async #close(): Promise<void> {
     if (!this.#files) return
     this.#periodicFlush.close()
+    this.snapshots?.close()
     // What cannot be flushed is in the commit log: the next start replays it.
     await this.flush().catch((cause: unknown) =>
       this.#runtime.log.error('storage/store.ts', 'a flush before closing failed', cause),

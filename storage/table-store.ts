@@ -107,6 +107,13 @@ export class TableStore implements ReadContext {
     return result.finally(() => this.#release(files))
   }
 
+  /** The files of now, which stay on disk until they are released. */
+  hold(): { readonly files: readonly LiveFile[]; readonly release: () => void } {
+    const files = this.#files
+    for (const file of files) file.reads++
+    return { files, release: () => this.#release(files) }
+  }
+
   #release(files: readonly HeldFile[]): void {
     for (const file of files) if (--file.reads === 0) file.discard?.()
   }

@@ -80,7 +80,15 @@ export class LocalCoordinator {
   }
 
   async truncate(table: string): Promise<void> {
-    await this.#options.replica.truncate(table)
+    try {
+      await this.#options.replica.truncate(table)
+    } catch (cause) {
+      if (!isReplicaFailure(cause)) throw cause
+      this.#options.report(cause)
+      throw Object.assign(new RequestError('TRUNCATE_ERROR', 'Error during truncate: Truncate failed on this node'), {
+        cause,
+      })
+    }
   }
 
   #verdict(consistency: number, keyspace: string): Verdict {
@@ -153,10 +161,12 @@ export class LocalCoordinator {
   }
 }
 
+const REPLICA_ERRORS = new Set(['StorageError', 'CorruptionError', 'SnapshotError'])
+
 /** What storage says of itself or hands on from the disk; anything else is a bug, and passes as it is. */
 function isReplicaFailure(cause: unknown): cause is Error {
   if (!(cause instanceof Error)) return false
-  if (cause.name === 'StorageError' || cause.name === 'CorruptionError') return true
+  if (REPLICA_ERRORS.has(cause.name)) return true
   return typeof (cause as Error & { code?: unknown }).code === 'string'
 }
 

@@ -85,7 +85,7 @@ function choice<const T extends string>(choices: readonly T[], defaultValue: NoI
 function quantity(
   form: string,
   parse: (text: string) => number,
-): (defaultValue: number, help: string, old?: [string, string]) => Setting<number> {
+): <T extends number | null>(defaultValue: T, help: string, old?: [string, string]) => Setting<number | T> {
   return (defaultValue, help, old) => ({
     defaultValue,
     help,
@@ -162,7 +162,16 @@ export const SETTINGS = {
     'MiB',
   ]),
   file_cache_size: size(64 * MIB, 'Memory for blocks of SSTables.', ['file_cache_size_in_mb', 'MiB']),
-  auto_snapshot: flag(true, 'Take a snapshot before a table is truncated or dropped.'),
+  auto_snapshot: flag(true, 'Take a snapshot (hard links) of a table with data before it is truncated or dropped.'),
+  auto_snapshot_ttl: duration(
+    null,
+    'Such snapshots are removed after this time; default: they stay until they are cleared.',
+  ),
+  snapshot_before_compaction: flag(false, 'Take a snapshot of a table before each of its compactions.'),
+  incremental_backups: flag(
+    false,
+    'Hard-link each new SSTable (flushed, not compacted) into backups/ under the data directory, until it is removed there.',
+  ),
   prepared_statements_cache_size: size(10 * MIB, 'Memory for prepared statements.', [
     'prepared_statements_cache_size_mb',
     'MiB',

@@ -1,7 +1,8 @@
 /**
  * A table's shape: what must be known of its columns to take the bytes of its SSTables for rows, as text that goes with them (docs/formats.md, "Shape").
  * So a file can be read without the node that wrote it, and restored into a table that was dropped and made again, whose columns have other ids.
- * Always: the shapes of one table id never contradict each other: ids, once given, mean the same column for ever.
+ * Always: within one life of a table an id, once given, means the same column for ever. A table that was dropped and made again may have the id of the
+ * old one (WITH ID = …) and yet other columns under the same ids: only shapes tell.
  */
 import { parseTypeClassName, typeToClassName } from '../types/class-name.ts'
 import { typeToCql } from '../types/names.ts'
@@ -24,6 +25,13 @@ export interface ShapeColumn {
   readonly droppedAt: string | null
 }
 
+export interface ShapeDropped {
+  readonly id: number
+  readonly name: string
+  /** Decimal µs. */
+  readonly droppedAt: string
+}
+
 export interface TableShape {
   readonly keyspace: string
   readonly name: string
@@ -31,8 +39,8 @@ export interface TableShape {
   readonly partitionKey: readonly ShapeKey[]
   readonly clustering: readonly ShapeKey[]
   readonly columns: readonly ShapeColumn[]
-  /** Ids of columns that are no more: their cells are void. */
-  readonly dropped: readonly number[]
+  /** Columns that are no more: their cells are void. */
+  readonly dropped: readonly ShapeDropped[]
 }
 
 const MARSHAL = 'org.apache.cassandra.db.marshal.'
@@ -51,7 +59,9 @@ export function shapeOf(table: TableSchema): TableShape {
       type: className(column.type),
       droppedAt: column.droppedAtMicros === null ? null : String(column.droppedAtMicros),
     })),
-    dropped: [...table.dropped.values()].map((column) => column.id).filter((id) => !table.columnsById[id]),
+    dropped: [...table.dropped.values()]
+      .filter((column) => !table.columnsById[column.id])
+      .map(({ id, name, droppedAtMicros }) => ({ id, name, droppedAt: String(droppedAtMicros) })),
   }
 }
 
@@ -98,7 +108,13 @@ export function fitShape(from: TableShape, to: TableShape): ShapeFit {
   let same = true
   for (const column of from.columns) {
     const own = to.columns.find(({ name }) => name === column.name)
-    if (!own) return { kind: 'refused', why: `the table has no column ${column.name}` }
+    if (!own) {
+      const gone = to.dropped.find(({ name }) => name === column.name)
+      if (!gone) return { kind: 'refused', why: `the table has no column ${column.name}` }
+      columns.set(column.id, null)
+      if (gone.id !== column.id) same = false
+      continue
+    }
     if (own.kind !== column.kind) return { kind: 'refused', why: `column ${column.name} is ${own.kind}` }
     if (!typeFits(parseTypeClassName(column.type), parseTypeClassName(own.type)))
       return {
@@ -106,11 +122,19 @@ export function fitShape(from: TableShape, to: TableShape): ShapeFit {
         why: `column ${column.name} has another type: ${cql(column.type)}, not ${cql(own.type)}`,
       }
     columns.set(column.id, { id: own.id, voidUpToMicros: column.droppedAt === null ? null : BigInt(column.droppedAt) })
-    if (own.id !== column.id || column.droppedAt !== own.droppedAt) same = false
+    if (own.id !== column.id || !voidToo(own.droppedAt, column.droppedAt)) same = false
   }
-  for (const id of from.dropped) columns.set(id, null)
-  if (from.dropped.length > 0) same = false
+  for (const gone of from.dropped) {
+    columns.set(gone.id, null)
+    const own = to.columns.find(({ id }) => id === gone.id)
+    if (own && !(own.name === gone.name && voidToo(own.droppedAt, gone.droppedAt))) same = false
+  }
   return same ? { kind: 'same' } : { kind: 'mapped', columns }
+}
+
+/** Whether cells that are void by one time are void by the other. */
+function voidToo(own: string | null, other: string | null): boolean {
+  return other === null || (own !== null && BigInt(own) >= BigInt(other))
 }
 
 function keysDiffer(from: TableShape, to: TableShape): string | null {

@@ -57,6 +57,8 @@ export interface MetadataStore {
   readonly tableIds: readonly string[]
   /** Many at once cost what one costs. */
   registerTable(id: string, table: StoredTable): Promise<void>
+  /** What must be there before tables are dropped; rejects when they must not be. */
+  prepareDrop(ids: readonly string[]): Promise<void>
   dropTable(id: string): Promise<void>
   /** What was applied to the table is durable when it resolves. */
   flush(id: string): Promise<void>
@@ -145,13 +147,27 @@ export class MetadataLog implements SchemaDoor {
     const { schema, change, payload } = apply(before)
     if (change === null) return null
     assert(schema.epoch === before.epoch + 1, 'a change is one epoch')
+    const dropped = droppedTables(before, schema)
+    await this.#prepareDrop(dropped)
     await registerTables(this.#store, before, schema)
     await this.#write([this.#writer.entry(schema.epoch, payload)])
     this.#current = schema
     this.#entries += 1
-    await dropTables(this.#store, before, schema)
+    for (const id of dropped) await this.#store.dropTable(id)
     for (const listener of this.#listeners) listener(change, schema)
     return change
+  }
+
+  async #prepareDrop(ids: readonly string[]): Promise<void> {
+    if (ids.length === 0) return
+    try {
+      await this.#store.prepareDrop(ids)
+    } catch (cause) {
+      // Without its snapshot the data would be gone for good.
+      const why =
+        'Nothing was dropped: the snapshot that comes first failed, see the log (auto_snapshot: false drops without)'
+      throw Object.assign(new RequestError('SERVER_ERROR', why), { cause })
+    }
   }
 
   /** The change that made it due is done; a failure shows with the next one. */
@@ -354,7 +370,6 @@ function storedTable(keyspace: KeyspaceSchema, table: TableSchema): StoredTable 
   }
 }
 
-async function dropTables(store: MetadataStore, before: Schema, after: Schema): Promise<void> {
-  for (const [id, table] of before.tablesById)
-    if (!table.isVirtual && !after.tablesById.has(id)) await store.dropTable(id)
+function droppedTables(before: Schema, after: Schema): string[] {
+  return [...before.tablesById].filter(([id, table]) => !table.isVirtual && !after.tablesById.has(id)).map(([id]) => id)
 }

@@ -5,14 +5,17 @@
 import { join, resolve } from 'node:path'
 import { LocalCoordinator } from '../../cluster/coordinator/local.ts'
 import { openStore, type Store } from '../../storage/store.ts'
+import type { SnapshotSettings } from '../../storage/table-snapshots.ts'
 import { Closers } from '../base/closers.ts'
 import { defaultSettings, type LoadedConfig } from '../config/load.ts'
 import type { Settings } from '../config/settings.ts'
+import { snapshotSchemaText } from '../cql/ddl/snapshot-text.ts'
 import { QueryProcessor } from '../cql/processor.ts'
 import type { CqlLimits, Environment } from '../cql/statement.ts'
 import { createTextLog, SILENT_LOG } from '../runtime/node/log.ts'
 import { openNodeRuntime } from '../runtime/node/runtime.ts'
 import type { Disk, Log, Runtime } from '../runtime/runtime.ts'
+import type { Schema } from '../schema/keyspace.ts'
 import type { TableSchema } from '../schema/table.ts'
 import { POLYXENA_VERSION } from '../version.ts'
 import { addressBytes } from './addresses.ts'
@@ -88,9 +91,16 @@ async function openNode({ settings, memory }: LoadedConfig, log: Log): Promise<S
     const fresh = createIdentity(settings, runtime.random, Math.floor(runtime.clock.wallMicros() / 1e6))
     if (directory !== null) opened.use(await lockDirectory(runtime.disk, directory))
     const identity = directory === null ? fresh : await loadIdentity(runtime.disk, directory, fresh)
-    const store = await openStore({ runtime, directory, settings: storeSettings(settings) })
+    const late: { schema: (() => Schema) | null } = { schema: null }
+    const snapshots: SnapshotSettings = {
+      auto: settings.auto_snapshot,
+      autoTtlMs: settings.auto_snapshot_ttl,
+      describe: (table) => (late.schema ? snapshotSchemaText(late.schema(), table) : ''),
+    }
+    const store = await openStore({ runtime, directory, settings: { ...storeSettings(settings), snapshots } })
     opened.defer(() => store.close())
     const metadata = await openMetadataLog({ store, nowSeconds: () => Math.floor(runtime.clock.wallMicros() / 1e6) })
+    late.schema = () => metadata.current
     opened.defer(() => metadata.settle())
     logSubstitutes(metadata, log)
     const listener = await serve({ settings, runtime, store, metadata, identity })

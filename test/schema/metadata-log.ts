@@ -160,6 +160,7 @@ t.test('after the log could not be written nothing more is changed', async (t) =
       tableIds: [],
       registerTable: (id, table) => store.registerTable(id, table),
       flush: (id) => store.flush(id),
+      prepareDrop: (ids) => store.prepareDrop(ids),
       dropTable: (id) => store.dropTable(id),
     },
     nowSeconds,
