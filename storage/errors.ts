@@ -22,3 +22,15 @@ export class CorruptionError extends Error {
 export class SnapshotError extends Error {
   override name = 'SnapshotError'
 }
+
+/** The operating system's code for an error of the disk: ENOSPC, EIO, … */
+export function errorCode(error: unknown): string | null {
+  const code = (error as { code?: unknown } | null)?.code
+  return typeof code === 'string' ? code : null
+}
+
+/** The disk, or what this user may have of it, is full, or the process has no file descriptor left: it may work later. */
+export function lacksRoom(error: unknown): boolean {
+  const code = errorCode(error)
+  return code === 'ENOSPC' || code === 'EDQUOT' || code === 'EMFILE' || code === 'ENFILE'
+}

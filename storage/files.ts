@@ -17,6 +17,7 @@ import { openTableReader, type TableReader } from './sstable/reader.ts'
 import { openTableWriter, type WrittenTable } from './sstable/writer.ts'
 import { writerOptions } from './table-options.ts'
 import type { PendingMemtable, StoredTable, TableStore } from './table-store.ts'
+import { refuseLostManifest, settleUnnamedFiles } from './unnamed-files.ts'
 
 export interface FilesOptions {
   readonly runtime: Runtime
@@ -31,11 +32,13 @@ const SOURCE = 'storage/files.ts'
 
 /** Opens the manifest; the commit log comes after the tables are known, with openLog. */
 export async function openFiles(options: FilesOptions): Promise<Files> {
-  const { disk } = options.runtime
-  const manifest = await openManifest(options.runtime, `${options.directory}/tables`)
-  await disk.syncDirectory(options.directory)
+  const { runtime, directory, commitLogDirectory } = options
+  const tables = `${directory}/tables`
+  await refuseLostManifest(runtime.disk, { tables, commitLog: commitLogDirectory })
+  const manifest = await openManifest(runtime, tables)
+  await runtime.disk.syncDirectory(directory)
   try {
-    await manifest.removeUnnamed()
+    await settleUnnamedFiles(runtime, manifest, { tables, quarantine: `${directory}/quarantine` })
   } catch (error) {
     await manifest.close()
     throw error

@@ -1,23 +1,26 @@
 /**
  * The manifest: which SSTables live, and up to where each table's commit log was flushed. An append-only log of groups of edits; a group holds whole or
- * not at all. Source: LevelDB's MANIFEST.
+ * not at all. Source: LevelDB's MANIFEST. Bytes: manifest-format.ts.
  *
- * file   := header | (record | mark)*
- * header := magic 'PXMANIF\n' | version u16 | 0 u16 | salt 8 | CRC-32 of the 20 bytes before
- * record := magic 0xF550584D u32 | length u32 | check of the two u32 | CRC-32 of edits u32 | edits | 0 to the next multiple of 8
- * mark   := magic 0xF550584B u32 | offset of the record that it confirms u32 | check u32 | 0 u32
- * Checks start from a seed of salt and offset, as in the commit log.
- *
- * Always: a group is confirmed by a mark, written after its sync and synced too, before apply() resolves. So a damaged record is a torn tail only if no
- * valid mark or record follows; anything else is CorruptionError. A snapshot of all that holds replaces the file by rename when it is opened or grows.
+ * Always: a group is confirmed by a mark, written after its sync and synced too, before apply() resolves; and the file never changes its size. So a file that
+ * is cut is known by its size, and a damaged record is a torn tail only if no valid mark or record follows; anything else is CorruptionError. A snapshot of
+ * all that holds replaces the file by rename when it is opened, when it is full, and when a write to it failed: what that one left is unknown.
  */
-import { crc32 } from 'node:zlib'
 import { assert } from '../lib/base/assert.ts'
-import { BytesError, ByteWriter } from '../lib/base/bytes.ts'
 import type { Disk, DiskFile, Runtime } from '../lib/runtime/runtime.ts'
-import { checkWords, padded, seedAt } from './commitlog/segment.ts'
-import { CorruptionError, StorageError } from './errors.ts'
-import { type Edit, readEdits, type TableFile, writeEdits } from './manifest-edits.ts'
+import { padded } from './commitlog/segment.ts'
+import { lacksRoom, StorageError } from './errors.ts'
+import type { Edit, TableFile } from './manifest-edits.ts'
+import {
+  decodeManifest,
+  encodeHeader,
+  encodeMark,
+  encodeRecord,
+  HEADER_BYTES,
+  MARK_BYTES,
+  manifestSeed,
+  SALT_BYTES,
+} from './manifest-format.ts'
 
 export type { Edit, TableFile }
 
@@ -32,18 +35,12 @@ export interface TableState {
 }
 
 export interface ManifestOptions {
-  /** The file is replaced by a snapshot when it is larger than this and than twice the last snapshot. Default 1 MiB. */
-  readonly bytesMax?: number
+  /** Room for edits behind the snapshot that a file begins with; as much again as the snapshot is added. Default 1 MiB. */
+  readonly editBytes?: number
 }
 
-const NAME = 'MANIFEST'
-const MAGIC = Buffer.from('PXMANIF\n', 'latin1')
-const VERSION = 1
-const HEADER_BYTES = 24
-const HEAD_BYTES = 16
-const RECORD_MAGIC = 0xf550584d
-const MARK_MAGIC = 0xf550584b
-const MAGIC_PREFIX = Buffer.from([0xf5, 0x50, 0x58])
+export const MANIFEST_NAME = 'MANIFEST'
+const EDIT_BYTES = 1024 * 1024
 
 interface MutableTable {
   readonly table: string
@@ -53,7 +50,7 @@ interface MutableTable {
   truncated: { readonly position: number; readonly atMs: number } | null
 }
 
-/** Reads the manifest of a directory, or begins one if there is none. What it says is durable when this resolves. */
+/** Reads the manifest of a directory, or begins one if there is none. What it says is durable when this resolves. Throws CorruptionError. */
 export async function openManifest(
   runtime: Pick<Runtime, 'disk' | 'random'>,
   directory: string,
@@ -61,12 +58,12 @@ export async function openManifest(
 ): Promise<Manifest> {
   const { disk } = runtime
   await disk.mkdir(directory)
-  const path = `${directory}/${NAME}`
+  const path = `${directory}/${MANIFEST_NAME}`
   const manifest = new Manifest(runtime, directory, options)
   const existing = await readAll(disk, path)
   if (existing) for (const edits of decodeManifest(existing, path)) manifest.replay(edits)
   manifest.existed = existing !== null
-  await manifest.rewrite()
+  await manifest.start()
   return manifest
 }
 
@@ -75,23 +72,27 @@ export class Manifest {
   existed = false
   readonly #disk: Disk
   readonly #directory: string
-  readonly #bytesMax: number
+  readonly #editBytes: number
   readonly #salts: Runtime['random']
   readonly #tables = new Map<string, MutableTable>()
   #nextFileNumber = 1
+  /** No edit that may come names a file below it for the first time, but those of reserved numbers. */
+  #reservedNumber = 1
   #logPosition = 0
+  /** Null: what the file holds is not known, or it could not be replaced yet. The next group begins a new one. */
   #file: DiskFile | null = null
   #seed = 0
-  #size = 0
-  #snapshotBytes = 0
+  /** Where the next group goes, and where the file ends. */
+  #offset = 0
+  #sizeBytes = 0
   #queue: Promise<void> = Promise.resolve()
-  #failure: StorageError | null = null
+  #closed = false
 
   /** Use openManifest. */
   constructor(runtime: Pick<Runtime, 'disk' | 'random'>, directory: string, options: ManifestOptions) {
     this.#disk = runtime.disk
     this.#directory = directory
-    this.#bytesMax = options.bytesMax ?? 1024 * 1024
+    this.#editBytes = options.editBytes ?? EDIT_BYTES
     this.#salts = runtime.random.stream('manifest')
   }
 
@@ -104,9 +105,25 @@ export class Manifest {
     return this.#logPosition
   }
 
-  /** A number for a new file. It is used again after a restart if no edit named it: the file was then removed as unnamed. */
+  /** A number for a new file. It is used again after a restart if no edit named it: the file has then left its place as unnamed. */
   takeFileNumber(): number {
     return this.#nextFileNumber++
+  }
+
+  /**
+   * `count` numbers, from the one returned on, for files that one group of edits will name much later: unnamed files of these numbers are known to be
+   * unfinished work, and are deleted at start.
+   */
+  async reserveFileNumbers(count: number): Promise<number> {
+    const first = this.#nextFileNumber
+    this.#nextFileNumber += count
+    await this.apply([{ kind: 'reserved', nextFileNumber: first + count, position: 0 }])
+    return first
+  }
+
+  /** Unnamed files below it were named once and removed, or were reserved: nobody needs them. */
+  get reservedNumber(): number {
+    return this.#reservedNumber
   }
 
   /** Where a file of that number lies. */
@@ -115,8 +132,8 @@ export class Manifest {
   }
 
   /**
-   * Makes the edits durable, all or none, after those of earlier calls; `tables` shows them when it resolves. A failure is the manifest's end: what the
-   * disk holds is unknown.
+   * Makes the edits durable, all or none, after those of earlier calls; `tables` shows them when it resolves. When it fails, whether they will be there
+   * after a restart is not known until a later group was applied: then they are not.
    */
   apply(edits: readonly Edit[]): Promise<void> {
     const applied = this.#queue.then(() => this.#apply(edits))
@@ -125,27 +142,33 @@ export class Manifest {
   }
 
   async #apply(edits: readonly Edit[]): Promise<void> {
-    if (this.#failure) throw this.#failure
-    assert(this.#file !== null, 'the manifest is open')
+    if (this.#closed) throw new StorageError('the manifest is closed')
     if (edits.length === 0) return
     try {
-      await this.#append(this.#file, edits)
+      const bytes = encodeRecord(edits, this.#seed, this.#offset).length + MARK_BYTES
+      if (this.#file === null || this.#offset + bytes > this.#sizeBytes) await this.#replace(bytes)
+      await this.#append(this.#file!, edits)
       this.replay(edits)
-      if (this.#size > this.#bytesMax && this.#size > 2 * this.#snapshotBytes) await this.rewrite()
     } catch (cause) {
-      this.#failure ??= new StorageError('the manifest is unusable until a restart', { cause })
-      throw this.#failure
+      await this.#abandonFile()
+      throw new StorageError('the manifest cannot be written', { cause })
     }
   }
 
-  async #append(file: DiskFile, edits: Iterable<Edit>): Promise<void> {
-    const at = this.#size
+  async #append(file: DiskFile, edits: readonly Edit[]): Promise<void> {
+    const at = this.#offset
     const record = encodeRecord(edits, this.#seed, at)
     await file.write(record, at)
     await file.sync()
     await file.write(encodeMark(at, this.#seed, at + record.length), at + record.length)
     await file.sync()
-    this.#size = at + record.length + HEAD_BYTES
+    this.#offset = at + record.length + MARK_BYTES
+  }
+
+  async #abandonFile(): Promise<void> {
+    const file = this.#file
+    this.#file = null
+    await file?.close().catch(() => {})
   }
 
   /** Changes what is in memory. For openManifest. */
@@ -155,7 +178,7 @@ export class Manifest {
 
   #replay(edit: Edit): void {
     if (edit.kind === 'reserved') {
-      this.#nextFileNumber = Math.max(this.#nextFileNumber, edit.nextFileNumber)
+      this.#reserve(edit.nextFileNumber)
       this.#logPosition = Math.max(this.#logPosition, edit.position)
       return
     }
@@ -176,7 +199,7 @@ export class Manifest {
     switch (edit.kind) {
       case 'add':
         state.files.set(edit.file.number, edit.file)
-        this.#nextFileNumber = Math.max(this.#nextFileNumber, edit.file.number + 1)
+        this.#reserve(edit.file.number + 1)
         return
       case 'remove':
         assert(state.files.delete(edit.number), `file ${edit.number} of ${table} is not there`)
@@ -195,26 +218,58 @@ export class Manifest {
     }
   }
 
-  /** Replaces the file by a snapshot of what holds. For openManifest; apply() calls it when the file has grown. */
-  async rewrite(): Promise<void> {
-    const path = `${this.#directory}/${NAME}`
-    const draft = `${path}.new`
+  #reserve(nextFileNumber: number): void {
+    this.#reservedNumber = Math.max(this.#reservedNumber, nextFileNumber)
+    this.#nextFileNumber = Math.max(this.#nextFileNumber, nextFileNumber)
+  }
+
+  /** Makes durable what was read. For openManifest. */
+  async start(): Promise<void> {
+    try {
+      await this.#replace(0)
+    } catch (error) {
+      if (!this.existed || !lacksRoom(error)) throw error
+      // The file that was read stays, and what another process left of it in the page cache must survive a power loss before anybody acts on it.
+      const file = await this.#disk.open(this.#path, 'readwrite')
+      try {
+        await file.sync()
+      } finally {
+        await file.close()
+      }
+    }
+  }
+
+  get #path(): string {
+    return `${this.#directory}/${MANIFEST_NAME}`
+  }
+
+  /** Replaces the file by a snapshot of what holds, with room for a group of that size. */
+  async #replace(groupBytes: number): Promise<void> {
+    const draft = `${this.#path}.new`
+    await this.#abandonFile()
     if (await this.#disk.stat(draft)) await this.#disk.remove(draft)
     const file = await this.#disk.open(draft, 'create')
-    const salt = this.#salts.fill(Buffer.alloc(8))
-    this.#seed = crc32(salt)
-    this.#size = HEADER_BYTES
-    await file.write(encodeHeader(salt), 0)
-    await this.#append(file, this.#snapshot())
-    this.#snapshotBytes = this.#size
-    await this.#disk.rename(draft, path)
-    await this.#disk.syncDirectory(this.#directory)
-    await this.#file?.close()
+    try {
+      const salt = this.#salts.fill(Buffer.alloc(SALT_BYTES))
+      const snapshot = [...this.#snapshot()]
+      this.#seed = manifestSeed(salt)
+      this.#offset = HEADER_BYTES
+      const snapshotBytes = HEADER_BYTES + encodeRecord(snapshot, this.#seed, this.#offset).length + MARK_BYTES
+      this.#sizeBytes = padded(2 * snapshotBytes + groupBytes + this.#editBytes)
+      await file.truncate(this.#sizeBytes)
+      await file.write(encodeHeader(salt, this.#sizeBytes), 0)
+      await this.#append(file, snapshot)
+      await this.#disk.rename(draft, this.#path)
+      await this.#disk.syncDirectory(this.#directory)
+    } catch (error) {
+      await file.close().catch(() => {})
+      throw error
+    }
     this.#file = file
   }
 
   *#snapshot(): Iterable<Edit> {
-    yield { kind: 'reserved', nextFileNumber: this.#nextFileNumber, position: this.#logPosition }
+    yield { kind: 'reserved', nextFileNumber: this.#reservedNumber, position: this.#logPosition }
     for (const { table, directory, files, flushedPosition, truncated } of this.#tables.values()) {
       yield { kind: 'table', table, directory }
       if (truncated) yield { kind: 'truncated', table, ...truncated }
@@ -223,138 +278,17 @@ export class Manifest {
     }
   }
 
-  /**
-   * Deletes what no edit names: files of writers that did not finish, of merges that did, and folders of tables that were dropped. Call it at start, before
-   * anything is written. Refuses when the manifest itself is missing but SSTables are there. Returns the paths.
-   */
-  async removeUnnamed(): Promise<string[]> {
-    const named = new Set<string>()
-    const directories = new Set<string>()
-    for (const state of this.#tables.values()) {
-      directories.add(state.directory)
-      for (const number of state.files.keys()) named.add(`${state.directory}/${fileName(number)}`)
-    }
-    const removed: string[] = []
-    for (const keyspace of await this.#folders('')) {
-      for (const folder of await this.#folders(`${keyspace}/`)) {
-        for (const name of await this.#disk.list(`${this.#directory}/${folder}`)) {
-          if (!name.endsWith(FILE_SUFFIX) || named.has(`${folder}/${name}`)) continue
-          const path = `${this.#directory}/${folder}/${name}`
-          if (!this.existed)
-            throw new CorruptionError(`${this.#directory}/${NAME}`, 0, `it is missing, but there are SSTables: ${path}`)
-          await this.#disk.remove(path)
-          removed.push(path)
-        }
-        const left = await this.#disk.list(`${this.#directory}/${folder}`)
-        if (!directories.has(folder) && left.length === 0) await this.#disk.removeTree(`${this.#directory}/${folder}`)
-      }
-    }
-    return removed
-  }
-
-  async #folders(parent: string): Promise<string[]> {
-    const folders: string[] = []
-    for (const name of await this.#disk.list(`${this.#directory}/${parent}`.replace(/\/$/, ''))) {
-      const stat = await this.#disk.stat(`${this.#directory}/${parent}${name}`)
-      if (stat?.directory) folders.push(`${parent}${name}`)
-    }
-    return folders
-  }
-
   async close(): Promise<void> {
     await this.#queue
-    await this.#file?.close()
-    this.#file = null
-    this.#failure ??= new StorageError('the manifest is closed')
+    this.#closed = true
+    await this.#abandonFile()
   }
 }
 
-const FILE_SUFFIX = '.sst'
+export const FILE_SUFFIX = '.sst'
 
 export function fileName(number: number): string {
   return `${String(number).padStart(10, '0')}${FILE_SUFFIX}`
-}
-
-function encodeHeader(salt: Buffer): Buffer {
-  const header = Buffer.alloc(HEADER_BYTES)
-  MAGIC.copy(header)
-  header.writeUInt16BE(VERSION, 8)
-  salt.copy(header, 12)
-  header.writeUInt32BE(crc32(header.subarray(0, 20)), 20)
-  return header
-}
-
-function encodeRecord(edits: Iterable<Edit>, seed: number, offset: number): Buffer {
-  const out = new ByteWriter(1024)
-  out.reserve(HEAD_BYTES)
-  writeEdits(out, edits)
-  const length = out.length - HEAD_BYTES
-  const record = Buffer.alloc(padded(out.length))
-  out.view().copy(record)
-  const place = seedAt(seed, offset)
-  record.writeUInt32BE(RECORD_MAGIC, 0)
-  record.writeUInt32BE(length, 4)
-  record.writeInt32BE(checkWords(place, RECORD_MAGIC, length), 8)
-  record.writeUInt32BE(crc32(record.subarray(HEAD_BYTES, HEAD_BYTES + length), place), 12)
-  return record
-}
-
-function encodeMark(recordOffset: number, seed: number, offset: number): Buffer {
-  const mark = Buffer.alloc(HEAD_BYTES)
-  mark.writeUInt32BE(MARK_MAGIC, 0)
-  mark.writeUInt32BE(recordOffset, 4)
-  mark.writeInt32BE(checkWords(seedAt(seed, offset), MARK_MAGIC, recordOffset), 8)
-  return mark
-}
-
-/** Whether a record's or a mark's head stands at `offset`, by its check. */
-function headAt(bytes: Buffer, offset: number, seed: number): 'record' | 'mark' | null {
-  if (offset + HEAD_BYTES > bytes.length) return null
-  const magic = bytes.readUInt32BE(offset)
-  if (magic !== RECORD_MAGIC && magic !== MARK_MAGIC) return null
-  const check = checkWords(seedAt(seed, offset), magic, bytes.readUInt32BE(offset + 4))
-  if (bytes.readInt32BE(offset + 8) !== check) return null
-  return magic === MARK_MAGIC ? 'mark' : 'record'
-}
-
-/** The groups of edits of a manifest, without a group at its end that was never confirmed. */
-function decodeManifest(bytes: Buffer, path: string): Edit[][] {
-  const header = bytes.subarray(0, HEADER_BYTES)
-  const salt = header.subarray(12, 20)
-  if (header.length < HEADER_BYTES || !header.equals(encodeHeader(salt)))
-    throw new CorruptionError(path, 0, 'the header does not match its checksum, or is of another version')
-  const seed = crc32(salt)
-  const groups: Edit[][] = []
-  let confirmed = 0
-  let offset = HEADER_BYTES
-  for (;;) {
-    const head = headAt(bytes, offset, seed)
-    if (head === null) break
-    if (head === 'mark') {
-      confirmed = groups.length
-      offset += HEAD_BYTES
-      continue
-    }
-    const length = bytes.readUInt32BE(offset + 4)
-    const start = offset + HEAD_BYTES
-    if (start + length > bytes.length) break
-    const edits = bytes.subarray(start, start + length)
-    if (bytes.readUInt32BE(offset + 12) !== crc32(edits, seedAt(seed, offset))) break
-    try {
-      groups.push(readEdits(edits))
-    } catch (cause) {
-      if (!(cause instanceof BytesError)) throw cause
-      throw new CorruptionError(path, offset, cause.message, { cause })
-    }
-    offset = padded(start + length)
-  }
-  for (let at = bytes.indexOf(MAGIC_PREFIX, offset + 1); at >= 0; at = bytes.indexOf(MAGIC_PREFIX, at + 1)) {
-    if (at % 8 === 0 && headAt(bytes, at, seed) !== null)
-      throw new CorruptionError(path, offset, `the entry at ${at} was written after it had been synced`)
-  }
-  // The snapshot that a manifest begins with was confirmed before the file got its name.
-  if (confirmed === 0) throw new CorruptionError(path, HEADER_BYTES, 'its first record was never confirmed')
-  return groups
 }
 
 async function readAll(disk: Disk, path: string): Promise<Buffer | null> {
