@@ -25,6 +25,7 @@ export class BlockCache {
   #free: number[] = []
   #hand = 0
   #bytes = 0
+  #entries = 0
   hits = 0
   misses = 0
 
@@ -40,6 +41,11 @@ export class BlockCache {
     return this.#bytesMax
   }
 
+  /** Blocks held. */
+  get entries(): number {
+    return this.#entries
+  }
+
   /** The part of the cache that holds one file's blocks. */
   openFile(): CachedFile {
     return new CachedFile(this)
@@ -50,6 +56,7 @@ export class BlockCache {
     if (slot.bytes > this.#bytesMax / 4) return -1
     while (this.#bytes + slot.bytes > this.#bytesMax) this.#evict()
     this.#bytes += slot.bytes
+    this.#entries += 1
     const index = this.#free.pop() ?? this.#slots.length
     this.#slots[index] = slot
     return index
@@ -78,6 +85,7 @@ export class BlockCache {
     this.#slots[index] = null
     this.#free.push(index)
     this.#bytes -= slot.bytes
+    this.#entries -= 1
   }
 }
 

@@ -172,6 +172,8 @@ export class Files {
       throw error
     }
     store.settlePending({ number, reader })
+    store.metrics.flushes++
+    store.metrics.flushedBytes += fileBytes
     this.#log?.markFlushed(store.id, position)
   }
 

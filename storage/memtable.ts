@@ -26,6 +26,7 @@ export class Memtable implements Source {
   hasPartitionDeletions = false
   hasRangeTombstones = false
   hasStaticRows = false
+  readonly isFile = false
   readonly maxTimestamp = null
   /** Mutations applied. */
   writes = 0

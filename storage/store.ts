@@ -4,6 +4,7 @@
  * what the commit log's mode promises.
  */
 import type { Runtime } from '../lib/runtime/runtime.ts'
+import { CacheRates, type CacheReport } from './cache-report.ts'
 import { offsetOf, segmentOf } from './commitlog/segment.ts'
 import type { CommitLogOptions } from './commitlog/writer.ts'
 import { StorageError } from './errors.ts'
@@ -16,10 +17,11 @@ import { MutationReader } from './model/mutation.ts'
 import { readInt32 } from './model/row.ts'
 import { PeriodicFlush } from './periodic-flush.ts'
 import { DEFAULT_TABLE_OPTIONS } from './table-options.ts'
+import { reportTable, type TableReport } from './table-report.ts'
 import { type SnapshotSettings, TableSnapshots } from './table-snapshots.ts'
 import { type StoredTable, TableStore } from './table-store.ts'
 
-export type { StoredTable }
+export type { StoredTable, TableReport }
 
 export interface StoreOptions {
   readonly runtime: Runtime
@@ -57,8 +59,7 @@ export interface StoreStatistics {
   readonly fileBytes: number
   readonly commitLogBytes: number
   readonly commitLogPendingBytes: number
-  readonly cacheHits: number
-  readonly cacheMisses: number
+  readonly caches: readonly CacheReport[]
   readonly writes: number
   readonly reads: number
   readonly flushes: number
@@ -120,6 +121,7 @@ export class Store {
   readonly #record = new LogRecord()
   #registering: { readonly tables: Registration[]; readonly done: Promise<void> } | null = null
   #closing: Promise<void> | null = null
+  readonly #caches: readonly CacheRates[]
   #writes = 0
   #reads = 0
 
@@ -138,6 +140,7 @@ export class Store {
           flush: (id) => this.#flusher.flush(id),
         })
       : null
+    this.#caches = files ? [new CacheRates('blocks', files.cache)] : []
     this.#flusher = new Flusher({
       clock: runtime.clock,
       log: runtime.log,
@@ -317,9 +320,14 @@ export class Store {
   }
 
   #insert(table: TableStore, mutation: MutationReader): void {
-    const { memtable } = table
+    const { memtable, metrics } = table
+    const { clock } = this.#runtime
+    const isTimed = metrics.writes.begins()
+    const began = isTimed ? clock.monotonicMs() : 0
     const before = memtable.bytes
     memtable.apply(mutation)
+    if (isTimed) metrics.writes.sampled(clock.monotonicMs() - began)
+    metrics.mutationBytes += mutation.buffer.length
     this.#writes++
     const grown = memtable.bytes - before
     if (grown > 0) this.#flusher.add(grown)
@@ -389,6 +397,18 @@ export class Store {
     return { partitions, bytes }
   }
 
+  /** What is counted of a table. Null: the table is not known. */
+  tableReport(id: string): TableReport | null {
+    const table = this.#tables.get(id)
+    return table ? reportTable(table, Math.floor(this.#runtime.clock.wallMicros() / 1e6)) : null
+  }
+
+  /** To be called every few seconds: rates and percentiles are of the last minutes. */
+  tick(seconds: number): void {
+    for (const rates of this.#caches) rates.tick(seconds)
+    for (const { metrics } of this.#tables.values()) metrics.tick(seconds)
+  }
+
   get statistics(): StoreStatistics {
     let files = 0
     let fileBytes = 0
@@ -404,8 +424,7 @@ export class Store {
       fileBytes,
       commitLogBytes: this.#files?.log?.sizeBytes ?? 0,
       commitLogPendingBytes: this.#files?.log?.pendingBytes ?? 0,
-      cacheHits: this.#files?.cache.hits ?? 0,
-      cacheMisses: this.#files?.cache.misses ?? 0,
+      caches: this.#caches.map((rates) => rates.report()),
       writes: this.#writes,
       reads: this.#reads,
       flushes: this.#flusher.flushes,

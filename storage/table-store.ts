@@ -12,6 +12,7 @@ import type { Resolution } from './model/merge.ts'
 import { drive, type ReadContext, readRows } from './read/read.ts'
 import type { Source } from './read/source.ts'
 import type { TableReader } from './sstable/reader.ts'
+import { TableMetrics } from './table-metrics.ts'
 import type { TableOptions } from './table-options.ts'
 
 /** What storage must know of a table. */
@@ -65,6 +66,9 @@ export class TableStore implements ReadContext {
   /** Newest first. */
   #files: readonly HeldFile[] = []
   sources: readonly Source[]
+  readonly metrics = new TableMetrics()
+  /** Of files that are not live any more, but still read. */
+  retiredFileBytes = 0
 
   constructor(id: string, table: StoredTable, services: TableServices) {
     this.id = id
@@ -100,11 +104,30 @@ export class TableStore implements ReadContext {
   }
 
   read(command: ReadCommand): ReadResult | Promise<ReadResult> {
+    const { clock } = this.#services
+    const latency = command.target.kind === 'partition' ? this.metrics.reads : this.metrics.scans
+    const isTimed = latency.begins()
+    const began = isTimed ? clock.monotonicMs() : 0
     const files = this.#files
     const result = drive(readRows(this, command))
-    if (!(result instanceof Promise) || files.length === 0) return result
+    if (!(result instanceof Promise)) {
+      if (isTimed) latency.sampled(clock.monotonicMs() - began)
+      return result
+    }
     for (const file of files) file.reads++
-    return result.finally(() => this.#release(files))
+    const waits = isTimed ? began : clock.monotonicMs()
+    return result.finally(() => {
+      this.#release(files)
+      latency.single(clock.monotonicMs() - waits)
+    })
+  }
+
+  didRead(tables: number, tombstones: number, rows: number): void {
+    this.metrics.read(tables, tombstones, rows)
+  }
+
+  didScan(tombstones: number, rows: number): void {
+    this.metrics.scan(tombstones, rows)
   }
 
   /** The files of now, which stay on disk until they are released. */
@@ -152,7 +175,12 @@ export class TableStore implements ReadContext {
     this.#files = this.#files.filter((file) => !numbers.has(file.number))
     this.#changed()
     for (const file of removed) {
-      file.discard = () => discard(file)
+      this.metrics.retire(file.reader)
+      this.retiredFileBytes += file.reader.fileBytes
+      file.discard = () => {
+        this.retiredFileBytes -= file.reader.fileBytes
+        discard(file)
+      }
       if (file.reads === 0) file.discard()
     }
   }

@@ -3,8 +3,11 @@
  * be met is refused before anything is written or read.
  */
 import { RequestError } from '../../lib/base/errors.ts'
+import type { Latency } from '../../lib/base/latency.ts'
+import type { Clock } from '../../lib/runtime/runtime.ts'
 import { Consistency, consistencyName } from '../../lib/types/consistency.ts'
 import type { ReadCommand, ReadResult } from '../../storage/model/command.ts'
+import { RequestLatencies } from './latencies.ts'
 import { type Replication, requirement } from './levels.ts'
 
 /** One node's data, as the coordinator sees it. */
@@ -17,6 +20,7 @@ export interface Replica {
 export type WriteType = 'SIMPLE' | 'BATCH' | 'UNLOGGED_BATCH' | 'COUNTER' | 'CAS'
 
 export interface LocalCoordinatorOptions {
+  readonly clock: Pick<Clock, 'monotonicMs'>
   readonly replica: Replica
   readonly datacenter: string
   /** 4 or 16 bytes: named in failures. */
@@ -39,6 +43,7 @@ type Verdict =
 
 export class LocalCoordinator {
   readonly #options: LocalCoordinatorOptions
+  readonly latencies = new RequestLatencies()
   #epoch = -1
   /** Verdicts by keyspace, one slot a level. */
   readonly #verdicts = new Map<string, (Verdict | undefined)[]>()
@@ -55,8 +60,14 @@ export class LocalCoordinator {
   ): Promise<void> | undefined {
     const verdict = this.#verdict(consistency, keyspace)
     if (verdict.error && consistency !== Consistency.ANY) throw verdict.error
+    const timed = this.#beginWrites(mutations)
+    const began = timed === null ? 0 : this.#options.clock.monotonicMs()
     try {
       const done = this.#options.replica.apply(mutations)
+      if (timed !== null) {
+        if (done) done.then(() => this.#endWrites(timed, began)).catch(() => {})
+        else this.#endWrites(timed, began)
+      }
       return done?.catch((cause: unknown) => {
         throw this.#writeFailure(cause, kind, consistency, verdict.required)
       })
@@ -65,15 +76,47 @@ export class LocalCoordinator {
     }
   }
 
+  /** Counts writes; gives those that shall be timed. */
+  #beginWrites(mutations: readonly Buffer[]): Latency[] | null {
+    let timed: Latency[] | null = null
+    for (let i = 0; i < mutations.length; i++) {
+      const { writes } = this.latencies.ofMutation(mutations[i]!)
+      if (!writes.begins()) continue
+      if (timed === null) timed = [writes]
+      else timed.push(writes)
+    }
+    return timed
+  }
+
+  #endWrites(timed: readonly Latency[], began: number): void {
+    const ms = this.#options.clock.monotonicMs() - began
+    for (const latency of timed) latency.sampled(ms)
+  }
+
   read(command: ReadCommand, consistency: number, keyspace: string): ReadResult | Promise<ReadResult> {
     const verdict = this.#verdict(consistency, keyspace)
     if (verdict.error) throw verdict.error
+    const { clock, replica } = this.#options
+    const latencies = this.latencies.of(command.table)
+    const latency = command.target.kind === 'partition' ? latencies.reads : latencies.scans
+    const isTimed = latency.begins()
+    const began = isTimed ? clock.monotonicMs() : 0
     try {
-      const result = this.#options.replica.read(command)
-      if (!(result instanceof Promise)) return result
-      return result.catch((cause: unknown) => {
-        throw this.#readFailure(cause, consistency, verdict.required)
-      })
+      const result = replica.read(command)
+      if (!(result instanceof Promise)) {
+        if (isTimed) latency.sampled(clock.monotonicMs() - began)
+        return result
+      }
+      const waits = isTimed ? began : clock.monotonicMs()
+      return result.then(
+        (given) => {
+          latency.single(clock.monotonicMs() - waits)
+          return given
+        },
+        (cause: unknown) => {
+          throw this.#readFailure(cause, consistency, verdict.required)
+        },
+      )
     } catch (cause) {
       throw this.#readFailure(cause, consistency, verdict.required)
     }

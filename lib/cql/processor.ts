@@ -6,6 +6,7 @@
  */
 import { createHash } from 'node:crypto'
 import { invalid } from '../base/errors.ts'
+import type { Histogram } from '../base/histogram.ts'
 import type { Schema } from '../schema/keyspace.ts'
 import type { TableSchema } from '../schema/table.ts'
 import { compileStatement, isFullyQualified } from './compile.ts'
@@ -50,6 +51,15 @@ export interface ProcessorOptions {
   readonly textBytesMax?: number
 }
 
+/** What system_views.cql_metrics and batch_metrics show. */
+export interface StatementCounts {
+  readonly prepared: number
+  readonly preparedEvicted: number
+  readonly preparedExecuted: number
+  readonly regularExecuted: number
+  readonly partitionsPerBatch: Readonly<Record<BatchType, Histogram>>
+}
+
 const MIB = 1024 * 1024
 
 /** Texts beyond this are not kept: they are hardly ever sent twice. */
@@ -76,6 +86,8 @@ export class QueryProcessor {
   readonly #prepared: StatementCache<PreparedEntry>
   /** By keyspace and text. */
   readonly #texts: StatementCache<Compiled>
+  #preparedExecuted = 0
+  #regularExecuted = 0
 
   constructor(environment: Environment, options: ProcessorOptions = {}) {
     this.#environment = environment
@@ -83,8 +95,14 @@ export class QueryProcessor {
     this.#texts = new StatementCache(options.textBytesMax ?? 2 * MIB)
   }
 
-  get preparedCount(): number {
-    return this.#prepared.size
+  get counts(): StatementCounts {
+    return {
+      prepared: this.#prepared.size,
+      preparedEvicted: this.#prepared.evicted,
+      preparedExecuted: this.#preparedExecuted,
+      regularExecuted: this.#regularExecuted,
+      partitionsPerBatch: this.#sink.partitionsPerBatch,
+    }
   }
 
   /** `names`: the values go by name. `keyspace`: the request's own (v5), else null. */
@@ -98,6 +116,7 @@ export class QueryProcessor {
     const { statement } = this.#compiledText(text, this.#effectiveKeyspace(client, keyspace))
     const ordered = names === null ? options : inOrder(statement, options, names)
     if (ordered.values.length !== statement.variables.length) throw invalid('Invalid amount of bind variables')
+    this.#regularExecuted++
     return this.#run(statement, ordered, client)
   }
 
@@ -159,6 +178,7 @@ export class QueryProcessor {
     const expected = statement.variables.length
     if (ordered.values.length !== expected)
       throw invalid(`there were ${expected} markers(?) in CQL but ${ordered.values.length} bound variables`)
+    this.#preparedExecuted++
     return this.#run(statement, ordered, client)
   }
 

@@ -18,6 +18,8 @@ export class StatementCache<V> {
   readonly #entries = new Map<string, Entry<V>>()
   #bytes = 0
   #lookups = 0
+  /** Entries that made room for others. */
+  evicted = 0
 
   constructor(bytesMax: number) {
     this.#bytesMax = bytesMax
@@ -59,7 +61,9 @@ export class StatementCache<V> {
     const oldestFirst = [...this.#entries].sort((a, b) => a[1].usedAt - b[1].usedAt)
     for (const [name] of oldestFirst) {
       if (this.#bytes <= target) return
-      if (name !== newest) this.delete(name)
+      if (name === newest) continue
+      this.delete(name)
+      this.evicted++
     }
   }
 }

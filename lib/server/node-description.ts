@@ -1,12 +1,14 @@
 /** What this node says of itself in system.local and system_views. */
 import type { Store, Truncation } from '../../storage/store.ts'
 import { SETTINGS, type SettingName, type Settings } from '../config/settings.ts'
+import type { Metrics } from '../metrics.ts'
 import type { Schema } from '../schema/keyspace.ts'
 import { systemTableId } from '../schema/system-tables.ts'
 import { POLYXENA_VERSION } from '../version.ts'
 import type { Connection } from './connection.ts'
 import type { Identity } from './identity.ts'
 import type { ClientListener } from './listener.ts'
+import { metricRows } from './system-tables/metric-rows.ts'
 import type { ClientInfo, NodeInfo } from './system-tables/node-info.ts'
 import { estimateRows } from './system-tables/size-estimates.ts'
 
@@ -16,7 +18,7 @@ export interface DescribedNode {
   readonly store: Store
   schema(): Schema
   /** Known only when clients are served. */
-  readonly late: { readonly clients: ClientListener | null; readonly port: number }
+  readonly late: { readonly clients: ClientListener | null; readonly metrics: Metrics | null; readonly port: number }
 }
 
 export function describeNode({ settings, identity, store, schema, late }: DescribedNode): NodeInfo {
@@ -42,6 +44,7 @@ export function describeNode({ settings, identity, store, schema, late }: Descri
     settings: () => settingTexts(settings),
     clients: () => Array.from(late.clients?.connections ?? [], describeClient),
     rows: (table) =>
+      (late.metrics ? metricRows(table, late.metrics) : null) ??
       estimateRows(table, { schema: schema(), tokens: identity.tokens, estimate: (id) => store.tableEstimate(id) }),
   }
 }

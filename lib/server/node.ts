@@ -12,6 +12,7 @@ import type { Settings } from '../config/settings.ts'
 import { snapshotSchemaText } from '../cql/ddl/snapshot-text.ts'
 import { QueryProcessor } from '../cql/processor.ts'
 import type { CqlLimits, Environment } from '../cql/statement.ts'
+import { type Metrics, openMetrics } from '../metrics.ts'
 import { createTextLog, SILENT_LOG } from '../runtime/node/log.ts'
 import { openNodeRuntime } from '../runtime/node/runtime.ts'
 import type { Disk, Log, Runtime } from '../runtime/runtime.ts'
@@ -104,7 +105,10 @@ async function openNode({ settings, memory }: LoadedConfig, log: Log): Promise<S
     opened.defer(() => metadata.settle())
     logSubstitutes(metadata, log)
     const listener = await serve({ settings, runtime, store, metadata, identity })
-    opened.defer(() => listener.clients.close(settings.drain_grace))
+    opened.defer(async () => {
+      listener.metrics[Symbol.dispose]()
+      await listener.clients.close(settings.drain_grace)
+    })
     log.info(SOURCE, 'Startup complete')
     return startedNode(listener, identity, store, log, opened)
   } catch (error) {
@@ -128,6 +132,7 @@ function logSubstitutes(metadata: MetadataLog, log: Log): void {
 
 interface Serving {
   readonly clients: ClientListener
+  readonly metrics: Metrics
   readonly address: string
   readonly port: number
 }
@@ -165,12 +170,17 @@ async function serve({ settings, runtime, store, metadata, identity }: Parts): P
   const { clock, random, log } = runtime
   const address = settings.broadcast_rpc_address ?? settings.rpc_address
   // The description needs the port and the listener, which come last: it is asked for them only once clients are there.
-  const late: { clients: ClientListener | null; port: number } = { clients: null, port: settings.native_transport_port }
+  const late: { clients: ClientListener | null; metrics: Metrics | null; port: number } = {
+    clients: null,
+    metrics: null,
+    port: settings.native_transport_port,
+  }
   const virtual = new VirtualTables(
     describeNode({ settings, identity, store, schema: () => metadata.current, late }),
     () => metadata.current,
   )
   const coordinator = new LocalCoordinator({
+    clock,
     replica: {
       apply: (mutations) => store.apply(mutations),
       read: (command) => (virtual.handles(command.table) ? virtual.read(command) : store.read(command)),
@@ -216,11 +226,23 @@ async function serve({ settings, runtime, store, metadata, identity }: Parts): P
     },
   })
   late.clients = clients
+  const metrics = openMetrics({
+    clock,
+    store,
+    latencies: coordinator.latencies,
+    schema: () => metadata.current,
+    statements: () => processor.counts,
+    clients: () => ({ connections: clients.connections.size, counters: clients.counters }),
+  })
+  late.metrics = metrics
   metadata.listen((change) => clients.events.broadcast({ kind: 'SCHEMA_CHANGE', change }))
-  const bound = await listen(clients, settings)
+  const bound = await listen(clients, settings).catch((error: unknown) => {
+    metrics[Symbol.dispose]()
+    throw error
+  })
   late.port = bound.port
   log.info(SOURCE, `Starting listening for CQL clients on /${settings.rpc_address}:${bound.port} (unencrypted)...`)
-  return { clients, address, port: bound.port }
+  return { clients, metrics, address, port: bound.port }
 }
 
 async function listen(clients: ClientListener, settings: Settings): Promise<{ port: number }> {

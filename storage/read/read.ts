@@ -28,6 +28,9 @@ export interface ReadContext {
   readonly sources: readonly Source[]
   /** Resolves after others had the event loop. */
   pause(): Promise<void>
+  /** Told at the end of a read of one partition in how many SSTables it looked, and how many tombstones and live rows it met. */
+  didRead(tables: number, tombstones: number, rows: number): void
+  didScan(tombstones: number, rows: number): void
 }
 
 export type ReadSteps<R> = Generator<Promise<unknown>, R, void>
@@ -52,6 +55,7 @@ class Read {
   #bytes = 0
   #more = false
   #records = 0
+  #tables = 0
 
   constructor(context: ReadContext, command: ReadCommand) {
     this.#context = context
@@ -70,11 +74,10 @@ class Read {
       if (clustering !== null) yield* this.#point(target.position, clustering)
       else yield* this.#one(target.position)
     }
-    return {
-      partitions: this.#result,
-      more: this.#more,
-      tombstones: this.#tombstones + this.#resolver.tombstones,
-    }
+    const tombstones = this.#tombstones + this.#resolver.tombstones
+    if (target.kind === 'range') this.#context.didScan(tombstones, this.#rows)
+    else this.#context.didRead(this.#tables, tombstones, this.#rows)
+    return { partitions: this.#result, more: this.#more, tombstones }
   }
 
   /** The clustering of the only row that is asked for; null when more may be. */
@@ -99,6 +102,7 @@ class Read {
       const source = sources[i]!
       if (row !== null && this.#isSettled(row, source)) continue
       if (!source.mayHold(position)) continue
+      if (source.isFile) this.#tables++
       const found = source.get(key)
       const version = found instanceof Promise ? yield* waitFor(found) : found
       if (version !== null) row = row === null ? version : resolver.merge(row, version)
@@ -120,6 +124,7 @@ class Read {
     }
     if (row !== null) row = resolver.applyDeletion(row, deletion)
     const live = row !== null && command.perPartitionLimit > 0 && resolver.isLive(row)
+    if (live) this.#rows++
     if (live || staticRow !== null)
       this.#result.push({
         position,
@@ -140,6 +145,7 @@ class Read {
   *#one(position: Buffer): ReadSteps<void> {
     if (this.#command.after?.partitionDone) return
     const sources = this.#context.sources.filter((source) => source.mayHold(position))
+    for (const source of sources) if (source.isFile) this.#tables++
     if (sources.length > 0) yield* this.#partition(position, sources, new MergedCursor(sources, this.#command.reversed))
   }
 

@@ -4,6 +4,8 @@
  */
 
 export interface Source {
+  /** An SSTable, not a memtable. */
+  readonly isFile: boolean
   /** Whether there is any record of the kind, so that reads need not look. */
   readonly hasPartitionDeletions: boolean
   readonly hasStaticRows: boolean

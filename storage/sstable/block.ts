@@ -134,6 +134,11 @@ export class BlockCursor {
     return compareBytes(this.#key, 0, this.#keyLength, target)
   }
 
+  /** Whether the entry's key begins so. */
+  startsWith(prefix: Uint8Array): boolean {
+    return this.#keyLength >= prefix.length && compareBytes(this.#key, 0, prefix.length, prefix) === 0
+  }
+
   first(): void {
     this.#decodeWhole(0)
   }

@@ -6,7 +6,9 @@
 import type { Disk, DiskFile } from '../../lib/runtime/runtime.ts'
 import type { BlockCache, CachedFile } from '../cache.ts'
 import { CorruptionError } from '../errors.ts'
+import { EntryKind } from '../model/mutation.ts'
 import { readInt32 } from '../model/row.ts'
+import { positionLength } from '../read/keys.ts'
 import { Block, BlockCursor, compareBytes } from './block.ts'
 import { BloomFilter } from './bloom.ts'
 import { TableCursor } from './cursor.ts'
@@ -84,6 +86,7 @@ interface TableParts {
 }
 
 export class TableReader {
+  readonly isFile = true
   readonly path: string
   readonly statistics: TableStatistics
   readonly footer: Footer
@@ -104,6 +107,10 @@ export class TableReader {
   /** Of an index of two levels, where a look-up may have to wait; null while one is waiting. */
   #idleIndex: IndexCursor | null = null
   #closed = false
+  /** How often the filter said maybe, how often a look-up then found nothing of the partition, and how often it said no. */
+  bloomPositives = 0
+  bloomFalsePositives = 0
+  bloomNegatives = 0
 
   /** Use openTableReader. */
   constructor(file: DiskFile, cache: BlockCache, parts: TableParts) {
@@ -127,9 +134,13 @@ export class TableReader {
     return this.footer.fileBytes
   }
 
-  /** Memory that it holds beside its blocks in the cache. */
-  get memoryBytes(): number {
-    return this.#root.bytes.length + (this.#bloom?.bytes.length ?? 0)
+  /** Memory that it holds beside its blocks in the cache: the bloom filter, and the root of the index. */
+  get filterBytes(): number {
+    return this.#bloom?.bytes.length ?? 0
+  }
+
+  get indexBytes(): number {
+    return this.#root.bytes.length
   }
 
   /** False only when the table certainly holds nothing of the partition. */
@@ -137,7 +148,13 @@ export class TableReader {
     const { minPosition, maxPosition } = this.statistics
     if (compareBytes(minPosition, 0, minPosition.length, position) > 0) return false
     if (compareBytes(maxPosition, 0, maxPosition.length, position) < 0) return false
-    return this.#bloom === null || this.#bloom.mightContain(position)
+    if (this.#bloom === null) return true
+    if (this.#bloom.mightContain(position)) {
+      this.bloomPositives++
+      return true
+    }
+    this.bloomNegatives++
+    return false
   }
 
   /** The value under a key: a view that stays true. */
@@ -171,7 +188,18 @@ export class TableReader {
     const cursor = this.#lookup
     cursor.reset(block)
     cursor.seek(key)
-    return cursor.valid && cursor.compare(key) === 0 ? cursor.value : null
+    if (cursor.valid && cursor.compare(key) === 0) return cursor.value
+    if (this.#bloom !== null && isRowKey(key) && !this.#isBesidePartition(cursor, key)) this.bloomFalsePositives++
+    return null
+  }
+
+  /** Whether the entry at the cursor, or the one before it, is of the key's partition. Else the partition is not here, but at a block's edge. */
+  #isBesidePartition(cursor: BlockCursor, key: Buffer): boolean {
+    const position = key.subarray(0, positionLength(key))
+    if (cursor.valid && cursor.startsWith(position)) return true
+    if (cursor.valid) cursor.previous()
+    else cursor.last()
+    return cursor.valid && cursor.startsWith(position)
   }
 
   /** A cursor on nothing yet: seek. */
@@ -237,6 +265,10 @@ export class TableReader {
     this.#cached.close()
     await this.#file.close()
   }
+}
+
+function isRowKey(key: Buffer): boolean {
+  return key[positionLength(key)] === EntryKind.ROW
 }
 
 /** Fewer bytes than asked for when the file ends early: what is made of them then fails its checks. */

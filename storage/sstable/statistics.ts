@@ -46,6 +46,10 @@ export interface TableStatistics {
   readonly maxClustering: Buffer | null
   /** Sum of keys' and values' bytes. */
   readonly rawBytes: number
+  /** Of the largest partition; 0 in files that were written before it was kept. */
+  readonly maxPartitionBytes: number
+  /** How many partitions have at most so many raw bytes and more than half as many: powers of two, ascending. */
+  readonly partitionSizes: readonly { readonly bytes: number; readonly count: number }[]
   /** Null in files that were written before it was kept. */
   readonly owner: TableOwner | null
 }
@@ -61,8 +65,11 @@ const Tag = {
   DROP_TIMES: 4,
   POSITIONS: 5,
   CLUSTERINGS: 6,
+  PARTITION_BYTES: 7,
   OWNER: 8,
 } as const
+/** Greater partitions count as of this power of two. */
+const PARTITION_LOG_MAX = 52
 
 export class StatisticsCollector {
   readonly #row = new RowReader()
@@ -88,9 +95,14 @@ export class StatisticsCollector {
   #minClustering: Buffer | null = null
   #maxClustering: Buffer | null = null
   #rawBytes = 0
+  /** #rawBytes when the partition at hand began. */
+  #partitionStart = 0
+  #maxPartitionBytes = 0
+  readonly #partitionLogs = new Array<number>(PARTITION_LOG_MAX + 1).fill(0)
 
   /** A partition begins. */
   partition(position: Buffer): void {
+    this.#endPartition()
     this.#partitions += 1
     this.#minPosition ??= position
     this.#maxPosition = position
@@ -98,6 +110,14 @@ export class StatisticsCollector {
 
   get partitions(): number {
     return this.#partitions
+  }
+
+  #endPartition(): void {
+    const bytes = this.#rawBytes - this.#partitionStart
+    this.#partitionStart = this.#rawBytes
+    if (bytes === 0) return
+    if (bytes > this.#maxPartitionBytes) this.#maxPartitionBytes = bytes
+    this.#partitionLogs[Math.min(PARTITION_LOG_MAX, Math.ceil(Math.log2(bytes)))]! += 1
   }
 
   /** One entry; `positionLength` bytes of the key are its position. */
@@ -191,6 +211,7 @@ export class StatisticsCollector {
   }
 
   finish(owner: TableOwner | null = null): TableStatistics {
+    this.#endPartition()
     return {
       entries: this.#entries,
       partitions: this.#partitions,
@@ -213,6 +234,8 @@ export class StatisticsCollector {
       minClustering: this.#minClustering,
       maxClustering: this.#maxClustering,
       rawBytes: this.#rawBytes,
+      maxPartitionBytes: this.#maxPartitionBytes,
+      partitionSizes: this.#partitionLogs.flatMap((count, log) => (count === 0 ? [] : [{ bytes: 2 ** log, count }])),
       owner,
     }
   }
@@ -273,6 +296,12 @@ export function encodeStatistics(statistics: TableStatistics): Buffer {
     for (const clustering of [statistics.minClustering, statistics.maxClustering]) putBytes(field, clustering)
     put(Tag.CLUSTERINGS)
   }
+  field.int64(BigInt(statistics.maxPartitionBytes))
+  for (const size of statistics.partitionSizes) {
+    field.int64(BigInt(size.bytes))
+    field.int64(BigInt(size.count))
+  }
+  put(Tag.PARTITION_BYTES)
   if (statistics.owner) {
     field.bytes(Buffer.from(statistics.owner.table.replaceAll('-', ''), 'hex'))
     field.bytes(Buffer.from(statistics.owner.shape))
@@ -315,6 +344,8 @@ function decode(reader: ByteReader): TableStatistics {
   const counts = Object.fromEntries(COUNTS.map((name) => [name, 0])) as Record<(typeof COUNTS)[number], number>
   const times = { minLocalDeletionTime: NEVER as number, maxLocalDeletionTime: 0, minTtl: NEVER as number, maxTtl: 0 }
   const dropTimes: { seconds: number; count: number }[] = []
+  const partitionSizes: { bytes: number; count: number }[] = []
+  let maxPartitionBytes = 0
   let timestamps: [Buffer, Buffer] | null = null
   let positions: [Buffer, Buffer] | null = null
   let clusterings: [Buffer, Buffer] | null = null
@@ -333,13 +364,18 @@ function decode(reader: ByteReader): TableStatistics {
       while (field.remaining() > 0) dropTimes.push({ seconds: Number(field.int64()), count: Number(field.int64()) })
     else if (tag === Tag.POSITIONS) positions = pair(field)
     else if (tag === Tag.CLUSTERINGS) clusterings = pair(field)
-    else if (tag === Tag.OWNER) owner = readOwner(field)
+    else if (tag === Tag.PARTITION_BYTES) {
+      maxPartitionBytes = Number(field.int64())
+      while (field.remaining() > 0) partitionSizes.push({ bytes: Number(field.int64()), count: Number(field.int64()) })
+    } else if (tag === Tag.OWNER) owner = readOwner(field)
   }
   if (positions === null) throw new BytesError('statistics without positions')
   return {
     ...counts,
     ...times,
     dropTimes,
+    maxPartitionBytes,
+    partitionSizes,
     minTimestamp: timestamps?.[0] ?? null,
     maxTimestamp: timestamps?.[1] ?? null,
     minPosition: positions[0],

@@ -41,6 +41,7 @@ t.test('a cluster of one refuses what it cannot meet before it writes', async (t
   const reported: string[] = []
   let epoch = 1
   const coordinator = new LocalCoordinator({
+    clock: { monotonicMs: () => 0 },
     replica: {
       apply(mutations) {
         const what = mutations[0]!.toString()

@@ -48,6 +48,7 @@ export async function openStorageNode(limits: Partial<CqlLimits> = {}): Promise<
   const metadata = await openMetadataLog({ store, nowSeconds: () => Math.floor(runtime.clock.wallMicros() / 1e6) })
   const reads = { count: 0 }
   const coordinator = new LocalCoordinator({
+    clock: { monotonicMs: () => 0 },
     replica: {
       apply: (mutations) => store.apply(mutations),
       read: (command) => {

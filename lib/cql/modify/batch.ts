@@ -137,14 +137,19 @@ function executeBatch(
   for (const part of parts) part.modification.validate()
   if (parts.some((part) => part.modification.isConditional))
     return executeConditional(parts, true, sink, environment, options)
-  if (parts.some((part) => part.modification.isCounter)) return executeCounters(parts, environment)
+  if (parts.some((part) => part.modification.isCounter)) return executeCounters(parts, sink, environment)
   if (parts.some((part) => part.modification.needsRead))
     return readAndWrite(type, attributes, parts, sink, environment, options)
   return write(type, attributes, parts, null, sink, environment, options)
 }
 
 /** Each for itself: a statement sees the sums that the one before it made. */
-async function executeCounters(parts: readonly BatchPart[], environment: Environment): Promise<StatementResult> {
+async function executeCounters(
+  parts: readonly BatchPart[],
+  sink: MutationSink,
+  environment: Environment,
+): Promise<StatementResult> {
+  sink.partitionsPerBatch.counter.record(parts.length)
   for (const { modification, options } of parts) await modification.executeCounter(environment, options)
   return VOID_RESULT
 }
@@ -187,6 +192,7 @@ function write(
   const mutations = sink.take()
   if (mutations.length === 0) return VOID_RESULT
   const partitions = mutations.length === 1 ? 1 : countPartitions(mutations, sink)
+  sink.partitionsPerBatch[type].record(partitions)
   const warnings = checkSizes(type, parts, partitions, sink, environment)
   const kind: WriteKind = partitions === 1 ? 'SIMPLE' : type === 'logged' ? 'BATCH' : 'UNLOGGED_BATCH'
   const keyspace = sink.targets()[0]!.table.keyspace

@@ -8,6 +8,7 @@ import { MutationWriter } from '../../../storage/model/mutation.ts'
 import { ByteWriter } from '../../base/bytes.ts'
 import { invalid } from '../../base/errors.ts'
 import { murmur3Token } from '../../base/hash/murmur3.ts'
+import { Histogram } from '../../base/histogram.ts'
 import type { TableSchema } from '../../schema/table.ts'
 import type { Environment, QueryOptions } from '../statement.ts'
 import { SerialLocks } from './serial-locks.ts'
@@ -53,6 +54,8 @@ export class MutationSink {
   dataBytes = 0
   /** Orders conditional statements and counters by partition. */
   readonly locks = new SerialLocks()
+  /** Counted by batches. */
+  readonly partitionsPerBatch = { logged: new Histogram(), unlogged: new Histogram(), counter: new Histogram() }
   /** Encodes clusterings; whoever uses it resets it first. */
   readonly clustering = new ByteWriter(128)
 

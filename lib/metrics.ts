@@ -1,0 +1,85 @@
+/**
+ * Gathers what the rooms count, for system_views and whoever else shows it. The rooms keep plain counters; this asks them when somebody looks,
+ * and every few seconds lets rates and percentiles go with the time.
+ */
+import type { RequestLatencies } from '../cluster/coordinator/latencies.ts'
+import type { Store, TableReport } from '../storage/store.ts'
+import type { StatementCounts } from './cql/processor.ts'
+import type { Clock } from './runtime/runtime.ts'
+import type { KeyspaceSchema, Schema } from './schema/keyspace.ts'
+import type { TableSchema } from './schema/table.ts'
+import type { ClientCounters } from './server/limits.ts'
+
+export interface MetricsSources {
+  readonly clock: Clock
+  readonly store: Store
+  readonly latencies: RequestLatencies
+  schema(): Schema
+  statements(): StatementCounts
+  /** Connections now, and what was counted of all there were. */
+  clients(): { readonly connections: number; readonly counters: ClientCounters }
+}
+
+export interface TableFigures {
+  readonly table: TableSchema
+  readonly coordinator: ReturnType<RequestLatencies['of']>
+  /** Null: nothing was ever stored of it. */
+  readonly report: TableReport | null
+}
+
+const TICK_MS = 5_000
+
+/** Begins to keep rates; dispose it to end. */
+export function openMetrics(sources: MetricsSources): Metrics {
+  return new Metrics(sources)
+}
+
+export class Metrics {
+  readonly #sources: MetricsSources
+  #timer: Disposable
+  #tickedMs: number
+
+  /** Use openMetrics. */
+  constructor(sources: MetricsSources) {
+    this.#sources = sources
+    this.#tickedMs = sources.clock.monotonicMs()
+    this.#timer = sources.clock.after(TICK_MS, () => this.#tick())
+  }
+
+  #tick(): void {
+    const { clock, store, latencies, schema } = this.#sources
+    const now = clock.monotonicMs()
+    const seconds = Math.max(now - this.#tickedMs, 1) / 1000
+    this.#tickedMs = now
+    store.tick(seconds)
+    latencies.tick(seconds)
+    const { tablesById } = schema()
+    latencies.keep((table) => tablesById.has(table))
+    this.#timer = clock.after(TICK_MS, () => this.#tick())
+  }
+
+  /** Of all stored tables. */
+  tables(): TableFigures[] {
+    const { store, latencies } = this.#sources
+    return [...this.#sources.schema().keyspaces.values()]
+      .filter((keyspace: KeyspaceSchema) => !keyspace.isVirtual)
+      .flatMap((keyspace) => [...keyspace.tables.values()])
+      .map((table) => ({ table, coordinator: latencies.of(table.id), report: store.tableReport(table.id) }))
+  }
+
+  get statements(): StatementCounts {
+    return this.#sources.statements()
+  }
+
+  get clients(): ReturnType<MetricsSources['clients']> {
+    return this.#sources.clients()
+  }
+
+  get store(): Store['statistics'] {
+    return this.#sources.store.statistics
+  }
+
+  [Symbol.dispose](): void {
+    this.#timer[Symbol.dispose]()
+  }
+}

@@ -1,0 +1,99 @@
+/** system_views of a real node: what was done is what is told. */
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { Client, type types } from 'cassandra-driver'
+import t from 'tap'
+import { startNode } from '../../lib/server/node.ts'
+
+type Row = Record<string, number>
+
+t.test('counts of tables, caches, statements and batches', async (t) => {
+  const directory = mkdtempSync(join(tmpdir(), 'polyxena-metrics-'))
+  t.teardown(() => rmSync(directory, { recursive: true, force: true }))
+  const node = await startNode({ directory })
+  t.teardown(() => node.close())
+  const client = new Client({
+    contactPoints: [`${node.address}:${node.port}`],
+    localDataCenter: 'datacenter1',
+    encoding: { useBigIntAsLong: true },
+    pooling: { heartBeatInterval: 0 },
+  })
+  t.teardown(() => client.shutdown())
+  await client.connect()
+  const run = (text: string): Promise<types.ResultSet> => client.execute(text)
+  const row = async (table: string, name = 't'): Promise<Row> => {
+    const { rows } = await run(
+      `SELECT * FROM system_views.${table} WHERE keyspace_name = 'm' AND table_name = '${name}'`,
+    )
+    const numbers = rows[0]!.keys().filter((key) => !key.endsWith('_name'))
+    return Object.fromEntries(numbers.map((key) => [key, Number(rows[0]!.get(key))]))
+  }
+  await run("CREATE KEYSPACE m WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 1}")
+  await run('CREATE TABLE m.t (k int, c int, v text, PRIMARY KEY (k, c))')
+  await run('CREATE TABLE m.idle (k int PRIMARY KEY)')
+  for (let c = 0; c < 10; c++) await run(`INSERT INTO m.t (k, c, v) VALUES (1, ${c}, '${'x'.repeat(1000)}')`)
+  await node.store.flush()
+  await run('DELETE v FROM m.t WHERE k = 1 AND c = 3')
+  await run('DELETE FROM m.t WHERE k = 1 AND c = 4')
+  await node.store.flush()
+  await run('SELECT * FROM m.t WHERE k = 1 AND c = 0')
+  await run('SELECT * FROM m.t WHERE k = 1')
+  await run('SELECT * FROM m.t WHERE k = 2')
+  await run('SELECT * FROM m.t')
+
+  const reads = await row('local_read_latency')
+  t.equal(reads.count, 3)
+  t.ok(reads.max_ms! > 0 && reads.p50th_ms! <= reads.max_ms!, JSON.stringify(reads))
+  t.equal((await row('coordinator_read_latency')).count, 3)
+  t.equal((await row('local_scan_latency')).count, 1)
+  t.equal((await row('coordinator_scan_latency')).count, 1)
+  t.equal((await row('local_write_latency')).count, 12)
+  t.equal((await row('coordinator_write_latency')).count, 12)
+  t.same(await row('local_read_latency', 'idle'), {
+    count: 0,
+    max_ms: 0,
+    p50th_ms: 0,
+    p99th_ms: 0,
+    per_second: 0,
+  })
+  const rows = await row('rows_per_read')
+  t.same([rows.count, rows.max], [4, 9])
+  const tombstones = await row('tombstones_per_read')
+  t.same([tombstones.count, tombstones.max], [4, 2])
+  t.equal((await row('disk_usage')).mebibytes, 1)
+  t.equal((await row('disk_usage', 'idle')).mebibytes, 0)
+  t.equal((await row('max_partition_size')).mebibytes, 1)
+  t.equal((await row('max_sstable_size')).mebibytes, 1)
+  t.ok((await row('max_sstable_duration')).max_sstable_duration! >= 0)
+  const own = await row('polyxena_tables')
+  t.same([own.sstables, own.flushes, own.partitions, own.sstables_per_read_max], [2, 2, 2, 2], JSON.stringify(own))
+  t.ok(own.max_partition_bytes! > 10_000 && own.mean_partition_bytes! <= own.max_partition_bytes!)
+  t.ok(own.compression_ratio! < 0.5 && own.disk_bytes! === own.disk_bytes_total)
+  t.ok(own.write_amplification === 1 && own.written_bytes! > 10_000)
+
+  await client.batch(
+    [1, 2, 3].map((k) => ({ query: 'INSERT INTO m.t (k, c) VALUES (?, 1)', params: [k] })),
+    { prepare: true, logged: false },
+  )
+  const { rows: batches } = await run('SELECT * FROM system_views.batch_metrics')
+  t.same(
+    batches.map((batch) => [batch.get('name'), Number(batch.get('max'))]),
+    [
+      ['partitions_per_counter_batch', 0],
+      ['partitions_per_logged_batch', 0],
+      ['partitions_per_unlogged_batch', 3],
+    ],
+  )
+  await client.execute('SELECT v FROM m.t WHERE k = ? AND c = ?', [1, 1], { prepare: true })
+  const { rows: statements } = await run('SELECT * FROM system_views.cql_metrics')
+  const counts = new Map(statements.map((statement) => [statement.get('name'), statement.get('value')]))
+  t.equal(counts.get('prepared_statements_executed'), 1)
+  t.ok(counts.get('prepared_statements_count') >= 2 && counts.get('regular_statements_executed') > 20)
+  const { rows: pools } = await run("SELECT * FROM system_views.thread_pools WHERE name = 'MutationStage'")
+  t.ok(Number(pools[0]!.get('completed_tasks')) >= 12)
+  const { rows: figures } = await run('SELECT * FROM system_views.polyxena_metrics')
+  t.ok(figures.some((figure) => figure.get('name') === 'client_requests' && figure.get('value') > 20))
+  for (const table of ['caches', 'sstable_tasks', 'internode_inbound', 'internode_outbound', 'system_logs'])
+    t.ok((await run(`SELECT * FROM system_views.${table}`)).rows, table)
+})
