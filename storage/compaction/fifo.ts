@@ -34,22 +34,23 @@ function beyondSize(tables: readonly SSTableInfo[], bytesMax: number | null): SS
   return oldest
 }
 
-/** SSTables next to each other in age that are small alone; no more than make one of the wanted size, or two. */
+/** The first run of SSTables next to each other in age that are small alone; enough of it for one of the wanted size. */
 function smallNeighbours(tables: readonly SSTableInfo[], options: FifoOptions): SSTableInfo[] {
+  const { sstableBytes, minThreshold, maxThreshold } = options
   let run: SSTableInfo[] = []
   let bytes = 0
   for (const table of [...tables].sort(compareAge)) {
-    if (table.isCompacting || table.fileBytes >= options.sstableBytes || bytes >= options.sstableBytes) {
-      if (run.length >= options.minThreshold) break
+    if (table.isCompacting || table.fileBytes >= sstableBytes) {
+      if (run.length >= minThreshold) break
       run = []
       bytes = 0
+      continue
     }
-    if (table.isCompacting || table.fileBytes >= options.sstableBytes) continue
     run.push(table)
     bytes += table.fileBytes
-    if (run.length === options.maxThreshold) break
+    if (run.length >= maxThreshold || (run.length >= minThreshold && bytes >= sstableBytes)) break
   }
-  return run.length >= options.minThreshold ? run : []
+  return run.length >= minThreshold ? run : []
 }
 
 export function pendingFifo(tables: readonly SSTableInfo[], options: FifoOptions): number {
