@@ -6,6 +6,7 @@
  */
 import { BytesError } from '../lib/base/bytes.ts'
 import type { Runtime } from '../lib/runtime/runtime.ts'
+import { Backups } from './backups.ts'
 import { BlockCache } from './cache.ts'
 import { type LogPosition, segmentOf } from './commitlog/segment.ts'
 import { type CommitLog, type CommitLogOptions, openCommitLog } from './commitlog/writer.ts'
@@ -13,6 +14,7 @@ import { CorruptionError } from './errors.ts'
 import { readLogRecord } from './log-record.ts'
 import { type Edit, type Manifest, openManifest } from './manifest.ts'
 import type { Memtable } from './memtable.ts'
+import { type RestoreOptions, type RestoreResult, restoreTable } from './restore.ts'
 import { openTableReader, type TableReader } from './sstable/reader.ts'
 import { openTableWriter, type WrittenTable } from './sstable/writer.ts'
 import { writerOptions } from './table-options.ts'
@@ -24,6 +26,7 @@ export interface FilesOptions {
   readonly directory: string
   readonly commitLogDirectory: string
   readonly blockCacheBytes: number | undefined
+  readonly incrementalBackups: boolean
 }
 
 /** Records that a flush writes before it lets others run: below a millisecond. */
@@ -49,6 +52,7 @@ export async function openFiles(options: FilesOptions): Promise<Files> {
 export class Files {
   readonly manifest: Manifest
   readonly cache: BlockCache
+  readonly backups: Backups
   readonly #options: FilesOptions
   #log: CommitLog | null = null
   /** Positions of the log while it is replayed. */
@@ -61,6 +65,7 @@ export class Files {
     this.#options = options
     this.manifest = manifest
     this.cache = new BlockCache(options.blockCacheBytes)
+    this.backups = new Backups(options.runtime, options.directory, options.incrementalBackups)
   }
 
   /** The data directory. */
@@ -162,6 +167,7 @@ export class Files {
     const { minPosition, maxPosition } = statistics
     const file = { number, level: 0, fileBytes, uid, minPosition, maxPosition, repairedAtMs: 0 }
     try {
+      await this.backups.add(store, reader.path)
       await this.manifest.apply([
         { kind: 'add', table: store.id, file },
         { kind: 'flushed', table: store.id, position },
@@ -200,6 +206,24 @@ export class Files {
       await writer.abort().catch(() => {})
       throw error
     }
+  }
+
+  /** Takes SSTables from elsewhere in; `inTurn` does something while nothing is flushed, truncated or dropped. */
+  restore(
+    store: TableStore,
+    options: RestoreOptions,
+    inTurn: (work: () => Promise<void>) => Promise<void>,
+  ): Promise<RestoreResult> {
+    const services = {
+      runtime: this.#options.runtime,
+      manifest: this.manifest,
+      cache: this.cache,
+      backups: this.backups,
+      makeDirectory: (path: string) => this.#makeDirectory(path),
+      inTurn,
+      isKnown: (table: TableStore) => this.manifest.tables.has(table.id),
+    }
+    return restoreTable(services, store, options)
   }
 
   async #makeDirectory(filePath: string): Promise<void> {

@@ -4,10 +4,11 @@
  * what the commit log's mode promises.
  */
 import type { Runtime } from '../lib/runtime/runtime.ts'
+import type { Backups } from './backups.ts'
 import { CacheRates, type CacheReport } from './cache-report.ts'
 import { offsetOf, segmentOf } from './commitlog/segment.ts'
 import type { CommitLogOptions } from './commitlog/writer.ts'
-import { StorageError } from './errors.ts'
+import { SnapshotError, StorageError } from './errors.ts'
 import { type Files, openFiles } from './files.ts'
 import { Flusher } from './flusher.ts'
 import { LogRecord } from './log-record.ts'
@@ -16,6 +17,7 @@ import { LastWriteWins } from './model/merge.ts'
 import { MutationReader } from './model/mutation.ts'
 import { readInt32 } from './model/row.ts'
 import { PeriodicFlush } from './periodic-flush.ts'
+import type { RestoreOptions, RestoreResult } from './restore.ts'
 import { DEFAULT_TABLE_OPTIONS } from './table-options.ts'
 import { reportTable, type TableReport } from './table-report.ts'
 import { type SnapshotSettings, TableSnapshots } from './table-snapshots.ts'
@@ -41,6 +43,8 @@ export interface StoreSettings {
   readonly commitLog?: Pick<CommitLogOptions, 'mode' | 'syncPeriodMs' | 'segmentBytes' | 'totalBytes'>
   /** Default: none before a truncation or drop. */
   readonly snapshots?: SnapshotSettings
+  /** Hard-link each SSTable that new data comes in by into backups/. Default false. */
+  readonly incrementalBackups?: boolean
   /** Called once, when nothing can be acknowledged any more. */
   readonly onFailure?: (error: Error) => void
 }
@@ -87,6 +91,7 @@ export async function openStore(options: StoreOptions): Promise<Store> {
     directory,
     commitLogDirectory: settings.commitLogDirectory ?? `${directory}/commitlog`,
     blockCacheBytes: settings.blockCacheBytes,
+    incrementalBackups: settings.incrementalBackups ?? false,
   })
   const store = new Store(runtime, settings, files)
   try {
@@ -240,6 +245,21 @@ export class Store {
       while (table.pending) table.settlePending(null)
       await this.#files?.drop(table)
     })
+  }
+
+  /**
+   * Takes SSTables into a table, while it is read and written: all of them or none. Throws SnapshotError when they are not of this table,
+   * CorruptionError when one is damaged.
+   */
+  async restore(id: string, options: RestoreOptions): Promise<RestoreResult> {
+    const table = this.#tables.get(id)
+    if (!table || !this.#files) throw new SnapshotError('the table keeps nothing on disk')
+    return this.#files.restore(table, options, (work) => this.#flusher.run(work))
+  }
+
+  /** Whether new SSTables are hard-linked into backups/; null: nothing is kept on disk. */
+  get backups(): Backups | null {
+    return this.#files?.backups ?? null
   }
 
   /** Tables that are about to be dropped get their snapshots, if they are to have any. Rejects when one cannot: drop none of them then. */

@@ -281,6 +281,7 @@ function storeSettings(settings: Settings): NonNullable<Parameters<typeof openSt
   const log = settings.commitlog_directory
   return {
     memtableBytesMax: settings.memtable_offheap_space,
+    incrementalBackups: settings.incremental_backups,
     blockCacheBytes: settings.file_cache_size,
     commitLog: {
       mode: settings.commitlog_sync,
