@@ -100,15 +100,19 @@ class Read {
     let ranged: Source[] | null = null
     for (let i = 0; i < sources.length; i++) {
       const source = sources[i]!
-      if (row !== null && this.#isSettled(row, source)) continue
+      // What settles the row says nothing of the static row, which a deletion of the partition covers too.
+      const settled = row !== null && this.#isSettled(row, source)
+      if (settled && !command.wantStatic) continue
       if (!source.mayHold(position)) continue
       if (source.isFile) this.#tables++
-      const found = source.get(key)
-      const version = found instanceof Promise ? yield* waitFor(found) : found
-      if (version !== null) row = row === null ? version : resolver.merge(row, version)
-      if (source.hasRangeTombstones) {
-        if (ranged === null) ranged = [source]
-        else ranged.push(source)
+      if (!settled) {
+        const found = source.get(key)
+        const version = found instanceof Promise ? yield* waitFor(found) : found
+        if (version !== null) row = row === null ? version : resolver.merge(row, version)
+        if (source.hasRangeTombstones) {
+          if (ranged === null) ranged = [source]
+          else ranged.push(source)
+        }
       }
       if (!source.hasPartitionDeletions) continue
       const got = source.get(partitionRecordKey(position, EntryKind.PARTITION_DELETION))

@@ -14,6 +14,7 @@ import { DEFAULT_TABLE_OPTIONS } from '../../storage/table-options.ts'
 import { tableIdBytes } from '../../storage/table-store.ts'
 import { createDice, type Dice, testSeed } from '../support/random.ts'
 import {
+  type Change,
   encodePosition,
   encodeWrite,
   type Model,
@@ -191,3 +192,35 @@ t.test('a truncated table is empty', async (t) => {
   t.same((await store.read(ALL)).partitions, [])
   t.same(END_OF_PARTITION, Buffer.from([0xff]))
 })
+
+t.test(
+  'a deletion of the partition covers its static row, though the row asked for is newer than all its file holds',
+  async (t) => {
+    const store = await open(openSimulatedDisk())
+    const row = (isStatic: boolean, ts: bigint): Change => ({
+      kind: 'row',
+      isStatic,
+      clustering: isStatic ? '' : 'a',
+      liveness: isStatic ? null : { ts, ttl: 0, expiresAt: 0 },
+      deletion: null,
+      cells: [{ column: 0, path: null, kind: 'live', ts, localTime: 0, ttl: 0, value: 'v' }],
+    })
+    const write = async (change: Change): Promise<void> => {
+      await store.apply([encodeWrite({ partition: 'p', changes: [change] }, TABLE_BYTES)])
+      await store.flush()
+    }
+    await write(row(true, 1n))
+    await write({ kind: 'partition', ts: 2n, localTime: NOW })
+    await write(row(false, 3n))
+    const start = Buffer.from('a')
+    const { partitions } = await store.read({
+      ...ALL,
+      target: { kind: 'partition', position: encodePosition('p') },
+      slices: [{ start, end: Buffer.from('a\0'), single: true }],
+      columns: [0],
+    })
+    t.equal(partitions[0]?.rows.length, 1)
+    t.equal(partitions[0]?.staticRow, null)
+    await store.close()
+  },
+)
