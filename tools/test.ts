@@ -11,7 +11,14 @@ import { fileURLToPath } from 'node:url'
 const ROOT = join(dirname(fileURLToPath(import.meta.url)), '../..')
 const TESTS = join(ROOT, 'dist/test')
 /** Helpers of tests, and programs with commands of their own. */
-const NOT_TESTS = ['support/', 'conformance/programs/', 'conformance/run.js', 'powerloss/', 'strategies/']
+const NOT_TESTS = [
+  'support/',
+  'conformance/programs/',
+  'conformance/run.js',
+  'powerloss/',
+  'strategies/',
+  'model/run.js',
+]
 
 const wanted = process.argv.slice(2)
 const files = readdirSync(TESTS, { recursive: true, withFileTypes: true })

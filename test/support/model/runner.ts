@@ -1,0 +1,590 @@
+/**
+ * Runs a plan: each operation on a store on a simulated disk and on the judge, each answer compared. Ends at the first difference.
+ */
+import { crc32 } from 'node:zlib'
+import { assert } from '../../../lib/base/assert.ts'
+import { openSimulatedDisk, type SimulatedDisk } from '../../../lib/runtime/simulated/disk.ts'
+import { createSeededRandom } from '../../../lib/runtime/simulated/random.ts'
+import {
+  END_OF_PARTITION,
+  type ReadCommand,
+  type ReadPoint,
+  type ReadResult,
+  START_OF_PARTITION,
+} from '../../../storage/model/command.ts'
+import { MutationWriter } from '../../../storage/model/mutation.ts'
+import { openStore, type Store, type StoredTable } from '../../../storage/store.ts'
+import { DEFAULT_TABLE_OPTIONS } from '../../../storage/table-options.ts'
+import { tableIdBytes } from '../../../storage/table-store.ts'
+import { storageRuntime } from '../storage-runtime.ts'
+import { compareRead, describeResult, type Question } from './compare.ts'
+import { Judge, type Written } from './judge.ts'
+import { OPTION_SETS } from './options.ts'
+import { type ChangeSpec, type MutationSpec, type Operation, type Plan, type ReadSpec, TABLES } from './plan.ts'
+import { World } from './world.ts'
+
+export interface Outcome {
+  /** What is wrong, or null. */
+  readonly problem: string | null
+  /** Index of the operation at which it was found. */
+  readonly at: number
+  /** Changes when anything that happened does: each answer, each operation of the disk, the time. */
+  readonly trace: number
+  readonly operations: number
+  readonly diskOperations: number
+  readonly reads: number
+}
+
+const REPEATED_MAX = 50
+const START_MS = 1_700_000_000_000
+
+class Difference extends Error {}
+
+/** One table as it is now: re-created, it gets another id. */
+interface Table {
+  readonly id: string
+  readonly idBytes: Buffer
+  readonly stored: StoredTable
+  readonly judge: Judge
+  /** The last write that certainly survives. */
+  sure: number
+}
+
+interface Scan {
+  readonly table: Table
+  readonly read: ReadSpec
+  after: ReadPoint
+}
+
+export async function runPlan(plan: Plan): Promise<Outcome> {
+  const run = new Run(plan)
+  let at = 0
+  let problem: string | null = null
+  try {
+    await run.begin()
+    for (; at < plan.operations.length; at++) await run.operation(plan.operations[at]!)
+    await run.finish()
+  } catch (error) {
+    problem = error instanceof Difference ? error.message : `${(error as Error).stack ?? error}`
+  }
+  return {
+    problem,
+    at,
+    trace: run.trace,
+    operations: plan.operations.length,
+    diskOperations: run.diskOperations,
+    reads: run.reads,
+  }
+}
+
+class Run {
+  trace = 0
+  reads = 0
+  readonly #plan: Plan
+  readonly #partitions: readonly Partition[]
+  /** Of the world before the last crash. */
+  #diskOperationsBefore = 0
+  #disk: SimulatedDisk = openSimulatedDisk()
+  #world = new World(START_MS)
+  #store!: Store
+  readonly #tables: Table[] = []
+  #tablesMade = 0
+  /** Writes issued so far. */
+  #sequence = 0
+  #pending: Promise<void>[] = []
+  readonly #scans = new Map<number, Scan>()
+  readonly #writer = new MutationWriter()
+
+  constructor(plan: Plan) {
+    this.#plan = plan
+    this.#partitions = partitionsOf(plan)
+    for (let i = 0; i < TABLES; i++) this.#tables.push(this.#makeTable(i))
+  }
+
+  get diskOperations(): number {
+    return this.#diskOperationsBefore + this.#disk.operations
+  }
+
+  async begin(): Promise<void> {
+    await this.#disk.mkdir('/data')
+    await this.#disk.syncDirectory('/')
+    await this.#open()
+  }
+
+  /** At the end everything is compared: as it is, after closing and opening, and after all of it was lost that may be. */
+  async finish(): Promise<void> {
+    await this.#checkAll()
+    await this.#reopen()
+    await this.#checkAll()
+    await this.#until(this.#store.close())
+    if (this.#disk.operations > 0) this.#fold(this.#disk.operations)
+  }
+
+  async operation(operation: Operation): Promise<void> {
+    switch (operation.kind) {
+      case 'write':
+        this.#write(operation.mutations)
+        break
+      case 'read':
+        await this.#readOnce(operation.read)
+        break
+      case 'page':
+        await this.#page(operation.slot, operation.read)
+        break
+      case 'settle':
+        await this.#settle()
+        break
+      case 'flush':
+        await this.#flush(operation.table, operation.wait)
+        break
+      case 'truncate':
+        await this.#truncate(operation.table)
+        break
+      case 'recreate':
+        await this.#recreate(operation.table)
+        break
+      case 'turns':
+        for (let i = 0; i < operation.count; i++) await this.#world.turn()
+        break
+      case 'advance':
+        await this.#world.advance(operation.ms)
+        break
+      case 'jump':
+        this.#world.jump(operation.seconds)
+        break
+      case 'reopen':
+        await this.#reopen()
+        break
+      case 'crash':
+        await this.#crash(operation.survival, operation.seed)
+        break
+    }
+    this.#fold(this.#disk.operations)
+  }
+
+  #until<T>(promise: Promise<T>): Promise<T> {
+    return this.#world.until(promise)
+  }
+
+  #fold(value: number): void {
+    this.trace = (Math.imul(this.trace ^ value, 0x01000193) + 1) >>> 0
+  }
+
+  #makeTable(index: number): Table {
+    const id = `5a1c395e-b41f-11e5-9f22-${(++this.#tablesMade).toString(16).padStart(12, '0')}`
+    const { gcGraceSeconds } = this.#plan.shape
+    return {
+      id,
+      idBytes: tableIdBytes(id),
+      stored: {
+        keyspace: 'k',
+        name: `t${index}`,
+        durableWrites: index !== 2,
+        hasClustering: index !== 1,
+        options: { ...DEFAULT_TABLE_OPTIONS, gcGraceSeconds },
+      },
+      judge: new Judge(gcGraceSeconds),
+      sure: 0,
+    }
+  }
+
+  async #open(): Promise<void> {
+    const { settings } = OPTION_SETS[this.#plan.options]!
+    this.#store = await this.#until(
+      openStore({ runtime: storageRuntime(this.#world.clock, this.#disk), directory: '/data', settings }),
+    )
+    await this.#until(Promise.all(this.#tables.map(({ id, stored }) => this.#store.registerTable(id, stored))))
+  }
+
+  async #settle(): Promise<void> {
+    const pending = this.#pending
+    this.#pending = []
+    await this.#until(Promise.all(pending))
+  }
+
+  async #reopen(): Promise<void> {
+    await this.#settle()
+    await this.#until(this.#store.close())
+    for (const table of this.#tables) table.sure = this.#sequence
+    await this.#open()
+  }
+
+  /** What opens after the crash must be what some number of writes has left: all that were acknowledged, and then the first of the others. */
+  async #crash(survival: number, seed: number): Promise<void> {
+    this.#diskOperationsBefore += this.#disk.operations
+    const { wallMs } = this.#world
+    this.#trustPeriods()
+    this.#disk = this.#disk.crash(survival, createSeededRandom(seed))
+    // Nothing of the old world happens any more.
+    this.#world = new World(wallMs)
+    this.#pending = []
+    const issued = this.#sequence
+    await this.#disk.mkdir('/data')
+    await this.#open()
+    for (const table of this.#tables) {
+      const { result, question } = await this.#readAll(table)
+      let count = table.sure - 1
+      let wrong: string | null
+      let first: string | null = null
+      do {
+        table.judge.upTo = ++count
+        wrong = this.#compare(table, question, result, false)
+        first ??= wrong
+      } while (wrong !== null && count < issued)
+      table.judge.upTo = Number.POSITIVE_INFINITY
+      if (wrong !== null)
+        throw new Difference(
+          `after the crash ${table.stored.name} is not what the first ${table.sure} writes left (${first}), ` +
+            `nor more of the ${issued} (${wrong})\n${describeResult(result, this.#world.nowSeconds)}`,
+        )
+      table.sure = count
+    }
+    await this.#repeat(issued)
+  }
+
+  /** Which of the writes in doubt were kept cannot always be seen, so all are made once more, as a client would: that changes nothing but this. */
+  async #repeat(issued: number): Promise<void> {
+    const least = Math.min(...this.#tables.map(({ sure }) => sure))
+    const again = this.#issued.filter(({ sequence }) => sequence > least && sequence <= issued)
+    this.#issued = []
+    for (const table of this.#tables) table.judge.forgetAfter(table.sure)
+    for (const { sequence, mutations } of again) {
+      const kept = mutations.filter(({ table }) => sequence > table.sure && this.#tables.includes(table))
+      if (kept.length > 0) this.#apply(kept)
+    }
+    await this.#settle()
+    // A long list would be gone through at each crash that follows.
+    if (again.length > REPEATED_MAX) await this.#flush(null, true)
+  }
+
+  /** Writes that may have to be repeated. */
+  #issued: { readonly sequence: number; readonly mutations: readonly Prepared[]; readonly atMs: number }[] = []
+
+  #write(specs: readonly MutationSpec[]): void {
+    this.#apply(specs.map((spec) => this.#prepare(spec)))
+  }
+
+  #apply(mutations: readonly Prepared[]): void {
+    const sequence = ++this.#sequence
+    this.#issued.push({ sequence, mutations, atMs: this.#world.clock.monotonicMs() })
+    if (this.#issued.length > 64) this.#forgetIssued()
+    const durable = this.#store.apply(mutations.map(({ bytes }) => bytes))
+    for (const { table, partition, written } of mutations) table.judge.write(partition, sequence, written)
+    const world = this.#world
+    const done = (): void => {
+      // What a machine that crashed would have done is nobody's.
+      if (world !== this.#world) return
+      for (const { table } of mutations)
+        if (table.stored.durableWrites && !this.#isPeriodic) table.sure = Math.max(table.sure, sequence)
+    }
+    if (durable === undefined) done()
+    else this.#pending.push(durable.then(done))
+  }
+
+  get #isPeriodic(): boolean {
+    return OPTION_SETS[this.#plan.options]!.settings.commitLog?.mode === 'periodic'
+  }
+
+  /** Periodic syncs: what was written two periods ago is sure. */
+  #trustPeriods(): void {
+    if (!this.#isPeriodic) return
+    const { syncPeriodMs } = OPTION_SETS[this.#plan.options]!.settings.commitLog!
+    const before = this.#world.clock.monotonicMs() - 2 * syncPeriodMs!
+    for (const { sequence, atMs, mutations } of this.#issued)
+      for (const { table } of mutations)
+        if (table.stored.durableWrites && atMs < before) table.sure = Math.max(table.sure, sequence)
+  }
+
+  #forgetIssued(): void {
+    const least = Math.min(...this.#tables.map(({ sure }) => sure))
+    this.#issued = this.#issued.filter(({ sequence }) => sequence > least)
+  }
+
+  #prepare(spec: MutationSpec): Prepared {
+    const table = this.#tables[spec.table]!
+    const { nowSeconds } = this.#world
+    const written = spec.changes.map((change) => resolve(change, nowSeconds))
+    const bytes = encode(this.#writer, table.idBytes, this.#partitions[spec.partition]!, written)
+    return { table, partition: spec.partition, written, bytes }
+  }
+
+  async #flush(index: number | null, wait: boolean): Promise<void> {
+    const tables = index === null ? this.#tables : [this.#tables[index]!]
+    const upTo = this.#sequence
+    const world = this.#world
+    const done = this.#store.flush(index === null ? undefined : tables[0]!.id).then(() => {
+      if (world !== this.#world) return
+      for (const table of tables) table.sure = Math.max(table.sure, upTo)
+    })
+    if (wait) await this.#until(done)
+    else this.#pending.push(done)
+  }
+
+  async #truncate(index: number): Promise<void> {
+    const table = this.#tables[index]!
+    await this.#settle()
+    await this.#until(this.#store.truncate(table.id))
+    table.judge.clear()
+    table.sure = this.#sequence
+  }
+
+  async #recreate(index: number): Promise<void> {
+    await this.#settle()
+    await this.#until(this.#store.dropTable(this.#tables[index]!.id))
+    const table = this.#makeTable(index)
+    table.sure = this.#sequence
+    this.#tables[index] = table
+    await this.#until(this.#store.registerTable(table.id, table.stored))
+  }
+
+  async #readOnce(read: ReadSpec): Promise<void> {
+    await this.#ask(this.#tables[read.table]!, read, null)
+  }
+
+  async #page(slot: number, fresh: ReadSpec): Promise<void> {
+    let scan = this.#scans.get(slot)
+    if (scan && !this.#tables.includes(scan.table)) scan = undefined
+    const table = scan?.table ?? this.#tables[fresh.table]!
+    const read = scan?.read ?? fresh
+    const after = await this.#ask(table, read, scan?.after ?? null)
+    if (after === null) this.#scans.delete(slot)
+    else this.#scans.set(slot, { table, read, after })
+  }
+
+  /** Reads and compares; gives where to go on, or null at the end. */
+  async #ask(table: Table, read: ReadSpec, after: ReadPoint | null): Promise<ReadPoint | null> {
+    const command = this.#command(table, read, after)
+    const result = await this.#read(command)
+    const question = this.#question(read, after)
+    this.#check(table, question, result, command)
+    return result.more ? nextPoint(read, after, result) : null
+  }
+
+  async #read(command: ReadCommand): Promise<ReadResult> {
+    this.reads++
+    const answer = this.#store.read(command)
+    const result = answer instanceof Promise ? await this.#until(answer) : answer
+    for (const { position, rows } of result.partitions) {
+      this.#fold(crc32(position, rows.length))
+      for (const { row } of rows) this.#fold(crc32(row))
+    }
+    return result
+  }
+
+  #compare(table: Table, question: Question, result: ReadResult, settle: boolean): string | null {
+    const { judge } = table
+    const { nowSeconds } = this.#world
+    return compareRead({ judge, nowSeconds, key: (index) => this.#partitions[index]!.key }, question, result, settle)
+  }
+
+  #check(table: Table, question: Question, result: ReadResult, command: ReadCommand): void {
+    const wrong = this.#compare(table, question, result, true)
+    if (wrong === null) return
+    const { nowSeconds } = this.#world
+    throw new Difference(`${table.stored.name}: ${wrong}\n${describe(command)}\n${describeResult(result, nowSeconds)}`)
+  }
+
+  async #readAll(table: Table): Promise<{ readonly result: ReadResult; readonly question: Question }> {
+    const command = this.#command(table, ALL, null)
+    return { result: await this.#read(command), question: this.#question(ALL, null) }
+  }
+
+  async #checkAll(): Promise<void> {
+    for (let i = 0; i < TABLES; i++) await this.#readOnce({ ...ALL, table: i })
+  }
+
+  #command(table: Table, read: ReadSpec, after: ReadPoint | null): ReadCommand {
+    const { target, slices, columns } = read
+    const position = (index: number | null): Buffer | null =>
+      index === null ? null : this.#partitions[index]!.position
+    return {
+      table: table.id,
+      target:
+        typeof target === 'number'
+          ? { kind: 'partition', position: position(target)! }
+          : { kind: 'range', start: position(target.from), end: position(target.to) },
+      slices: slices?.map(({ start, end, single }) => ({ start: bound(start), end: bound(end), single })) ?? null,
+      reversed: read.reversed,
+      wantStatic: read.wantStatic,
+      staticCounts: read.staticCounts,
+      limit: read.limit,
+      perPartitionLimit: read.perPartitionLimit,
+      byteLimit: read.byteLimit,
+      nowSeconds: this.#world.nowSeconds,
+      after,
+      ...(columns === null ? {} : { columns }),
+    }
+  }
+
+  #question(read: ReadSpec, after: ReadPoint | null): Question {
+    const { target, slices } = read
+    const order = this.#partitions
+    let partitions: number[]
+    if (typeof target === 'number') partitions = [target]
+    else {
+      const from = target.from ?? 0
+      const to = target.to ?? order.length
+      partitions = order.map((_, index) => index).slice(from, Math.max(from, to))
+    }
+    let last: Question['after'] = null
+    if (after !== null) {
+      const partition = order.findIndex(({ position }) => position.equals(after.position))
+      partitions = partitions.filter((index) => index > partition || (index === partition && !after.partitionDone))
+      last = { partition, clustering: after.clustering?.toString('latin1') ?? null, rowsGiven: after.rowsGiven }
+    }
+    return {
+      ...read,
+      partitions,
+      isPoint:
+        typeof target === 'number' &&
+        after === null &&
+        (read.table === 1 ? slices === null : slices?.length === 1 && slices[0]!.single),
+      after: last,
+    }
+  }
+}
+
+interface Prepared {
+  readonly table: Table
+  readonly partition: number
+  readonly written: readonly Written[]
+  readonly bytes: Buffer
+}
+
+interface Partition {
+  readonly key: string
+  readonly high: number
+  readonly low: number
+  readonly position: Buffer
+}
+
+const ALL: ReadSpec = {
+  table: 0,
+  target: { from: null, to: null },
+  slices: null,
+  reversed: false,
+  wantStatic: true,
+  staticCounts: true,
+  limit: Number.POSITIVE_INFINITY,
+  perPartitionLimit: Number.POSITIVE_INFINITY,
+  byteLimit: Number.POSITIVE_INFINITY,
+  columns: null,
+}
+
+/** The plan's partitions in the order of their positions; their tokens follow from the seed, and some clash. */
+function partitionsOf({ seed, shape }: Plan): Partition[] {
+  const random = createSeededRandom(seed ^ 0x5bd1e995)
+  let last = { high: 0, low: 0 }
+  const partitions = shape.partitions.map((key): Partition => {
+    if (random.float() < 0.9)
+      last = { high: Math.floor(random.float() * 2 ** 32) | 0, low: Math.floor(random.float() * 2 ** 32) | 0 }
+    const head = Buffer.alloc(10)
+    head.writeInt32BE(last.high ^ 0x80000000, 0)
+    head.writeInt32BE(last.low, 4)
+    head.writeUInt16BE(key.length, 8)
+    return { key, ...last, position: Buffer.concat([head, latin(key)]) }
+  })
+  return partitions.sort((a, b) => a.position.compare(b.position))
+}
+
+function resolve(change: ChangeSpec, nowSeconds: number): Written {
+  if (change.kind === 'partition') return { kind: 'partition', ts: change.ts, localTime: nowSeconds - change.ago }
+  const now = nowSeconds - change.ago
+  if (change.kind === 'range') {
+    const { start, end, ts } = change
+    return { kind: 'range', start, end, ts, localTime: now }
+  }
+  const { clustering, liveness, deletion, cells } = change
+  return {
+    kind: 'row',
+    clustering,
+    liveness: liveness && { ...liveness, expiresAt: now + liveness.ttl },
+    deletion: deletion && { ts: deletion.ts, localTime: now },
+    cells: cells.map(({ column, path, kind, ts, ttl, value }) =>
+      kind === 'complex'
+        ? { kind, column, ts, localTime: now }
+        : {
+            kind,
+            column,
+            path,
+            ts,
+            ttl,
+            value,
+            localTime: kind === 'expiring' ? now + ttl : kind === 'tombstone' ? now : 0,
+          },
+    ),
+  }
+}
+
+const high = (ts: number): number => Math.floor(ts / 0x1_0000_0000) | 0
+const low = (ts: number): number => (ts - Math.floor(ts / 0x1_0000_0000) * 0x1_0000_0000) >>> 0
+
+function encode(writer: MutationWriter, table: Buffer, partition: Partition, changes: readonly Written[]): Buffer {
+  writer.begin(table, partition.high, partition.low, latin(partition.key))
+  for (const change of changes) {
+    if (change.kind === 'partition') writer.partitionDeletion(high(change.ts), low(change.ts), change.localTime)
+    else if (change.kind === 'range')
+      writer.rangeTombstone(bound(change.start), bound(change.end), high(change.ts), low(change.ts), change.localTime)
+    else encodeRow(writer, change)
+  }
+  return Buffer.from(writer.finish())
+}
+
+function encodeRow(writer: MutationWriter, row: Extract<Written, { kind: 'row' }>): void {
+  const { clustering, liveness, deletion } = row
+  if (clustering === null) writer.beginStaticRow()
+  else writer.beginRow(latin(clustering))
+  if (liveness) writer.liveness(high(liveness.ts), low(liveness.ts), liveness.ttl, liveness.expiresAt)
+  if (deletion) writer.rowDeletion(high(deletion.ts), low(deletion.ts), deletion.localTime)
+  for (const cell of row.cells) {
+    const { column, ts, kind, localTime } = cell
+    const [tsHigh, tsLow] = [high(ts), low(ts)]
+    if (kind === 'complex') writer.complexDeletion(column, tsHigh, tsLow, localTime)
+    else if (cell.path === null) {
+      if (kind === 'live') writer.cell(column, tsHigh, tsLow, latin(cell.value))
+      else if (kind === 'tombstone') writer.tombstone(column, tsHigh, tsLow, localTime)
+      else writer.expiringCell(column, tsHigh, tsLow, cell.ttl, localTime, latin(cell.value))
+    } else {
+      const path = latin(cell.path)
+      if (kind === 'live') writer.pathCell(column, path, tsHigh, tsLow, latin(cell.value))
+      else if (kind === 'tombstone') writer.pathTombstone(column, path, tsHigh, tsLow, localTime)
+      else writer.expiringPathCell(column, path, tsHigh, tsLow, cell.ttl, localTime, latin(cell.value))
+    }
+  }
+  writer.endRow()
+}
+
+function latin(text: string): Buffer {
+  return Buffer.from(text, 'latin1')
+}
+
+function bound(text: string): Buffer {
+  if (text === '') return START_OF_PARTITION
+  return text === '\xff' ? END_OF_PARTITION : latin(text)
+}
+
+/** Where the next page begins, as the query engine says it. */
+function nextPoint(read: ReadSpec, after: ReadPoint | null, result: ReadResult): ReadPoint {
+  const last = result.partitions.at(-1)
+  assert(last !== undefined, 'a page that promises more gives something')
+  const before = after?.position.equals(last.position) && !after.partitionDone ? after.rowsGiven : 0
+  const row = last.rows.at(-1)
+  const rowsGiven = before + last.rows.length
+  return {
+    position: Buffer.from(last.position),
+    clustering: row ? Buffer.from(row.clustering) : null,
+    partitionDone: row === undefined || read.table === 1 || rowsGiven >= read.perPartitionLimit,
+    rowsGiven,
+  }
+}
+
+function describe(command: ReadCommand): string {
+  const plain = (_: string, value: unknown): unknown => {
+    if (value === Number.POSITIVE_INFINITY) return 'none'
+    const bytes = value as { type?: unknown; data?: number[] } | null
+    return bytes !== null && typeof bytes === 'object' && bytes.type === 'Buffer'
+      ? Buffer.from(bytes.data!).toString('latin1')
+      : value
+  }
+  return JSON.stringify(command, plain)
+}
