@@ -7,6 +7,10 @@ import { type Decimal, decodeDecimal, decodeVarint, encodeDecimal, encodeVarint 
 import { decimalText, doubleText, parseDecimal } from '../../types/number-text.ts'
 import type { NativeTypeName } from '../../types/type.ts'
 
+/** Java writes every NaN as this one; the processor's own differ in their sign. */
+const FLOAT_NAN = 0x7fc00000
+const DOUBLE_NAN = 0x7ff8000000000000n
+
 export type NumericTypeName =
   | 'tinyint'
   | 'smallint'
@@ -88,12 +92,16 @@ export function encodeNumber(name: NumericTypeName, value: Numeric): Buffer {
       return encodeVarint(typeof value === 'bigint' ? value : toLong(value))
     case 'float': {
       const bytes = Buffer.allocUnsafe(4)
-      bytes.writeFloatBE(toDouble(value))
+      const float = toDouble(value)
+      if (Number.isNaN(float)) bytes.writeInt32BE(FLOAT_NAN)
+      else bytes.writeFloatBE(float)
       return bytes
     }
     case 'double': {
       const bytes = Buffer.allocUnsafe(8)
-      bytes.writeDoubleBE(toDouble(value))
+      const double = toDouble(value)
+      if (Number.isNaN(double)) bytes.writeBigInt64BE(DOUBLE_NAN)
+      else bytes.writeDoubleBE(double)
       return bytes
     }
     case 'decimal':

@@ -48,11 +48,7 @@ export async function executeConditional(
     const wanted = clusterings.length === 0 ? null : clusterings
     const read = readColumns(table, conditions, parts)
     const found = await readPartition(table, key, wanted, serialConsistency, environment, options)
-    const partition = visible(
-      found,
-      read,
-      parts.some(({ modification }) => modification.writesStatics),
-    )
+    const partition = visible(found, read, parts)
     if (!conditions.every((condition) => holds(condition, partition, environment)))
       return refused(table, key, shownColumns(table, conditions, isBatch), read, partition)
     const rows: (ExistingRows | null)[] = []
@@ -153,18 +149,20 @@ function readColumns(
 }
 
 /**
- * What of a partition is there for those who look at these columns: without regular ones, a row by its own liveness alone; the static row is
- * there for those who write it, too.
+ * What of a partition is there for these statements: all columns of the kinds that they write, else those that the conditions look at. A row
+ * that was inserted is there without any.
  */
 function visible(
-  partition: ExistingPartition,
+  { staticRow, rows }: ExistingPartition,
   read: ReadonlySet<ColumnSchema>,
-  writesStatics: boolean,
+  parts: readonly ConditionalPart[],
 ): ExistingPartition {
-  const kinds = new Set([...read].map((column) => column.kind))
+  const has = (row: ExistingRow): boolean => [...read].some((column) => row.cells(column).length > 0)
+  const writesStatics = parts.some(({ modification }) => modification.writesStatics)
+  const writesRows = parts.some(({ modification }) => modification.writesRow)
   return {
-    staticRow: writesStatics || kinds.has('static') ? partition.staticRow : null,
-    rows: kinds.has('regular') ? partition.rows : partition.rows.filter((row) => row.isInserted),
+    staticRow: staticRow !== null && (writesStatics || has(staticRow)) ? staticRow : null,
+    rows: writesRows ? rows : rows.filter((row) => row.isInserted || has(row)),
   }
 }
 

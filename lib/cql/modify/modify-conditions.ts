@@ -210,11 +210,11 @@ class Comparison implements ColumnCondition {
       if (operator === '!=') return actual !== null
       throw invalid(`Invalid comparison with null for operator "${operator}"`)
     }
-    // A collection of many cells that has none is as good as empty.
+    // A collection of many cells that has none is equal to an empty one, and yet neither smaller nor greater than any.
     const ofCells = isMultiCell(this.#type) && isCollection(this.#type)
     if (ofCells && SLICES.has(operator) && value.equals(EMPTY_COLLECTION))
       throw invalid(`Invalid comparison with an empty ${this.#type.kind} for operator "${operator}"`)
-    const known = actual ?? (ofCells ? EMPTY_COLLECTION : null)
+    const known = actual ?? (ofCells && !SLICES.has(operator) ? EMPTY_COLLECTION : null)
     if (known === null) return operator === '!='
     const order = compare(this.#type, known, value)
     switch (operator) {

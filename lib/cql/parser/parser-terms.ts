@@ -226,7 +226,8 @@ function startsTypeHint(c: Cursor): boolean {
 
 function startsTerm(c: Cursor, places: number): boolean {
   const kind = c.ahead(places)
-  return isName(kind) || STARTS_TERM.has(kind) || (kind >= Token.STRING && kind <= Token.NEGATIVE_INFINITY)
+  if (STARTS_TERM.has(kind) || (kind >= Token.STRING && kind <= Token.NEGATIVE_INFINITY)) return true
+  return isName(kind) && startsCall(c, places)
 }
 
 function parseTypeHint(c: Cursor): Term {

@@ -17,6 +17,7 @@ export interface Question {
 
 /** More pages than this are not asked for. */
 const PAGES_MAX = 200
+const NEXT_PAGE = '-- next page'
 
 export async function askServer(client: ToolClient, question: Question): Promise<string> {
   const { text, prepared, pageSize } = question
@@ -38,9 +39,12 @@ export async function askServer(client: ToolClient, question: Question): Promise
     if (answer.response.kind !== 'rows') break
     pagingState = answer.response.metadata.pagingState ?? null
     if (pagingState === null) break
-    lines.push('-- next page')
+    lines.push(NEXT_PAGE)
   }
-  return lines.join('\n')
+  // Whether an empty page comes at the end is not compared.
+  const last = lines.lastIndexOf(NEXT_PAGE)
+  const isEmptyPage = last >= 0 && lines.slice(last + 1).filter((line) => !line.startsWith('warning: ')).length === 1
+  return (isEmptyPage ? lines.slice(0, last) : lines).join('\n')
 }
 
 function describe({ response, warnings }: DecodedResponse): string[] {

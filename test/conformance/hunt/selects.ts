@@ -25,7 +25,8 @@ export function drawSelect(dice: Dice, table: HuntTable, rules: SelectRules): st
   const perPartition = !distinct && dice.chance(0.1) ? ` PER PARTITION LIMIT ${1 + dice.int(3)}` : ''
   const limit = dice.chance(0.2) ? ` LIMIT ${1 + dice.int(5)}` : ''
   const allow = filtering || dice.chance(0.05) ? ' ALLOW FILTERING' : ''
-  const json = dice.chance(0.06) && !distinct ? 'JSON ' : ''
+  // Cassandra sorts rows of JSON by the wrong column.
+  const json = dice.chance(0.06) && !distinct && order === '' ? 'JSON ' : ''
   return `SELECT ${json}${clause} FROM ${table.name}${where}${group}${order}${perPartition}${limit}${allow}`
 }
 
@@ -81,10 +82,14 @@ function drawSelector(dice: Dice, column: HuntColumn, rules: SelectRules): strin
       // Cassandra refuses to cast a descending column to its own type, others not.
       return NUMBERS.has(type.cql) ? `CAST(${name} AS ${dice.pick(CASTS.filter((to) => to !== type.cql))})` : name
     case 6:
-      return NUMBERS.has(type.cql) ? `${name} ${dice.pick(['+', '-', '*'])} ${dice.int(4)}` : `CAST(${name} AS text)`
+      return NUMBERS.has(type.cql)
+        ? `${name} ${dice.pick(['+', '-', '*'])} ${dice.int(4)}`
+        : type.cql === 'text'
+          ? name
+          : `CAST(${name} AS text)`
     case 7:
       if (type.kind === 'map') return `${dice.pick(['map_keys', 'map_values', 'collection_count'])}(${name})`
-      if (type.kind === 'set' || type.kind === 'list')
+      if ((type.kind === 'set' || type.kind === 'list') && role !== 'clustering')
         return `${dice.pick(['collection_count', 'collection_min', 'collection_max'])}(${name})`
       return NUMBERS.has(type.cql) ? `${dice.pick(['abs', 'round'])}(${name})` : name
     default:
@@ -132,8 +137,10 @@ function drawWhere(dice: Dice, table: HuntTable, all: readonly HuntColumn[]): Wh
 }
 
 function drawFilter(dice: Dice, column: HuntColumn): string {
-  const { name, type } = column
-  switch (type.kind) {
+  const { name, type, role } = column
+  // In a descending column Cassandra does not see the collection.
+  const kind = role === 'clustering' ? 'native' : type.kind
+  switch (kind) {
     case 'map':
       if (dice.chance(0.3)) return `${name} CONTAINS KEY ${type.parts[0]!.literal(dice)}`
       if (dice.chance(0.5)) return `${name} CONTAINS ${type.parts[1]!.literal(dice)}`

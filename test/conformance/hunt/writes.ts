@@ -54,7 +54,9 @@ function drawInsert(dice: Dice, table: HuntTable, rules: WriteRules, timed: bool
   const values = columns.map((column) => (keys.includes(column) ? column.type.literal(dice) : value(dice, column)))
   const names = columns.map((column) => column.name).join(', ')
   const condition = conditional ? ' IF NOT EXISTS' : ''
-  return `INSERT INTO ${table.name} (${names}) VALUES (${values.join(', ')})${condition}${using(dice, rules, timed, conditional)}`
+  // Of a row that was inserted and has run out, Cassandra sees older cells only where they are selected.
+  const timing = using(dice, { ...rules, expiring: false }, timed, conditional)
+  return `INSERT INTO ${table.name} (${names}) VALUES (${values.join(', ')})${condition}${timing}`
 }
 
 function equalities(dice: Dice, columns: readonly HuntColumn[]): string {
