@@ -2,7 +2,12 @@
 
 /** The store can no longer keep what it promises (a failed write or sync, a closed log): nothing may be acknowledged until a restart. */
 export class StorageError extends Error {
-  override name = 'StorageError'
+  override name: string = 'StorageError'
+}
+
+/** The disk is full, or nearly: nothing of the write was done, and none is taken until there is room again. Reads go on. */
+export class NoRoomError extends StorageError {
+  override name = 'NoRoomError'
 }
 
 /** Bytes on disk are not what was written: never answered from, never repaired by guess. */

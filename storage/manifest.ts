@@ -35,12 +35,12 @@ export interface TableState {
 }
 
 export interface ManifestOptions {
-  /** Room for edits behind the snapshot that a file begins with; as much again as the snapshot is added. Default 1 MiB. */
+  /** Room for edits behind the snapshot that a file begins with; as much again as the snapshot is added. Default 64 KiB. */
   readonly editBytes?: number
 }
 
 export const MANIFEST_NAME = 'MANIFEST'
-const EDIT_BYTES = 1024 * 1024
+const EDIT_BYTES = 64 * 1024
 
 interface MutableTable {
   readonly table: string

@@ -16,6 +16,7 @@ const NOT_TESTS = [
   'conformance/programs/',
   'conformance/run.js',
   'powerloss/',
+  'damage/',
   'strategies/',
   'model/run.js',
 ]

@@ -204,7 +204,7 @@ export class LocalCoordinator {
   }
 }
 
-const REPLICA_ERRORS = new Set(['StorageError', 'CorruptionError', 'SnapshotError'])
+const REPLICA_ERRORS = new Set(['StorageError', 'NoRoomError', 'CorruptionError', 'SnapshotError'])
 
 /** What storage says of itself or hands on from the disk; anything else is a bug, and passes as it is. */
 function isReplicaFailure(cause: unknown): cause is Error {

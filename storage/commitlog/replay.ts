@@ -8,6 +8,7 @@
 import { crc32 } from 'node:zlib'
 import type { Disk } from '../../lib/runtime/runtime.ts'
 import { CorruptionError } from '../errors.ts'
+import type { Progress } from './progress.ts'
 import {
   checkHeader,
   checkWords,
@@ -19,6 +20,7 @@ import {
   MARK_BYTES,
   MARK_PREFIX,
   MarkKind,
+  offsetOf,
   padded,
   parseSegmentName,
   RECORD_HEAD_BYTES,
@@ -59,7 +61,9 @@ export interface ReplayedSegment {
   readonly tables: Map<string, LogPosition>
 }
 
-interface SegmentFile {
+const RECORDS_PER_REPORT = 1_000
+
+export interface SegmentFile {
   readonly id: number
   readonly path: string
 }
@@ -79,6 +83,7 @@ export async function replayCommitLog(
   disk: Disk,
   directory: string,
   handler: RecordHandler,
+  progress: Progress = () => {},
 ): Promise<ReplayedSegment[]> {
   const files = await listSegments(disk, directory)
   const trailing: ReplayedSegment[] = []
@@ -91,9 +96,11 @@ export async function replayCommitLog(
     files.pop()
   }
   const replayed: ReplayedSegment[] = []
+  const counted = countProgress(await totalBytes(disk, files), handler, progress)
   for (const [index, file] of files.entries()) {
     const bytes = await reader.load(file)
-    replayed.push(await replaySegment(bytes, file, { last: index === files.length - 1, handler }))
+    replayed.push(await replaySegment(bytes, file, { last: index === files.length - 1, handler: counted.handler }))
+    counted.passed(bytes.length)
   }
   const last = replayed.at(-1)
   if (last?.continues && !trailing[0]?.prepared)
@@ -105,8 +112,35 @@ export async function replayCommitLog(
   return [...replayed, ...trailing]
 }
 
+async function totalBytes(disk: Disk, files: readonly SegmentFile[]): Promise<number> {
+  let sum = 0
+  for (const { path } of files) sum += (await disk.stat(path))?.size ?? 0
+  return sum
+}
+
+/** Tells of progress after each segment, and after some records. */
+export function countProgress(
+  total: number,
+  handler: RecordHandler,
+  progress: Progress,
+): { readonly handler: RecordHandler; readonly passed: (bytes: number) => void } {
+  let records = 0
+  let bytes = 0
+  return {
+    handler(payload, position) {
+      if (++records % RECORDS_PER_REPORT === 0)
+        progress({ bytes: bytes + offsetOf(position), totalBytes: total, records })
+      return handler(payload, position)
+    },
+    passed(more) {
+      bytes += more
+      progress({ bytes, totalBytes: total, records })
+    },
+  }
+}
+
 /** Reads whole segments into one buffer that is used again. */
-class SegmentReader {
+export class SegmentReader {
   readonly #disk: Disk
   #buffer: Buffer = Buffer.alloc(0)
   #loaded = -1
@@ -167,7 +201,8 @@ function blankSegment(file: SegmentFile, bytes: Buffer): ReplayedSegment {
   }
 }
 
-async function replaySegment(
+/** Hands over the records of one segment. `last`: it may end in a torn tail. */
+export async function replaySegment(
   bytes: Buffer,
   file: SegmentFile,
   options: { last: boolean; handler: RecordHandler },

@@ -60,6 +60,11 @@ export function parseSegmentName(name: string): number | null {
   return match ? Number(match[1]) : null
 }
 
+/** The id in the name of an archived segment, behind which a salt may stand; or null for any other name. */
+export function parseArchivedName(name: string): number | null {
+  return parseSegmentName(name.replace(/-[0-9a-f]{16}\.log$/, '.log'))
+}
+
 export function padded(length: number): number {
   return (length + ALIGNMENT - 1) & -ALIGNMENT
 }
@@ -97,6 +102,11 @@ export function encodeHeader(segment: { id: number; salt: Buffer; sizeBytes: num
 /** The segment's seed, taken from its header. */
 export function segmentSeed(header: Buffer): number {
   return crc32(header.subarray(8, 24))
+}
+
+/** What tells this segment from all others of its id. */
+export function segmentSalt(header: Buffer): Buffer {
+  return Buffer.from(header.subarray(16, 24))
 }
 
 /** The size that the file has from its making on, from a header that was checked. */

@@ -4,15 +4,20 @@
  *
  * append() copies the record into the buffer that is being filled; one loop takes what has gathered, writes it in one piece and syncs, while
  * the other buffer fills. A segment is written to only when the one before it is synced up to its end mark.
- * Always: after a failed write or sync what the disk holds is unknown, so every later append and durable fails; nothing is tried again.
+ * Always: after a failed sync, or a write that failed for another reason than want of room, what the disk holds is unknown, so every later append and
+ * durable fails. A write that found no room is done again with the same bytes at the same place, before any sync; until then new ones are refused.
  */
-import { crc32 } from 'node:zlib'
 import { assert } from '../../lib/base/assert.ts'
 import { invalid } from '../../lib/base/errors.ts'
-import { StorageError } from '../errors.ts'
+import type { DiskFile } from '../../lib/runtime/runtime.ts'
+import { errorCode, lacksRoom, NoRoomError, StorageError } from '../errors.ts'
+import { Retry } from '../retry.ts'
+import { createGroup, type Group } from './group.ts'
+import type { CommitLogOptions, ReplaySummary } from './options.ts'
+import { progressLog } from './progress.ts'
+import { RecordBuffer } from './record-buffer.ts'
 import { type RecordHandler, type ReplayedSegment, replayCommitLog } from './replay.ts'
 import {
-  checkWords,
   HEADER_BYTES,
   type LogPosition,
   logPosition,
@@ -22,36 +27,16 @@ import {
   RECORD_HEAD_BYTES,
   SEGMENT_BYTES_MAX,
   SEGMENT_BYTES_MIN,
-  seedAt,
   writeMark,
 } from './segment.ts'
+import { closeFile, sealSegment, syncSegment, writeClosingMark, writeSyncedMark } from './segment-writing.ts'
 import { type LogServices, type Segment, SegmentFiles } from './segments.ts'
 
-export interface CommitLogOptions {
-  /**
-   * `group`: acknowledged when synced, all that arrived during the last sync share the next. `batch`: likewise, but the first write of a group does
-   * not wait for the others of its tick. `periodic`: acknowledged at once, synced every `syncPeriodMs`; a power loss takes that much.
-   */
-  readonly mode: 'group' | 'batch' | 'periodic'
-  /** commitlog_sync_period, only for `periodic`. Default 10 s, as Cassandra. */
-  readonly syncPeriodMs?: number
-  /** commitlog_segment_size. Default 32 MiB, as Cassandra; half of it is the largest record. */
-  readonly segmentBytes?: number
-  /** commitlog_total_space. Default 8 GiB, as Cassandra. Beyond it the tables of the oldest segments are asked to flush. */
-  readonly totalBytes?: number
-  /** No segment gets an id below it: one above all ids that any flushed position of the manifest names. */
-  readonly segmentIdMin?: number
-  /** Called when the log takes more than `totalBytes`: flushing these tables frees its oldest segments. */
-  readonly requestFlush?: (tables: readonly string[]) => void
-  /** Called once, when the log dies. */
-  readonly onFailure?: (error: StorageError) => void
-}
+export type { CommitLogOptions, ReplaySummary }
 
 /** Bytes that may wait for the disk before `periodic` stops acknowledging at once. */
 const PENDING_BYTES_MAX = 32 * 1024 * 1024
-const BUFFER_BYTES = 256 * 1024
-/** A buffer that grew beyond is not kept for the next group. */
-const BUFFER_KEPT_BYTES_MAX = 4 * 1024 * 1024
+const IDLE_MARK_MS = 10
 
 /** Bytes that follow each other in one segment, written at once: a batch mark, records, and an end mark if it ends the segment. */
 interface Chunk {
@@ -63,24 +48,7 @@ interface Chunk {
   readonly next: Segment | null
 }
 
-/** All who wait for one sync. */
-interface Group {
-  readonly promise: Promise<void>
-  readonly resolve: () => void
-  readonly reject: (error: StorageError) => void
-}
-
-/** What replay found, for the log's one line at start. */
-export interface ReplaySummary {
-  readonly segments: number
-  readonly records: number
-  /** Bytes at the end that no sync had reached. */
-  readonly tornBytes: number
-  /** The last run closed the log. */
-  readonly clean: boolean
-}
-
-/** Replays what the directory holds through `handler`, then opens a fresh segment for writing. */
+/** Replays what the directory holds through `handler`, then opens a fresh segment for writing; on a full disk as soon as there is room. */
 export async function openCommitLog(
   runtime: LogServices,
   directory: string,
@@ -88,55 +56,38 @@ export async function openCommitLog(
   handler: RecordHandler,
 ): Promise<CommitLog> {
   const { disk } = runtime
-  await disk.mkdir(directory)
-  const slash = directory.lastIndexOf('/')
-  if (slash > 0) await disk.syncDirectory(directory.slice(0, slash))
-  const replayed = await replayCommitLog(disk, directory, handler)
-  for (const segment of replayed) if (!segment.blank && !segment.sealed) await seal(runtime, segment)
+  await makeDirectory(disk, directory)
+  if (options.archiveDirectory) await makeDirectory(disk, options.archiveDirectory)
+  const replayed = await replayCommitLog(disk, directory, handler, progressLog(runtime))
   const log = new CommitLog(runtime, directory, options, replayed)
-  await log.start()
-  // Only now, and the first one last: an end mark promises that a next segment exists. And for good, before anything is written: none may come
-  // back among segments that are in use.
-  for (const segment of replayed.filter((segment) => segment.blank).reverse()) {
-    await disk.remove(segment.path)
-    await disk.syncDirectory(directory)
-  }
+  await log.start(replayed)
   return log
 }
 
-/** Closes the torn tail of the last segment, so that it is whole when others follow it. */
-async function seal({ disk }: LogServices, segment: ReplayedSegment): Promise<void> {
-  const file = await disk.open(segment.path, 'readwrite')
-  try {
-    const mark = Buffer.alloc(MARK_BYTES)
-    const { end } = segment
-    writeMark(mark, 0, { kind: MarkKind.RECOVERED, syncedTo: end, segmentSeed: segment.seed, offset: end })
-    await file.write(mark, end)
-    await file.sync()
-  } finally {
-    await file.close()
-  }
+async function makeDirectory(disk: LogServices['disk'], directory: string): Promise<void> {
+  await disk.mkdir(directory)
+  const slash = directory.lastIndexOf('/')
+  if (slash > 0) await disk.syncDirectory(directory.slice(0, slash))
 }
 
 export class CommitLog {
   readonly replayed: ReplaySummary
   /** Largest sum of parts that append takes. */
   readonly recordBytesMax: number
-  readonly #clock: LogServices['clock']
-  readonly #disk: LogServices['disk']
+  readonly #runtime: LogServices
   readonly #directory: string
   readonly #options: CommitLogOptions
   readonly #segmentBytes: number
   readonly #totalBytes: number
+  readonly #idleMarkMs: number
+  readonly #retry: Retry
   readonly #files: SegmentFiles
   #current: Segment
   /** The next segment, prepared ahead so that no write waits for it. */
   #spare: Segment
   /** Where the next byte of the current segment goes. */
   #offset = HEADER_BYTES
-  #buffer: Buffer = Buffer.allocUnsafeSlow(BUFFER_BYTES)
-  #length = 0
-  #spareBuffer: Buffer | null = null
+  readonly #buffer = new RecordBuffer()
   /** What ends segments that are full, and was not taken yet. */
   #full: Chunk[] = []
   /** Bytes appended and not yet synced (group, batch) or not yet written (periodic). */
@@ -148,10 +99,15 @@ export class CommitLog {
   #scheduled = false
   /** The next turn of the loop syncs, even with nothing to write. */
   #syncDue = false
+  /** The next turn of the loop writes an idle mark, if it has nothing else to write. */
+  #markDue = false
+  /** Records were synced, and no mark behind them says so. */
+  #unmarked = false
   /** `periodic`: the sync of this period is not done after half of the next. */
   #lagging = false
   #tick: Disposable | null = null
   #lagCheck: Disposable | null = null
+  #idle: Disposable | null = null
   #failure: StorageError | null = null
   #closing: Promise<void> | null = null
 
@@ -162,14 +118,14 @@ export class CommitLog {
     options: CommitLogOptions,
     replayed: readonly ReplayedSegment[],
   ) {
-    this.#clock = runtime.clock
-    this.#disk = runtime.disk
+    this.#runtime = runtime
     this.#directory = directory
     this.#options = options
     this.#segmentBytes = options.segmentBytes ?? 32 * 1024 * 1024
     assert(this.#segmentBytes >= SEGMENT_BYTES_MIN && this.#segmentBytes <= SEGMENT_BYTES_MAX)
     assert(this.#segmentBytes % 8 === 0, 'a segment is a multiple of 8 bytes')
     this.#totalBytes = options.totalBytes ?? 8 * 1024 ** 3
+    this.#idleMarkMs = options.idleMarkMs ?? IDLE_MARK_MS
     this.recordBytesMax = Math.floor(this.#segmentBytes / 2) - HEADER_BYTES - 2 * MARK_BYTES - RECORD_HEAD_BYTES
     const kept = replayed.filter((segment) => !segment.blank)
     this.replayed = {
@@ -178,19 +134,58 @@ export class CommitLog {
       tornBytes: kept.at(-1)?.tornBytes ?? 0,
       clean: kept.at(-1)?.clean ?? true,
     }
-    this.#files = new SegmentFiles(runtime, directory, this.#segmentBytes, kept)
+    this.#retry = new Retry(runtime, 'commitlog')
+    this.#files = new SegmentFiles(
+      runtime,
+      { directory, sizeBytes: this.#segmentBytes, archiveDirectory: options.archiveDirectory ?? null },
+      { replayed: kept, retry: this.#retry },
+    )
     const idMax = replayed.reduce((max, segment) => Math.max(max, segment.id), (options.segmentIdMin ?? 1) - 1)
     this.#current = this.#files.create(idMax + 1)
     this.#spare = this.#files.create(idMax + 2)
+    this.#files.add(this.#current)
   }
 
-  /** Prepares the first two segments. Part of openCommitLog. */
-  async start(): Promise<void> {
-    await this.#files.prepare(this.#current)
-    await this.#files.prepare(this.#spare)
-    this.#files.add(this.#current)
+  /** Closes what a crash left open and makes the first two segments. On a full disk that goes on in the background. Part of openCommitLog. */
+  async start(replayed: readonly ReplayedSegment[]): Promise<void> {
+    const [current, spare] = [this.#current, this.#spare]
+    const begin = (): Promise<[DiskFile, DiskFile]> => this.#begin(replayed, current, spare)
+    const attempt = begin()
+    const begun = attempt.catch((error: unknown) => {
+      if (!lacksRoom(error)) throw error
+      return this.#retry.keepTrying('the commit log cannot begin', begin)
+    })
+    current.file = begun.then(([file]) => file)
+    spare.file = begun.then(([, file]) => file)
+    // Whoever writes to them meets the error.
+    current.file.catch(() => {})
+    spare.file.catch(() => {})
     if (this.#options.mode === 'periodic') this.#awaitPeriod()
-    this.#files.deleteClean()
+    try {
+      await attempt
+    } catch (error) {
+      if (!lacksRoom(error)) throw error
+    }
+  }
+
+  async #begin(replayed: readonly ReplayedSegment[], current: Segment, spare: Segment): Promise<[DiskFile, DiskFile]> {
+    const { disk } = this.#runtime
+    const opened: DiskFile[] = []
+    try {
+      for (const segment of replayed) if (!segment.blank && !segment.sealed) await sealSegment(disk, segment)
+      for (const segment of [current, spare]) opened.push(await this.#files.make(segment))
+      // Only now, and the first one last: an end mark promises that a next segment exists. And for good, before anything is written: none may come
+      // back among segments that are in use.
+      for (const segment of replayed.filter((segment) => segment.blank).reverse()) {
+        if (await disk.stat(segment.path)) await disk.remove(segment.path)
+        await disk.syncDirectory(this.#directory)
+      }
+    } catch (error) {
+      for (const file of opened) await file.close()
+      throw error
+    }
+    this.#files.begin()
+    return opened as [DiskFile, DiskFile]
   }
 
   /** All records appended before have a smaller position, all later ones this or a greater. */
@@ -208,6 +203,11 @@ export class CommitLog {
     return this.#failure
   }
 
+  /** Why the log waits for room on the disk, or null. */
+  get blocked(): unknown {
+    return this.#retry.blocked
+  }
+
   get sizeBytes(): number {
     return this.#files.bytes
   }
@@ -219,7 +219,8 @@ export class CommitLog {
 
   /**
    * Adds one record, the parts one after the other: after a crash it is there whole or not at all. The bytes are copied before it returns. `tables`
-   * are those whose memtables hold something of it. Returns the record's position; durable() tells when it may be acknowledged.
+   * are those whose memtables hold something of it. Returns the record's position; durable() tells when it may be acknowledged. Throws, and has
+   * done nothing: NoRoomError when the disk is full, StorageError when the log is dead or closed.
    */
   append(parts: readonly Uint8Array[], tables: readonly string[]): LogPosition {
     if (this.#failure) throw this.#failure
@@ -230,30 +231,28 @@ export class CommitLog {
       throw invalid(`Mutation of ${bytes} bytes is too large for the maximum size of ${this.recordBytesMax}`)
     assert(bytes > 0, 'a record is not empty')
     const size = padded(RECORD_HEAD_BYTES + bytes)
-    const batchMark = this.#length === 0 ? MARK_BYTES : 0
-    if (this.#offset + batchMark + size + MARK_BYTES > this.#segmentBytes) this.#roll()
-    if (this.#length === 0) this.#reserve(MARK_BYTES)
+    const batchMark = this.#buffer.length === 0 ? MARK_BYTES : 0
+    const fits = this.#offset + batchMark + size + MARK_BYTES <= this.#segmentBytes
+    if (this.#retry.blocked !== null) this.#refuse(fits)
+    if (!fits) this.#roll()
+    if (this.#buffer.length === 0) this.#reserve(MARK_BYTES)
     const segment = this.#current
     const offset = this.#offset
-    const at = this.#reserve(size)
-    const buffer = this.#buffer
-    const seed = seedAt(segment.seed, offset)
-    let crc = seed
-    let to = at + RECORD_HEAD_BYTES
-    for (let i = 0; i < parts.length; i++) {
-      const part = parts[i]!
-      crc = crc32(part, crc)
-      buffer.set(part, to)
-      to += part.length
-    }
-    putInt32(buffer, at, bytes)
-    putInt32(buffer, at + 4, checkWords(seed, bytes, 0))
-    putInt32(buffer, at + 8, crc)
-    while (to < at + size) buffer[to++] = 0
+    this.#buffer.add(parts, { bytes, size, segmentSeed: segment.seed, offset })
+    this.#offset += size
+    this.#pendingBytes += size
     const position = logPosition(segment.id, offset)
     for (let i = 0; i < tables.length; i++) segment.dirty.set(tables[i]!, position)
     if (!this.#running && !this.#scheduled) this.#wake()
     return position
+  }
+
+  /** The disk is full, or no file can be opened: then what is there is used up first. */
+  #refuse(fits: boolean): void {
+    const cause = this.#retry.blocked
+    const code = errorCode(cause)
+    if (fits && (code === 'EMFILE' || code === 'ENFILE')) return
+    throw new NoRoomError('the commit log waits for room on the disk', { cause })
   }
 
   /**
@@ -266,7 +265,7 @@ export class CommitLog {
       if (!this.#lagging && this.#pendingBytes <= PENDING_BYTES_MAX) return undefined
       return this.sync()
     }
-    if (this.#length > 0 || this.#full.length > 0) return this.#gather().promise
+    if (this.#buffer.length > 0 || this.#full.length > 0) return this.#gather().promise
     if (this.#pendingBytes === 0) return undefined
     this.#writing ??= createGroup()
     return this.#writing.promise
@@ -301,28 +300,40 @@ export class CommitLog {
   }
 
   async #close(): Promise<void> {
-    this.#tick?.[Symbol.dispose]()
-    this.#lagCheck?.[Symbol.dispose]()
+    for (const timer of [this.#tick, this.#lagCheck, this.#idle]) timer?.[Symbol.dispose]()
+    const { blocked } = this.#retry
+    this.#retry.close()
     this.#syncDue = true
     this.#start()
     while (this.#running) await this.#running
-    if (!this.#failure) await this.#leaveCleanly().catch((cause: unknown) => this.#fail(cause))
+    if (!this.#failure && blocked === null) await this.#leaveCleanly().catch((cause: unknown) => this.#notClean(cause))
     await this.#files.settle()
     for (const segment of [...this.#files.live, this.#spare]) await closeFile(segment)
     if (this.#failure) throw this.#failure
   }
 
+  /** Everything is synced: without room for a closing mark the next start only has more to read. */
+  #notClean(cause: unknown): void {
+    if (!lacksRoom(cause)) this.#fail(cause)
+    else this.#runtime.log.warn('commitlog', `the commit log could not be closed cleanly: ${String(cause)}`)
+  }
+
   async #leaveCleanly(): Promise<void> {
+    const { disk } = this.#runtime
     const nothingDirty = this.#files.dirtyTables().size === 0
     await this.#spare.file
     await writeClosingMark(this.#current, nothingDirty ? MarkKind.END : MarkKind.CLEAN, this.#offset)
-    if (nothingDirty) await writeClosingMark(this.#spare, MarkKind.CLEAN, HEADER_BYTES)
-    await this.#files.settle()
-    for (const segment of nothingDirty ? this.#files.live : [this.#spare]) {
-      await closeFile(segment)
-      await this.#disk.remove(segment.path)
+    if (nothingDirty) {
+      await writeClosingMark(this.#spare, MarkKind.CLEAN, HEADER_BYTES)
+      await closeFile(this.#current)
+      this.#current.complete = true
+      this.#files.deleteClean()
+    } else {
+      await closeFile(this.#spare)
+      await disk.remove(this.#spare.path)
     }
-    await this.#disk.syncDirectory(this.#directory)
+    await this.#files.settle()
+    await disk.syncDirectory(this.#directory)
   }
 
   #gather(): Group {
@@ -330,42 +341,30 @@ export class CommitLog {
     return this.#gathering
   }
 
-  /** Makes room for `size` bytes of the current segment; returns where in the buffer they begin. */
-  #reserve(size: number): number {
-    const at = this.#length
-    if (at + size > this.#buffer.length) {
-      const grown = Buffer.allocUnsafeSlow(Math.max(at + size, this.#buffer.length * 2))
-      this.#buffer.copy(grown, 0, 0, at)
-      this.#buffer = grown
-    }
-    this.#length = at + size
+  /** Makes room for a mark. */
+  #reserve(size: number): void {
+    this.#buffer.reserve(size)
     this.#offset += size
     this.#pendingBytes += size
-    return at
   }
 
   /** Ends the current segment and goes on in the spare one. */
   #roll(): void {
-    if (this.#length > 0) this.#reserve(MARK_BYTES)
+    if (this.#buffer.length > 0) this.#reserve(MARK_BYTES)
     this.#full.push(this.#takeChunk(this.#spare))
     this.#current = this.#spare
     this.#files.add(this.#current)
     this.#offset = HEADER_BYTES
     this.#spare = this.#files.create(this.#current.id + 1)
-    // If it fails, whoever writes to it meets the error.
-    void this.#files.prepare(this.#spare)
+    this.#files.prepare(this.#spare)
     const excess = this.#files.bytes - this.#totalBytes
     if (excess > 0) this.#options.requestFlush?.(this.#files.tablesOfOldest(excess))
   }
 
   /** A chunk of length 0 that ends its segment is its end mark alone. */
   #takeChunk(next: Segment | null): Chunk {
-    const length = this.#length
-    const chunk = { segment: this.#current, start: this.#offset - length, buffer: this.#buffer, length, next }
-    this.#buffer = this.#spareBuffer ?? Buffer.allocUnsafeSlow(BUFFER_BYTES)
-    this.#spareBuffer = null
-    this.#length = 0
-    return chunk
+    const { buffer, length } = this.#buffer.take()
+    return { segment: this.#current, start: this.#offset - length, buffer, length, next }
   }
 
   /** Starts the loop unless it runs: mode batch now, the others after what this tick still brings. */
@@ -376,7 +375,7 @@ export class CommitLog {
       return
     }
     this.#scheduled = true
-    this.#clock.soon(() => {
+    this.#runtime.clock.soon(() => {
       this.#scheduled = false
       this.#start()
     })
@@ -394,14 +393,15 @@ export class CommitLog {
   }
 
   #hasWork(): boolean {
-    return this.#length > 0 || this.#full.length > 0 || this.#syncDue
+    return this.#buffer.length > 0 || this.#full.length > 0 || this.#syncDue || this.#markDue
   }
 
   async #run(): Promise<void> {
     while (this.#hasWork()) {
+      if (this.#markDue) await this.#markIdle()
       const chunks = this.#full
       this.#full = []
-      if (this.#length > 0) chunks.push(this.#takeChunk(null))
+      if (this.#buffer.length > 0) chunks.push(this.#takeChunk(null))
       const last = chunks.at(-1)?.segment ?? this.#current
       const syncs = this.#options.mode !== 'periodic' || this.#syncDue
       this.#syncDue = false
@@ -410,10 +410,14 @@ export class CommitLog {
         this.#gathering = null
       }
       for (const chunk of chunks) await this.#write(chunk)
-      if (syncs && last.syncedTo < last.writtenTo) await syncSegment(last)
+      if (syncs && last.syncedTo < last.writtenTo) {
+        await syncSegment(last)
+        this.#unmarked = true
+      }
       for (const chunk of chunks) this.#pendingBytes -= chunk.length
       if (syncs) this.#acknowledge()
     }
+    if (this.#unmarked && this.#idle === null && this.#idleMarkMs > 0) this.#awaitIdle()
   }
 
   #acknowledge(): void {
@@ -434,21 +438,48 @@ export class CommitLog {
     const file = (await segment.file)!
     // An end mark promises that a next segment exists: one that is missing or cut short is then known to be damage.
     if (next) await next.file
-    await file.write(buffer.subarray(0, length), start)
+    await this.#retry.keepTrying(`cannot write to ${segment.path}`, () => file.write(buffer.subarray(0, length), start))
     segment.writtenTo = start + length
-    if (chunk.buffer.length <= BUFFER_KEPT_BYTES_MAX) this.#spareBuffer = chunk.buffer
+    this.#buffer.giveBack(chunk.buffer)
     if (next) {
       await syncSegment(segment)
       await closeFile(segment)
       segment.complete = true
+      this.#files.archiveComplete()
       this.#files.deleteClean()
     }
+  }
+
+  /** Some time from now, if nothing was written until then, a mark says that all was synced. */
+  #awaitIdle(): void {
+    const { position } = this
+    this.#idle = this.#runtime.clock.after(this.#idleMarkMs, () => {
+      this.#idle = null
+      if (this.#failure || this.#closing || !this.#unmarked) return
+      if (position === this.position && this.#running === null) {
+        this.#markDue = true
+        this.#wake()
+      } else this.#awaitIdle()
+    })
+  }
+
+  async #markIdle(): Promise<void> {
+    this.#markDue = false
+    const segment = this.#current
+    const offset = this.#offset
+    const isIdle = this.#buffer.length === 0 && this.#full.length === 0 && segment.syncedTo === offset
+    if (!isIdle || offset + 2 * MARK_BYTES > this.#segmentBytes) return
+    this.#offset += MARK_BYTES
+    // What is appended from now on goes behind it: it must be written, or nothing can be.
+    await this.#retry.keepTrying(`cannot write to ${segment.path}`, () => writeSyncedMark(segment, offset))
+    await syncSegment(segment)
+    this.#unmarked = false
   }
 
   /** `periodic`: asks for a sync at each period's end, and sees whether the last one is still not done half a period later. */
   #awaitPeriod(): void {
     const periodMs = this.#options.syncPeriodMs ?? 10_000
-    this.#tick = this.#clock.after(periodMs, () => {
+    this.#tick = this.#runtime.clock.after(periodMs, () => {
       let done = false
       this.sync().then(
         () => {
@@ -456,7 +487,7 @@ export class CommitLog {
         },
         () => {},
       )
-      this.#lagCheck = this.#clock.after(periodMs / 2, () => {
+      this.#lagCheck = this.#runtime.clock.after(periodMs / 2, () => {
         if (!done) this.#lagging = true
       })
       this.#awaitPeriod()
@@ -473,46 +504,4 @@ export class CommitLog {
     this.#gathering = null
     this.#options.onFailure?.(failure)
   }
-}
-
-async function syncSegment(segment: Segment): Promise<void> {
-  const file = (await segment.file)!
-  const { writtenTo } = segment
-  await file.sync()
-  segment.syncedTo = writtenTo
-}
-
-async function closeFile(segment: Segment): Promise<void> {
-  const file = await segment.file?.catch(() => null)
-  segment.file = null
-  await file?.close()
-}
-
-async function writeClosingMark(segment: Segment, kind: number, offset: number): Promise<void> {
-  const mark = Buffer.alloc(MARK_BYTES)
-  writeMark(mark, 0, { kind, syncedTo: offset, segmentSeed: segment.seed, offset })
-  const file = (await segment.file)!
-  await file.write(mark, offset)
-  await file.sync()
-  if (kind !== MarkKind.CLEAN) return
-  // Only now: a segment that is shorter than its header says must have its clean mark.
-  await file.truncate(offset + MARK_BYTES)
-  await file.sync()
-}
-
-function createGroup(): Group {
-  let resolve = (): void => {}
-  let reject = (_: StorageError): void => {}
-  const promise = new Promise<void>((accept, refuse) => {
-    resolve = accept
-    reject = refuse
-  })
-  return { promise, resolve, reject }
-}
-
-function putInt32(target: Buffer, at: number, value: number): void {
-  target[at] = value >>> 24
-  target[at + 1] = value >>> 16
-  target[at + 2] = value >>> 8
-  target[at + 3] = value
 }

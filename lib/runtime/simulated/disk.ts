@@ -1,7 +1,7 @@
 /**
  * A disk in memory that forgets like a real one. Bytes are durable after their file's sync, names after their directory's: a crash keeps
  * each unsynced 512-byte sector, and each unsynced change of a name, by chance. After a failed sync the bytes it should have written are
- * clean to the system but not on the platter: a second sync succeeds and saves nothing.
+ * clean to the system but not on the platter: a second sync succeeds and saves nothing. It may have little room, few descriptors, and be slow.
  * Source: the faults of "All File Systems Are Not Created Equal" (Pillai 2014) and "Can Applications Recover from fsync Failures?" (Rebello 2020).
  */
 import type { Disk, DiskFile, FileStat, Random } from '../runtime.ts'
@@ -24,9 +24,16 @@ export interface SimulatedDisk extends Disk {
   /** Operations that change something, counted from 0. */
   readonly operations: number
   /**
-   * Called before each operation; may throw an error (see diskError) in its place. `index` counts the operations that change something.
+   * Called before each operation; may throw an error (see diskError) in its place, or give a promise that it waits for: a slow disk. `index` counts the
+   * operations that change something.
    */
-  onOperation: ((operation: DiskOperation, path: string, index: number) => void) | null
+  onOperation: ((operation: DiskOperation, path: string, index: number) => unknown) | null
+  /** Room for the sectors of all files that have a name; beyond it ENOSPC. Holes take none. Default: no limit. */
+  capacityBytes: number
+  /** Files that may be open at once; beyond it EMFILE. Default: no limit. */
+  openFilesMax: number
+  /** Files that are open. */
+  readonly openFiles: number
   /** What a machine that loses power now finds when it starts again. `survival`: the chance, 0 to 1, of each thing not synced. */
   crash(survival: number, random: Random): SimulatedDisk
   /** All files with their present content, for tests that damage them. */
@@ -46,11 +53,32 @@ class Inode {
   durable: Buffer
   /** Sectors written since, and whether a sync may still save them. */
   dirty = new Set<number>()
+  /** Sectors that take room: the first ones that it was made with, and those written since. */
+  #firstSectors: number
+  readonly #laterSectors = new Set<number>()
 
   constructor(content: Buffer) {
     this.content = Buffer.from(content)
     this.size = content.length
     this.durable = Buffer.from(content)
+    this.#firstSectors = Math.ceil(content.length / SECTOR)
+  }
+
+  get allocatedBytes(): number {
+    return (this.#firstSectors + this.#laterSectors.size) * SECTOR
+  }
+
+  allocate(position: number, length: number): void {
+    for (let sector = Math.floor(position / SECTOR); sector * SECTOR < position + length; sector++)
+      if (sector >= this.#firstSectors) this.#laterSectors.add(sector)
+  }
+
+  /** Bytes of new sectors that a write takes. */
+  wanted(position: number, length: number): number {
+    let count = 0
+    for (let sector = Math.floor(position / SECTOR); sector * SECTOR < position + length; sector++)
+      if (sector >= this.#firstSectors && !this.#laterSectors.has(sector)) count++
+    return count * SECTOR
   }
 
   resize(size: number): void {
@@ -59,7 +87,11 @@ class Inode {
       this.content.copy(grown, 0, 0, this.size)
       this.content = grown
     }
-    if (size < this.size) this.content.fill(0, size, this.size)
+    if (size < this.size) {
+      this.content.fill(0, size, this.size)
+      this.#firstSectors = Math.min(this.#firstSectors, Math.ceil(size / SECTOR))
+      for (const sector of [...this.#laterSectors]) if (sector * SECTOR >= size) this.#laterSectors.delete(sector)
+    }
     this.size = size
   }
 
@@ -110,9 +142,22 @@ export function openSimulatedDisk(initial?: {
   const locks = new Set<string>()
   let operations = 0
 
-  const before = (operation: DiskOperation, path: string): void => {
+  let openFiles = 0
+
+  const before = (operation: DiskOperation, path: string): unknown => {
     const index = operation === 'read' || operation === 'open' ? operations : operations++
-    disk.onOperation?.(operation, path, index)
+    return disk.onOperation?.(operation, path, index)
+  }
+
+  const freeBytes = (): number => {
+    let used = 0
+    for (const node of new Set(names.values())) used += node.allocatedBytes
+    return Math.max(0, disk.capacityBytes - used)
+  }
+
+  const takeRoom = (path: string, bytes: number): void => {
+    if (bytes > 0 && disk.capacityBytes !== Number.POSITIVE_INFINITY && bytes > freeBytes())
+      throw diskError('ENOSPC', path)
   }
 
   const change = (parents: readonly string[], apply: NameChange['apply']): void => {
@@ -128,6 +173,7 @@ export function openSimulatedDisk(initial?: {
 
   const open = (path: string, node: Inode): DiskFile => {
     let closed = false
+    openFiles++
     const alive = (): void => {
       if (closed) throw diskError('EBADF', path)
     }
@@ -135,8 +181,7 @@ export function openSimulatedDisk(initial?: {
       path,
       async read(target, position) {
         alive()
-        before('read', path)
-        await Promise.resolve()
+        await before('read', path)
         const end = Math.min(node.size, position + target.length)
         if (end <= position) return 0
         target.set(node.content.subarray(position, end))
@@ -144,9 +189,10 @@ export function openSimulatedDisk(initial?: {
       },
       async write(source, position) {
         alive()
-        before('write', path)
         const bytes = Buffer.from(source)
-        await Promise.resolve()
+        await before('write', path)
+        takeRoom(path, node.wanted(position, bytes.length))
+        node.allocate(position, bytes.length)
         if (position + bytes.length > node.size) node.resize(position + bytes.length)
         bytes.copy(node.content, position)
         for (let sector = Math.floor(position / SECTOR); sector * SECTOR < position + bytes.length; sector++)
@@ -155,18 +201,16 @@ export function openSimulatedDisk(initial?: {
       async sync() {
         alive()
         try {
-          before('sync', path)
+          await before('sync', path)
         } catch (error) {
           node.dirty.clear()
           throw error
         }
-        await Promise.resolve()
         node.sync()
       },
       async truncate(size) {
         alive()
-        before('truncate', path)
-        await Promise.resolve()
+        await before('truncate', path)
         node.resize(size)
       },
       async size() {
@@ -174,6 +218,7 @@ export function openSimulatedDisk(initial?: {
         return node.size
       },
       async close() {
+        if (!closed) openFiles--
         closed = true
       },
     }
@@ -181,6 +226,11 @@ export function openSimulatedDisk(initial?: {
 
   const disk: SimulatedDisk = {
     onOperation: null,
+    capacityBytes: Number.POSITIVE_INFINITY,
+    openFilesMax: Number.POSITIVE_INFINITY,
+    get openFiles() {
+      return openFiles
+    },
     get operations() {
       return operations
     },
@@ -188,13 +238,15 @@ export function openSimulatedDisk(initial?: {
       await Promise.resolve()
       const existing = names.get(path)
       if (mode === 'create' && existing) throw diskError('EEXIST', path)
+      if (openFiles >= disk.openFilesMax) throw diskError('EMFILE', path)
       if (existing) {
-        before('open', path)
+        await before('open', path)
         return open(path, existing)
       }
       if (mode === 'read' || mode === 'readwrite') throw diskError('ENOENT', path)
       if (!directories.has(parent(path))) throw diskError('ENOENT', path)
-      before('link', path)
+      await before('link', path)
+      takeRoom(path, 1)
       const created = new Inode(Buffer.alloc(0))
       change([parent(path)], (target) => target.set(path, created))
       return open(path, created)
@@ -202,7 +254,7 @@ export function openSimulatedDisk(initial?: {
     async mkdir(path) {
       await Promise.resolve()
       if (directories.has(path)) return
-      before('mkdir', path)
+      await before('mkdir', path)
       const missing: string[] = []
       for (let at = path; !directories.has(at); at = parent(at)) missing.unshift(at)
       for (const made of missing) change([parent(made)], (_, target) => target.add(made))
@@ -226,7 +278,7 @@ export function openSimulatedDisk(initial?: {
     },
     async rename(from, to) {
       await Promise.resolve()
-      before('rename', from)
+      await before('rename', from)
       const moved = inode(from)
       change([parent(from), parent(to)], (target) => {
         if (target.get(from) === moved) target.delete(from)
@@ -235,14 +287,14 @@ export function openSimulatedDisk(initial?: {
     },
     async link(from, to) {
       await Promise.resolve()
-      before('link', from)
+      await before('link', from)
       if (names.has(to)) throw diskError('EEXIST', to)
       const linked = inode(from)
       change([parent(to)], (target) => target.set(to, linked))
     },
     async remove(path) {
       await Promise.resolve()
-      before('remove', path)
+      await before('remove', path)
       const removed = inode(path)
       change([parent(path)], (target) => {
         if (target.get(path) === removed) target.delete(path)
@@ -250,15 +302,14 @@ export function openSimulatedDisk(initial?: {
     },
     async removeTree(path) {
       await Promise.resolve()
-      before('remove', path)
+      await before('remove', path)
       change([parent(path)], (target, folders) => {
         for (const name of [...target.keys()]) if (name === path || name.startsWith(`${path}/`)) target.delete(name)
         for (const name of [...folders]) if (name === path || name.startsWith(`${path}/`)) folders.delete(name)
       })
     },
     async syncDirectory(path) {
-      before('syncDirectory', path)
-      await Promise.resolve()
+      await before('syncDirectory', path)
       const kept: NameChange[] = []
       for (const entry of changes) {
         if (entry.directories.includes(path)) entry.apply(durableNames, durableDirectories)
@@ -267,7 +318,7 @@ export function openSimulatedDisk(initial?: {
       changes = kept
     },
     async freeBytes() {
-      return 2 ** 40
+      return Math.min(2 ** 40, freeBytes())
     },
     async lock(path) {
       await Promise.resolve()
