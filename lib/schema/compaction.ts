@@ -1,9 +1,11 @@
 /**
  * The option `compaction` of a table: which strategies and settings there are, and what is wrong with others.
- * Source: the answers of Cassandra 5.0.6. Settings are checked and kept as written; our own strategies read them.
+ * Source: the answers of Cassandra 5.0.6; FIFOCompactionStrategy is our own. Settings are checked and kept as written; lib/server/table-options.ts
+ * reads them.
  */
-import { configError } from '../base/errors.ts'
-import { hashMapOrder, javaDouble, javaInt, javaParseDouble } from './java.ts'
+import { configError, RequestError } from '../base/errors.ts'
+import { formatHumanSize, isBeyondLong, parseHumanSize } from './human-size.ts'
+import { hashMapOrder, javaDouble, javaInt, javaLong, javaParseDouble } from './java.ts'
 
 const PACKAGE = 'org.apache.cassandra.db.compaction.'
 
@@ -39,6 +41,7 @@ const UNIFIED = [
   'expired_sstable_check_frequency_seconds',
   'unsafe_aggressive_sstable_expiration',
 ]
+const FIFO = ['max_table_size', 'max_sstable_size', 'expired_sstable_check_frequency_seconds']
 
 interface Strategy {
   readonly settings: ReadonlySet<string>
@@ -59,6 +62,7 @@ const STRATEGIES: ReadonlyMap<string, Strategy> = new Map<string, Strategy>([
     'TimeWindowCompactionStrategy',
     { settings: new Set([...COMMON, ...WINDOW, ...SIZE_TIERED]), thresholds: true, check: checkWindow },
   ],
+  ['FIFOCompactionStrategy', { settings: new Set([...COMMON, ...FIFO]), thresholds: true, check: checkFifo }],
   ['UnifiedCompactionStrategy', { settings: new Set([...COMMON, ...UNIFIED]), thresholds: false, check: checkUnified }],
 ])
 
@@ -95,8 +99,8 @@ export function parseCompaction(given: StringMap): StringMap {
   return new Map([...all].sort(([a], [b]) => (a < b ? -1 : 1)))
 }
 
-/** Checks the settings of what parseCompaction gave; throws CONFIG_ERROR. */
-export function validateCompaction(compaction: StringMap): void {
+/** Checks the settings of what parseCompaction made of `given`; throws CONFIG_ERROR. */
+export function validateCompaction(compaction: StringMap, given: StringMap): void {
   const name = compaction.get('class')!.slice(PACKAGE.length)
   const strategy = STRATEGIES.get(name)!
   checkCommon(compaction)
@@ -105,7 +109,7 @@ export function validateCompaction(compaction: StringMap): void {
     key === 'class' ||
     strategy.settings.has(key) ||
     (strategy.thresholds && (key === 'min_threshold' || key === 'max_threshold'))
-  const unknown = [...compaction.keys()].filter((key) => !known(key))
+  const unknown = [...given.keys()].filter((key) => !known(key))
   if (unknown.length > 0)
     throw configError(`Properties specified [${hashMapOrder(unknown).join(', ')}] are not understood by ${name}`)
   if (strategy.thresholds) checkThresholds(compaction)
@@ -114,9 +118,11 @@ export function validateCompaction(compaction: StringMap): void {
 function checkThresholds(options: StringMap): void {
   const threshold = (key: string) => {
     const text = options.get(key)!
+    if (!/^[0-9]+$/.test(text))
+      throw configError(`Invalid value ${text} for '${key}' compaction sub-option - must be an integer`)
     const value = javaInt(text)
     if (value === null)
-      throw configError(`Invalid value ${text} for '${key}' compaction sub-option - must be an integer`)
+      throw new RequestError('SERVER_ERROR', `java.lang.NumberFormatException: For input string: "${text}"`)
     return value
   }
   const min = threshold('min_threshold')
@@ -134,10 +140,10 @@ function checkThresholds(options: StringMap): void {
 }
 
 /** An integer setting; null when it was not given. */
-function integer(options: StringMap, key: string): number | null {
+function integer(options: StringMap, key: string, parse: (text: string) => number | null = javaInt): number | null {
   const text = options.get(key)
   if (text === undefined) return null
-  const value = javaInt(text)
+  const value = parse(text)
   if (value === null) throw configError(`${text} is not a parsable int (base10) for ${key}`)
   return value
 }
@@ -153,7 +159,7 @@ function checkCommon(options: StringMap): void {
     if (value === null) throw configError(`${threshold} is not a parsable int (base10) for tombstone_threshold`)
     if (value < 0) throw configError(`tombstone_threshold must be greater than 0, but was ${value.toFixed(6)}`)
   }
-  const interval = integer(options, 'tombstone_compaction_interval')
+  const interval = integer(options, 'tombstone_compaction_interval', javaLong)
   if (interval !== null && interval < 0)
     throw configError(`tombstone_compaction_interval must be greater than 0, but was ${interval}`)
   const unchecked = options.get('unchecked_tombstone_compaction')
@@ -168,7 +174,7 @@ function checkCommon(options: StringMap): void {
 }
 
 function checkSizeTiered(options: StringMap): void {
-  const size = integer(options, 'min_sstable_size')
+  const size = integer(options, 'min_sstable_size', javaLong)
   if (size !== null && size < 0) throw configError(`min_sstable_size must be non negative: ${size}`)
   const bound = (key: string, otherwise: number) => {
     const text = options.get(key)
@@ -191,8 +197,9 @@ function checkLeveled(options: StringMap): void {
   const fanout = options.get('fanout_size')
   if (fanout !== undefined) {
     const value = javaInt(fanout)
-    // Cassandra names the default size here, not the text that was wrong.
-    if (value === null) throw configError('1 is not a parsable int (base10) for fanout_size')
+    // Cassandra names the SSTables' size here, not the text that was wrong.
+    if (value === null)
+      throw configError(`${options.get('sstable_size_in_mb') ?? '1'} is not a parsable int (base10) for fanout_size`)
     if (value < 1) throw configError(`fanout_size must be larger than 0, but was ${value}`)
   }
   checkSizeTiered(options)
@@ -200,16 +207,14 @@ function checkLeveled(options: StringMap): void {
 
 function checkWindow(options: StringMap): void {
   const resolution = options.get('timestamp_resolution')
-  if (resolution !== undefined && !/^(NANO|MICRO|MILLI)?SECONDS$|^(MINUTES|HOURS|DAYS)$/.test(resolution))
+  if (resolution !== undefined && !/^(NANO|MICRO|MILLI)?SECONDS$/.test(resolution))
     throw configError(`${resolution} is not valid for timestamp_resolution`)
   const unit = options.get('compaction_window_unit')
   if (unit !== undefined && !/^(MINUTES|HOURS|DAYS)$/.test(unit))
     throw configError(`${unit} is not valid for compaction_window_unit`)
   const size = integer(options, 'compaction_window_size')
   if (size !== null && size < 1) throw configError(`${size} must be greater than 1 for compaction_window_size`)
-  const frequency = integer(options, 'expired_sstable_check_frequency_seconds')
-  if (frequency !== null && frequency < 0)
-    throw configError(`expired_sstable_check_frequency_seconds must not be negative, but was ${frequency}`)
+  checkFrequency(options)
   const unsafe = options.get('unsafe_aggressive_sstable_expiration')
   if (unsafe !== undefined && !isBooleanText(unsafe))
     throw configError(`unsafe_aggressive_sstable_expiration is not 'true' or 'false' (${unsafe})`)
@@ -225,34 +230,105 @@ function refuseUnsafe(unsafe: string | undefined): void {
     )
 }
 
+function checkFrequency(options: StringMap): void {
+  const frequency = integer(options, 'expired_sstable_check_frequency_seconds', javaLong)
+  if (frequency !== null && frequency < 0)
+    throw configError(`expired_sstable_check_frequency_seconds must not be negative, but was ${frequency}`)
+}
+
+function checkFifo(options: StringMap): void {
+  for (const key of ['max_table_size', 'max_sstable_size']) sizeAtLeast(options, key, key === 'max_table_size' ? 1 : 0)
+  checkFrequency(options)
+}
+
+const MIB = 1024 * 1024
+const TARGET_BYTES = 1024 * MIB
+/** An SSTable is cut in two when it is this much too large. */
+const MIN_SIZE_SHARE = Math.sqrt(0.5)
+
+/** In the order of Cassandra's Controller. */
 function checkUnified(options: StringMap): void {
-  for (const part of options.get('scaling_parameters')?.split(',') ?? [])
-    if (!/^(N|L[0-9]+|T[0-9]+|[+-]?[0-9]+)$/.test(part.trim()))
-      throw configError(`Scaling parameter ${part.trim()} must match N|L[0-9]+|T[0-9]+|[+-]?[0-9]+`)
+  checkScaling(options.get('scaling_parameters'))
   const shards = integer(options, 'base_shard_count')
   if (shards !== null && shards <= 0)
     throw configError(`Invalid configuration, base_shard_count should be positive: ${shards}`)
-  for (const key of ['target_sstable_size', 'flush_size_override', 'min_sstable_size']) {
-    const text = options.get(key)
-    if (text !== undefined && !/^[0-9]+(\.[0-9]+)? ?([KMGTPE]i)?B$/i.test(text))
-      throw configError(`${key} ${text} is not a valid size in bytes: ${text} does not end in unit B`)
-  }
-  const frequency = integer(options, 'expired_sstable_check_frequency_seconds')
-  if (frequency !== null && frequency <= 0)
-    throw configError(`Invalid configuration, expired_sstable_check_frequency_seconds should be positive: ${frequency}`)
+  const target = sizeAtLeast(options, 'target_sstable_size', MIB) ?? TARGET_BYTES
+  sizeAtLeast(options, 'flush_size_override', MIB)
+  const frequencyText = options.get('expired_sstable_check_frequency_seconds')
+  const frequency = frequencyText === undefined ? 1 : javaLong(frequencyText)
+  if (frequency === null)
+    throw configError(`${frequencyText} is not a parsable long (base10) for expired_sstable_check_frequency_seconds`)
+  if (frequency <= 0)
+    throw configError(
+      `Invalid configuration, expired_sstable_check_frequency_seconds should be positive: ${frequencyText}`,
+    )
   const unsafe = options.get('unsafe_aggressive_sstable_expiration')
   if (unsafe !== undefined && !isBooleanText(unsafe))
     throw configError(`unsafe_aggressive_sstable_expiration should either be 'true' or 'false', not ${unsafe}`)
-  refuseUnsafe(unsafe)
-  const growth = options.get('sstable_growth')
-  if (growth !== undefined) {
-    const value = javaParseDouble(growth.replace(/%$/, ''))
-    if (value === null) throw configError(`${growth} is not a valid number for sstable_growth`)
-    const share = growth.endsWith('%') ? value / 100 : value
-    if (share < 0 || share > 1) throw configError(`sstable_growth ${growth} must be between 0 and 1`)
-  }
   integer(options, 'max_sstables_to_compact')
   const overlap = options.get('overlap_inclusion_method')
   if (overlap !== undefined && !/^(none|single|transitive)$/i.test(overlap))
     throw configError(`Invalid overlap inclusion method ${overlap}. The valid options are [NONE, SINGLE, TRANSITIVE].`)
+  checkLeastSize(options.get('min_sstable_size'), target)
+  checkGrowth(options.get('sstable_growth'))
+}
+
+function checkScaling(parameters: string | undefined): void {
+  if (parameters === undefined) return
+  const parts = parameters.split(',')
+  // As the JVM splits: empty parts at the end do not count, but a text without commas does.
+  while (parts.length > 1 && parts.at(-1) === '') parts.pop()
+  if (parameters.startsWith(',') && parts.join('') === '') return
+  for (const part of parts.map((text) => text.trim())) {
+    if (!/^(N|L[0-9]+|T[0-9]+|[+-]?[0-9]+)$/.test(part))
+      throw configError(`Scaling parameter ${part} must match N|L[0-9]+|T[0-9]+|[+-]?[0-9]+`)
+    if (part === 'N') continue
+    const digits = part.replace(/^[TL]/, '')
+    const value = javaInt(digits)
+    if (value === null)
+      throw configError(
+        `${PACKAGE}UnifiedCompactionStrategy.validateOptions() threw an error: ` +
+          `java.lang.NumberFormatException For input string: "${digits}"`,
+      )
+    if (digits !== part && value < 2) throw configError(`Fan factor cannot be lower than 2 in ${part}`)
+  }
+}
+
+/** Bytes of a size with a unit; null when it was not given. */
+function sizeAtLeast(options: StringMap, key: string, least: number): number | null {
+  const text = options.get(key)
+  if (text === undefined) return null
+  const size = parseHumanSize(text)
+  if ('wrong' in size) throw configError(`${key} ${text} is not a valid size in bytes: ${size.wrong}`)
+  if (isBeyondLong(size.bytes)) throw configError(`${key} ${text} is out of range of Long.`)
+  if (size.bytes < least)
+    throw configError(`${key} ${text} is not acceptable, size must be at least ${formatHumanSize(least)}`)
+  return size.bytes
+}
+
+function checkLeastSize(text: string | undefined, target: number): void {
+  if (text === undefined) return
+  const size = parseHumanSize(text)
+  if ('wrong' in size) throw configError(`${text} is not a valid size in bytes for min_sstable_size`)
+  if (size.bytes < 0)
+    throw configError('Invalid configuration, min_sstable_size should be greater than or equal to 0 (zero)')
+  if (size.bytes >= target * MIN_SIZE_SHARE)
+    throw configError(
+      `Invalid configuration, min_sstable_size (${formatHumanSize(size.bytes)}) should be less than 70% of the ` +
+        `targetSSTableSize (${formatHumanSize(target)})`,
+    )
+}
+
+/** `0.333` or `33%`. */
+function checkGrowth(text: string | undefined): void {
+  if (text === undefined) return
+  const digits = text.replace(/%$/, '')
+  const value = javaParseDouble(digits)
+  if (value === null)
+    throw configError(
+      `sstable_growth is not a valid number between 0 and 1: ` +
+        (digits.trim() === '' ? 'empty String' : `For input string: "${digits}"`),
+    )
+  const share = text.endsWith('%') ? value / 100 : value
+  if (share < 0 || share > 1) throw configError(`sstable_growth ${text} must be between 0 and 1`)
 }

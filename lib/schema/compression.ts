@@ -40,7 +40,7 @@ export function parseCompression(given: StringMap): StringMap {
       return NO_COMPRESSION
     }
   }
-  if (options.size === 0) return NO_COMPRESSION
+  if (given.size === 0) return NO_COMPRESSION
   const name = options.get('class')
   if (name === undefined) throw configError("Missing sub-option 'class' for the 'compression' option.")
   if (name === '')
@@ -106,5 +106,5 @@ function checkCompressor(full: string, own: ReadonlyMap<string, string>): void {
       throw configError(`${threw}IllegalArgumentException compression_level=${level} is invalid`)
   }
   const unknown = [...own.keys()].filter((key) => !settings.includes(key))
-  if (unknown.length > 0) throw configError(`Unknown compression options ${hashMapOrder(unknown).join(', ')}`)
+  if (unknown.length > 0) throw configError(`Unknown compression options ${hashMapOrder(unknown)[0]}`)
 }

@@ -22,8 +22,14 @@ export function hashMapOrder(keys: Iterable<string>, hash: (key: string) => numb
   const list = [...keys]
   let capacity = 16
   while (list.length > capacity * 0.75) capacity *= 2
-  const bucket = (key: string) => hash(key) & (capacity - 1)
-  return list.sort((a, b) => bucket(a) - bucket(b))
+  return list.sort((a, b) => (hash(a) & (capacity - 1)) - (hash(b) & (capacity - 1)))
+}
+
+/** The keys in the order in which a HashMap that was made as a copy of another gives them: its table is no larger than it must be. */
+export function copiedHashMapOrder(keys: Iterable<string>): string[] {
+  const list = hashMapOrder(keys)
+  const mask = 2 ** Math.ceil(Math.log2(list.length / 0.75 + 1)) - 1
+  return list.sort((a, b) => (stringHash(a) & mask) - (stringHash(b) & mask))
 }
 
 /** `1.0`, `1.0E-7`, `NaN`: a double as Java prints it. */
@@ -47,11 +53,28 @@ export function javaInt(text: string): number | null {
   return value >= -2147483648 && value <= 2147483647 ? value : null
 }
 
-/** Double.parseDouble, without its hexadecimal forms: null where Java would throw. */
+/** Long.parseLong, as a number, which may be rounded: null where Java would throw. */
+export function javaLong(text: string): number | null {
+  if (!/^[+-]?[0-9]+$/.test(text)) return null
+  const value = BigInt(text.replace('+', ''))
+  return BigInt.asIntN(64, value) === value ? Number(value) : null
+}
+
+/** Double.parseDouble: null where Java would throw. */
 export function javaParseDouble(text: string): number | null {
   const trimmed = text.trim()
   if (/^[+-]?NaN$/.test(trimmed)) return Number.NaN
   if (/^[+-]?Infinity$/.test(trimmed)) return trimmed.startsWith('-') ? -Infinity : Infinity
   const match = /^([+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?)[dDfF]?$/.exec(trimmed)
-  return match ? Number(match[1]) : null
+  return match ? Number(match[1]) : parseHexadecimal(trimmed)
+}
+
+/** `0x1.8p3`: 1.5 × 2³. */
+function parseHexadecimal(text: string): number | null {
+  const match = /^([+-]?)0[xX]([0-9a-fA-F]*)\.?([0-9a-fA-F]*)[pP]([+-]?[0-9]+)[dDfF]?$/.exec(text)
+  if (!match) return null
+  const [, sign, whole, fraction, exponent] = match as unknown as [string, string, string, string, string]
+  if (whole === '' && fraction === '') return null
+  const digits = Number.parseInt(whole + fraction, 16)
+  return (sign === '-' ? -1 : 1) * digits * 2 ** (Number(exponent) - 4 * fraction.length)
 }

@@ -5,7 +5,7 @@
 import { configError, RequestError } from '../base/errors.ts'
 import { DEFAULT_COMPACTION, defaultBloomFilterFpChance, parseCompaction, validateCompaction } from './compaction.ts'
 import { DEFAULT_COMPRESSION, parseCompression } from './compression.ts'
-import { javaDouble, javaInt } from './java.ts'
+import { copiedHashMapOrder, javaDouble, javaInt } from './java.ts'
 import {
   booleanProperty,
   checkNames,
@@ -89,7 +89,7 @@ export function tableOptions(properties: PropertyMap, previous: TableOptions | n
   checkNames(properties, NAMES)
   if (previous && properties.has('id')) throw configError('Cannot alter table id.')
   const options = parse(properties, previous)
-  validate(options)
+  validate(options, mapProperty(properties, 'compaction') ?? options.compaction)
   return options
 }
 
@@ -127,7 +127,9 @@ function parse(properties: PropertyMap, previous: TableOptions | null): TableOpt
   const cdc = booleanProperty(properties, 'cdc', base.cdc)
   const readRepair = parseReadRepair(textProperty(properties, 'read_repair') ?? base.readRepair)
   let bloomFilterFpChance = previous ? previous.bloomFilterFpChance : defaultBloomFilterFpChance(compaction)
-  if (properties.has('bloom_filter_fp_chance')) bloomFilterFpChance = chance
+  // -1 asks for the default.
+  if (properties.has('bloom_filter_fp_chance'))
+    bloomFilterFpChance = chance === -1 ? defaultBloomFilterFpChance(compaction) : chance
   return {
     additionalWritePolicy,
     allowAutoSnapshot,
@@ -172,12 +174,13 @@ function parseReadRepair(text: string): string {
 }
 
 function parseCaching(given: ReadonlyMap<string, string>): ReadonlyMap<string, string> {
-  const unknown = [...given.keys()].filter((key) => key !== 'keys' && key !== 'rows_per_partition')
+  const unknown = copiedHashMapOrder(given.keys()).filter((key) => key !== 'keys' && key !== 'rows_per_partition')
   if (unknown.length > 0)
     throw configError(
       `Invalid caching sub-options [${unknown.join(', ')}]: only 'keys' and 'rows_per_partition' are allowed`,
     )
-  const keys = given.get('keys') ?? 'ALL'
+  // Who names one of the two gets none of the other.
+  const keys = given.get('keys') ?? 'NONE'
   if (!/^(all|none)$/i.test(keys))
     throw configError(`Invalid value '${keys}' for caching sub-option 'keys': only 'ALL' and 'NONE' are allowed`)
   const rows = given.get('rows_per_partition') ?? 'NONE'
@@ -190,12 +193,15 @@ function parseCaching(given: ReadonlyMap<string, string>): ReadonlyMap<string, s
     throw new RequestError('SERVER_ERROR', `java.lang.NumberFormatException: For input string: "${rows}"`)
   return new Map([
     ['keys', keys.toUpperCase()],
-    ['rows_per_partition', rows.toUpperCase()],
+    [
+      'rows_per_partition',
+      /^[0-9]/.test(rows) ? (Number(rows) === 0 ? 'NONE' : String(Number(rows))) : rows.toUpperCase(),
+    ],
   ])
 }
 
-function validate(options: TableOptions): void {
-  validateCompaction(options.compaction)
+function validate(options: TableOptions, compaction: ReadonlyMap<string, string>): void {
+  validateCompaction(options.compaction, compaction)
   const chance = options.bloomFilterFpChance
   if (chance <= BLOOM_FILTER_FP_CHANCE_MIN || chance > 1)
     throw configError(

@@ -16,6 +16,8 @@ import {
   type TimeWindowOptions,
 } from '../../storage/table-options.ts'
 import { assert } from '../base/assert.ts'
+import { parseHumanSize } from '../schema/human-size.ts'
+import { javaParseDouble } from '../schema/java.ts'
 import type { TableOptions } from '../schema/table.ts'
 
 type StringMap = ReadonlyMap<string, string>
@@ -117,6 +119,8 @@ function strategyOf(compaction: StringMap): StrategyOptions {
     }
     case 'TimeWindowCompactionStrategy':
       return { kind: 'time-window', window: timeWindow(compaction), sizeTiered: sizeTiered(compaction) }
+    case 'FIFOCompactionStrategy':
+      return fifo(compaction)
     default:
       assert(name === 'UnifiedCompactionStrategy', `compaction strategy ${name}`)
       return mapUnified({
@@ -138,24 +142,36 @@ function sizeTiered(compaction: StringMap): SizeTieredOptions {
   }
 }
 
+function fifo(compaction: StringMap): StrategyOptions {
+  return {
+    kind: 'fifo',
+    tableBytesMax: bytes(compaction, 'max_table_size'),
+    sstableBytes: bytes(compaction, 'max_sstable_size') ?? DEFAULT_LEVELED.sstableBytes,
+    minThreshold: number(compaction, 'min_threshold', DEFAULT_SIZE_TIERED.minThreshold),
+    maxThreshold: number(compaction, 'max_threshold', DEFAULT_SIZE_TIERED.maxThreshold),
+    expiredCheckMs: expiredCheckMs(compaction),
+  }
+}
+
+function expiredCheckMs(compaction: StringMap): number {
+  const otherwise = DEFAULT_TIME_WINDOW.expiredCheckMs / SECOND_MS
+  return number(compaction, 'expired_sstable_check_frequency_seconds', otherwise) * SECOND_MS
+}
+
 const WINDOW_MS: Readonly<Record<string, number>> = { MINUTES: 60_000, HOURS: 3_600_000, DAYS: 86_400_000 }
 const UNIT_MICROS: Readonly<Record<string, number>> = {
   NANOSECONDS: 1e-3,
   MICROSECONDS: 1,
   MILLISECONDS: 1e3,
   SECONDS: 1e6,
-  MINUTES: 60e6,
-  HOURS: 3600e6,
-  DAYS: 86_400e6,
 }
 
 function timeWindow(compaction: StringMap): TimeWindowOptions {
   const unit = WINDOW_MS[compaction.get('compaction_window_unit') ?? 'DAYS']!
-  const checkS = DEFAULT_TIME_WINDOW.expiredCheckMs / SECOND_MS
   return {
     windowMs: unit * number(compaction, 'compaction_window_size', 1),
     timestampUnitMicros: UNIT_MICROS[compaction.get('timestamp_resolution') ?? 'MICROSECONDS']!,
-    expiredCheckMs: number(compaction, 'expired_sstable_check_frequency_seconds', checkS) * SECOND_MS,
+    expiredCheckMs: expiredCheckMs(compaction),
   }
 }
 
@@ -163,19 +179,19 @@ function shortName(className: string | undefined): string {
   return className === undefined ? '' : className.slice(className.lastIndexOf('.') + 1)
 }
 
-/** As the JVM reads numbers, which was checked: a suffix d or f may be there, and NaN passes its checks; here it is as if nothing was given. */
+/** NaN passes the checks of some; here it is as if nothing was given. */
 function number(options: StringMap, key: string, otherwise: number): number {
   const text = options.get(key)
   if (text === undefined) return otherwise
-  const value = Number(text.trim().replace(/[dDfF]$/, ''))
-  return Number.isNaN(value) ? otherwise : value
+  const value = javaParseDouble(text)
+  return value === null || Number.isNaN(value) ? otherwise : value
 }
 
 /** `100 MiB`, `0.5GiB`: null when it was not given. */
 function bytes(options: StringMap, key: string): number | null {
-  const match = /^([0-9]+(?:\.[0-9]+)?) ?(?:([KMGTPE])i)?B$/i.exec(options.get(key) ?? '')
-  if (!match) return null
-  return Math.floor(Number(match[1]) * KIB ** ('KMGTPE'.indexOf(match[2]?.toUpperCase() ?? '?') + 1))
+  const text = options.get(key)
+  const size = text === undefined ? null : parseHumanSize(text)
+  return size === null || 'wrong' in size || Number.isNaN(size.bytes) ? null : Math.floor(size.bytes)
 }
 
 function flag(options: StringMap, key: string, otherwise: boolean): boolean {

@@ -16,7 +16,7 @@ export interface UnifiedOptions {
 }
 
 export function mapUnified(options: UnifiedOptions): StrategyOptions {
-  const w = scalingParameter((options.scalingParameters ?? 'T4').split(',').at(-1)!.trim())
+  const w = scalingParameter(/(\S+)[\s,]*$/.exec(options.scalingParameters?.replaceAll(',', ' ') ?? '')?.[1] ?? 'T4')
   if (w < 0) {
     const sstableBytes = options.targetSSTableBytes ?? DEFAULT_LEVELED.sstableBytes
     return {

@@ -65,6 +65,19 @@ t.test('compaction', async (t) => {
   t.match(compaction('TimeWindowCompactionStrategy', window).strategy, {
     window: { windowMs: 1_800_000, timestampUnitMicros: 1000, expiredCheckMs: 1000 },
   })
+  t.match(compaction('TimeWindowCompactionStrategy'), { tombstoneCompaction: false })
+  t.match(compaction('TimeWindowCompactionStrategy', { tombstone_threshold: '0.9' }), { tombstoneCompaction: true })
+  const fifo = { max_table_size: '1GiB', max_sstable_size: '10 MiB', expired_sstable_check_frequency_seconds: '5' }
+  t.same(compaction('FIFOCompactionStrategy', fifo).strategy, {
+    kind: 'fifo',
+    tableBytesMax: 1024 * MIB,
+    sstableBytes: 10 * MIB,
+    minThreshold: 4,
+    maxThreshold: 32,
+    expiredCheckMs: 5000,
+  })
+  t.match(compaction('FIFOCompactionStrategy').strategy, { tableBytesMax: null, sstableBytes: 160 * MIB })
+  t.match(compaction('SizeTieredCompactionStrategy', { tombstone_threshold: '0x1p-1' }), { tombstoneThreshold: 0.5 })
   t.match(compaction('SizeTieredCompactionStrategy', { tombstone_threshold: 'NaN' }), { tombstoneThreshold: 0.2 })
 })
 
@@ -80,6 +93,8 @@ t.test('UnifiedCompactionStrategy is carried out by the nearest', async (t) => {
     kind: 'leveled',
     leveled: { fanout: 8, sstableBytes: 512 * MIB },
   })
+  t.match(unified({ scaling_parameters: 'L8 , T6,' }), { kind: 'size-tiered', minThreshold: 6 })
+  t.match(unified({ scaling_parameters: ',' }), { kind: 'size-tiered', minThreshold: 4 })
   t.match(unified({ scaling_parameters: 'T40', max_sstables_to_compact: '64' }), { minThreshold: 40, maxThreshold: 64 })
 })
 
