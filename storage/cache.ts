@@ -115,6 +115,11 @@ export class CachedFile {
     return held.slot.block
   }
 
+  /** As get, but it neither counts nor is a use: for scans. */
+  peek(offset: number): Block | undefined {
+    return this.#held.get(offset)?.slot.block
+  }
+
   put(offset: number, block: Block): void {
     if (this.#closed || this.#held.has(offset)) return
     const slot: Slot = { file: this, offset, block, bytes: block.bytes.length + OVERHEAD_BYTES, used: false }

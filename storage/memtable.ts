@@ -138,6 +138,14 @@ export class Memtable implements Source {
     return true
   }
 
+  mayHoldRows(): boolean {
+    return true
+  }
+
+  mayHoldRow(): boolean {
+    return true
+  }
+
   cursor(): MemtableCursor {
     return new MemtableCursor(this.#index, this.#slabs)
   }

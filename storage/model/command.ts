@@ -61,6 +61,8 @@ export interface ReadCommand {
    * versions of these cells; older versions of others may be left out.
    */
   readonly columns?: readonly number[]
+  /** The read ends early when it met more tombstones than this: it will fail. Absent: no bound. */
+  readonly tombstonesMax?: number
 }
 
 /** Views into memory of the store: valid until the caller's turn ends; whoever keeps them copies them. */

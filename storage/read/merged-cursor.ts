@@ -13,8 +13,8 @@ export class MergedCursor {
   /** Null: at the end. */
   key: Buffer | null = null
 
-  constructor(sources: readonly Source[], reversed: boolean) {
-    this.#cursors = sources.map((source) => source.cursor())
+  constructor(sources: readonly Source[], reversed: boolean, isScan = false) {
+    this.#cursors = sources.map((source) => source.cursor({ isScan }))
     this.#keys = sources.map(() => null)
     this.#reversed = reversed
   }

@@ -1,78 +1,221 @@
 /**
- * The range tombstones of one partition that cover a row. In each source they do not overlap, so the last one that begins at or before
- * the row is the only one that can: a search, however many there are. The interval found serves the rows that follow in it.
+ * The range tombstones of one partition along a slice, in the order in which its rows are read: which deletion covers the row at hand, and how many
+ * tombstones were passed on the way. Source: Cassandra's markers. Where the deletion that holds changes, between no rows too, there is one
+ * tombstone; one that holds at an edge of the slice is opened or closed there. What the partition's own deletion covers is none.
+ * Always: a range is visited once, however many rows it covers and however many there are; in each source they do not overlap.
  */
-import { DELETION_BYTES } from '../model/deletion.ts'
+import { compareDeletions, DELETION_BYTES } from '../model/deletion.ts'
 import { EntryKind } from '../model/mutation.ts'
+import { readInt32 } from '../model/row.ts'
 import { isPrefix, partitionRecordKey } from './keys.ts'
 import { greaterDeletion } from './row-resolver.ts'
 import { alsoWait, type Source, type SourceCursor } from './source.ts'
 
 const AFTER = Buffer.from([0])
+/** Bounds passed before others get the event loop. */
+const BOUNDS_PER_TURN = 2048
 
-interface Found {
+interface Range {
   readonly start: Buffer
   readonly end: Buffer
   readonly deletion: Buffer
 }
 
+export interface RangeDeletionsOptions {
+  readonly sources: readonly Source[]
+  readonly position: Buffer
+  readonly reversed: boolean
+  /** The partition's own deletion. */
+  readonly covered: Buffer | null
+  /** Seconds: tombstones made before are not counted. */
+  readonly gcBefore: number
+  /** Beyond so many the read fails: no more of them are looked at. */
+  readonly tombstonesMax: number
+  /** Only the row at which it begins is asked for. */
+  readonly isSingle: boolean
+  pause(): Promise<void>
+}
+
 export class RangeDeletions {
+  readonly #options: RangeDeletionsOptions
   readonly #cursors: SourceCursor[]
-  readonly #found: (Found | null)[]
+  /** Of each source the range that is at hand or comes next; null: no more. */
+  readonly #ranges: (Range | null)[]
   readonly #prefix: Buffer
-  /** Of the row last asked for: the greatest deletion that covers it. */
+  /** Where the deletion may change next; null: nowhere. */
+  #next: Buffer | null = null
+  /** The deletion that counts as open: the greatest that holds, unless it is too old to be counted. */
+  #open: Buffer | null = null
+  #passed = 0
+  /** Of the row last asked for: the greatest deletion of a range that covers it. */
   deletion: Buffer | null = null
-  /** Ranges that were met, for the count of tombstones. */
+  /** Tombstones that were passed. */
   met = 0
 
-  constructor(sources: readonly Source[], position: Buffer) {
-    this.#cursors = sources.map((source) => source.cursor())
-    this.#found = sources.map(() => null)
-    this.#prefix = partitionRecordKey(position, EntryKind.RANGE_TOMBSTONE)
+  constructor(options: RangeDeletionsOptions) {
+    this.#options = options
+    this.#cursors = options.sources.map((source) => source.cursor())
+    this.#ranges = options.sources.map(() => null)
+    this.#prefix = partitionRecordKey(options.position, EntryKind.RANGE_TOMBSTONE)
   }
 
-  /** Finds `deletion` for a row. */
-  find(clustering: Buffer): Promise<void> | undefined {
-    let waits: Promise<void>[] | null = null
-    let bound: Buffer | null = null
+  /** Begins a slice at the bound from which its rows are read. */
+  begin(bound: Buffer): Promise<void> | undefined {
+    this.#open = null
     for (let i = 0; i < this.#cursors.length; i++) {
-      const found = this.#found[i]!
-      if (found !== null && found.start.compare(clustering) <= 0 && found.end.compare(clustering) > 0) continue
-      bound ??= Buffer.concat([this.#prefix, clustering, AFTER])
-      const wait = this.#cursors[i]!.seekBefore(bound)
-      if (wait)
-        waits = alsoWait(
-          waits,
-          wait.then(() => this.#read(i, clustering)),
-        )
-      else this.#read(i, clustering)
+      const wait = this.#seek(i, bound)
+      if (wait) return this.#beginLater(i, wait, bound)
     }
-    if (waits) return this.#later(waits)
-    this.#choose()
+    this.#hold(bound)
     return undefined
   }
 
-  async #later(waits: Promise<void>[]): Promise<void> {
-    await Promise.all(waits)
-    this.#choose()
+  async #beginLater(first: number, wait: Promise<void>, bound: Buffer): Promise<void> {
+    await wait
+    for (let i = first + 1; i < this.#cursors.length; i++) await this.#seek(i, bound)
+    this.#hold(bound)
   }
 
-  #choose(): void {
-    let deletion: Buffer | null = null
-    for (const found of this.#found) if (found) deletion = greaterDeletion(deletion, found.deletion)
-    this.deletion = deletion
+  /** To the range that holds at the bound, or to the next one in the direction of reading. */
+  #seek(i: number, bound: Buffer): Promise<void> | undefined {
+    const { reversed } = this.#options
+    const wait = this.#cursors[i]!.seekBefore(
+      Buffer.concat(reversed ? [this.#prefix, bound] : [this.#prefix, bound, AFTER]),
+    )
+    if (wait) return wait.then(() => this.#sought(i, bound))
+    return this.#sought(i, bound)
   }
 
-  #read(i: number, clustering: Buffer): void {
+  #sought(i: number, bound: Buffer): Promise<void> | undefined {
+    this.#read(i)
+    const range = this.#ranges[i]!
+    if (this.#options.reversed || (range !== null && range.end.compare(bound) > 0)) return undefined
+    this.#ranges[i] = null
+    if (this.#options.isSingle) return undefined
+    const wait = this.#cursors[i]!.seek(Buffer.concat([this.#prefix, bound, AFTER]))
+    if (wait) return wait.then(() => this.#read(i))
+    this.#read(i)
+    return undefined
+  }
+
+  #read(i: number): void {
     const cursor = this.#cursors[i]!
-    this.#found[i] = null
+    this.#ranges[i] = null
     if (!cursor.valid) return
     const key = cursor.key
     if (!isPrefix(this.#prefix, key)) return
     const value = cursor.value
-    const end = value.subarray(DELETION_BYTES)
-    if (end.compare(clustering) <= 0) return
-    this.met++
-    this.#found[i] = { start: key.subarray(this.#prefix.length), end, deletion: value.subarray(0, DELETION_BYTES) }
+    this.#ranges[i] = {
+      start: key.subarray(this.#prefix.length),
+      end: value.subarray(DELETION_BYTES),
+      deletion: value.subarray(0, DELETION_BYTES),
+    }
+  }
+
+  /** Finds `deletion` for a row; rows come in the order of reading. */
+  find(clustering: Buffer): Promise<void> | undefined {
+    if (this.#next === null || !this.#isPassed(this.#next, clustering)) return undefined
+    return this.#advance(clustering)
+  }
+
+  /** Whether a row is beyond a bound: a bound is before the row that has its bytes. */
+  #isPassed(bound: Buffer, clustering: Buffer): boolean {
+    const order = bound.compare(clustering)
+    return this.#options.reversed ? order > 0 : order <= 0
+  }
+
+  /** Passes what is left of a slice up to its far bound, and closes what is open there. */
+  end(bound: Buffer): Promise<void> | undefined {
+    if (this.#next === null && this.#open === null) return undefined
+    const wait = this.#endAt(bound)
+    if (wait) return wait.then(() => this.#close())
+    this.#close()
+    return undefined
+  }
+
+  #close(): void {
+    if (this.#open !== null) this.met++
+    this.#open = null
+  }
+
+  #endAt(bound: Buffer): Promise<void> | undefined {
+    while (this.#next !== null && this.met <= this.#options.tombstonesMax && this.#isInside(this.#next, bound)) {
+      const wait = this.#pass(this.#next)
+      if (wait) return wait.then(() => this.#endAt(bound))
+    }
+    return undefined
+  }
+
+  /** Whether the bound comes before the slice's far end. */
+  #isInside(bound: Buffer, far: Buffer): boolean {
+    const order = bound.compare(far)
+    return this.#options.reversed ? order > 0 : order < 0
+  }
+
+  #advance(clustering: Buffer): Promise<void> | undefined {
+    while (this.#next !== null && this.met <= this.#options.tombstonesMax && this.#isPassed(this.#next, clustering)) {
+      const wait = this.#pass(this.#next)
+      if (wait) return wait.then(() => this.#advance(clustering))
+    }
+    return undefined
+  }
+
+  /** Goes past one bound: the ranges that end there give way to those that follow. */
+  #pass(bound: Buffer): Promise<void> | undefined {
+    let waits: Promise<void>[] | null = null
+    for (let i = 0; i < this.#ranges.length; i++) {
+      const wait = this.#leave(i, bound)
+      if (wait) waits = alsoWait(waits, wait)
+    }
+    if (++this.#passed % BOUNDS_PER_TURN === 0) waits = alsoWait(waits, this.#options.pause())
+    if (waits) return Promise.all(waits).then(() => this.#hold(bound))
+    this.#hold(bound)
+    return undefined
+  }
+
+  /** Goes on to the source's first range that reaches beyond the bound. A memtable may have cut the range at hand into pieces meanwhile. */
+  #leave(i: number, bound: Buffer): Promise<void> | undefined {
+    const { reversed } = this.#options
+    for (;;) {
+      const range = this.#ranges[i]!
+      if (range === null || (reversed ? range.start.compare(bound) < 0 : range.end.compare(bound) > 0)) return undefined
+      const wait = reversed ? this.#cursors[i]!.previous() : this.#cursors[i]!.next()
+      if (wait)
+        return wait.then(() => {
+          this.#read(i)
+          return this.#leave(i, bound)
+        })
+      this.#read(i)
+    }
+  }
+
+  /** What holds right after the bound, in the direction of reading, and where that may change. */
+  #hold(bound: Buffer): void {
+    const { reversed, covered, gcBefore } = this.#options
+    let deletion: Buffer | null = null
+    let next: Buffer | null = null
+    for (const range of this.#ranges) {
+      if (range === null) continue
+      const near = reversed ? range.end : range.start
+      const order = near.compare(bound)
+      const holds = reversed ? order >= 0 : order <= 0
+      const change = holds ? (reversed ? range.start : range.end) : near
+      if (holds) deletion = greaterDeletion(deletion, range.deletion)
+      if (next === null) next = change
+      else {
+        const later = change.compare(next)
+        if (reversed ? later > 0 : later < 0) next = change
+      }
+    }
+    this.#next = next
+    this.deletion = deletion
+    const counted =
+      deletion !== null &&
+      (covered === null || compareDeletions(deletion, 0, covered, 0) > 0) &&
+      readInt32(deletion, 8) >>> 0 >= gcBefore
+    const open = counted ? deletion : null
+    const changes = open === null || this.#open === null ? open !== this.#open : !open.equals(this.#open)
+    if (changes) this.met++
+    this.#open = open
   }
 }

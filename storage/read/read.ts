@@ -1,6 +1,7 @@
 /**
- * Answers a ReadCommand from a table's sources. Written as generators that yield what must be waited for (a block of a file, a pause for the
- * event loop): a read that meets none of it runs through in one go and gives its answer at once.
+ * Answers a ReadCommand from a table's sources, newest first. What cannot matter is not looked at: SSTables whose bounds or filter exclude the
+ * partition or the rows, those all of whose data is older than a deletion of the partition or than the row that was found already.
+ * Always: memory is bounded by the answer, whatever is passed over; after RECORDS_PER_TURN records others get the event loop.
  */
 import {
   END_OF_PARTITION,
@@ -13,11 +14,13 @@ import {
 } from '../model/command.ts'
 import type { Resolution } from '../model/merge.ts'
 import { EntryKind, POSITION_HEAD_BYTES } from '../model/mutation.ts'
+import { compareTimestamps, readInt32 } from '../model/row.ts'
 import { afterPartition, isPrefix, partitionRecordKey, positionLength, rowKey } from './keys.ts'
 import { MergedCursor } from './merged-cursor.ts'
 import { RangeDeletions } from './range-deletions.ts'
 import { greaterDeletion, RowResolver } from './row-resolver.ts'
 import type { Source } from './source.ts'
+import { type ReadSteps, waitFor } from './steps.ts'
 
 export interface ReadContext {
   readonly resolution: Resolution
@@ -33,10 +36,9 @@ export interface ReadContext {
   didScan(tombstones: number, rows: number): void
 }
 
-export type ReadSteps<R> = Generator<Promise<unknown>, R, void>
-
-const EVERYTHING: readonly Slice[] = [{ start: Buffer.alloc(0), end: END_OF_PARTITION }]
+const EVERYTHING: readonly Slice[] = [{ start: START_OF_PARTITION, end: END_OF_PARTITION }]
 const NO_POSITION = Buffer.alloc(0)
+const AFTER = Buffer.from([0])
 /** Records looked at before a scan lets others run: a few milliseconds. */
 const RECORDS_PER_TURN = 2048
 
@@ -44,11 +46,23 @@ export function* readRows(context: ReadContext, command: ReadCommand): ReadSteps
   return yield* new Read(context, command).run()
 }
 
+/** Where the rows of a partition are read, and what is known of it before. */
+interface PartitionPlan {
+  readonly position: Buffer
+  /** Leads to the rows; may stand on one of the partition's records already. */
+  readonly cursor: MergedCursor
+  readonly deletion: Buffer | null
+  readonly staticRow: Buffer | null
+  /** Those in which there may be range tombstones of the partition that matter. */
+  readonly ranged: readonly Source[]
+}
+
 class Read {
   readonly #context: ReadContext
   readonly #command: ReadCommand
   readonly #resolver: RowResolver
   readonly #slices: readonly Slice[]
+  readonly #tombstonesMax: number
   readonly #result: PartitionData[] = []
   #tombstones = 0
   #rows = 0
@@ -63,6 +77,7 @@ class Read {
     this.#resolver = new RowResolver(context.resolution, command.nowSeconds, context.gcGraceSeconds)
     const slices = command.slices ?? EVERYTHING
     this.#slices = command.reversed ? [...slices].reverse() : slices
+    this.#tombstonesMax = command.tombstonesMax ?? Number.POSITIVE_INFINITY
   }
 
   *run(): ReadSteps<ReadResult> {
@@ -92,7 +107,7 @@ class Read {
   /** Reads one row by its whole key: one look-up in each source. */
   *#point(position: Buffer, clustering: Buffer): ReadSteps<void> {
     const command = this.#command
-    const sources = this.#context.sources
+    const { sources, hasClustering } = this.#context
     const resolver = this.#resolver
     const key = rowKey(position, clustering)
     let row: Buffer | null = null
@@ -100,15 +115,18 @@ class Read {
     let ranged: Source[] | null = null
     for (let i = 0; i < sources.length; i++) {
       const source = sources[i]!
+      if (deletion !== null && isCovered(source, deletion)) continue
       // What settles the row says nothing of the static row, which a deletion of the partition covers too.
       const settled = row !== null && this.#isSettled(row, source)
       if (settled && !command.wantStatic) continue
       if (!source.mayHold(position)) continue
       if (source.isFile) this.#tables++
       if (!settled) {
-        const found = source.get(key)
-        const version = found instanceof Promise ? yield* waitFor(found) : found
-        if (version !== null) row = row === null ? version : resolver.merge(row, version)
+        if (!hasClustering || source.mayHoldRow(clustering)) {
+          const found = source.get(key)
+          const version = found instanceof Promise ? yield* waitFor(found) : found
+          if (version !== null) row = row === null ? version : resolver.merge(row, version)
+        }
         if (source.hasRangeTombstones) {
           if (ranged === null) ranged = [source]
           else ranged.push(source)
@@ -119,10 +137,12 @@ class Read {
       deletion = greaterDeletion(deletion, got instanceof Promise ? yield* waitFor(got) : got)
     }
     const staticRow = command.wantStatic ? yield* this.#static(position, sources, deletion) : null
-    if (row !== null && ranged !== null) {
-      const ranges = new RangeDeletions(ranged, position)
-      const wait = ranges.find(clustering)
-      if (wait) yield wait
+    if (ranged !== null) {
+      const ranges = this.#rangeDeletions(position, ranged, deletion, true)
+      const begun = ranges.begin(clustering)
+      if (begun) yield begun
+      const ended = ranges.end(Buffer.concat([clustering, AFTER]))
+      if (ended) yield ended
       this.#tombstones += ranges.met
       deletion = greaterDeletion(deletion, ranges.deletion)
     }
@@ -146,50 +166,98 @@ class Read {
     return this.#context.resolution.settles(row, columns, nowSeconds, max.high, max.low)
   }
 
+  /** Reads rows of one partition. */
   *#one(position: Buffer): ReadSteps<void> {
-    if (this.#command.after?.partitionDone) return
-    const sources = this.#context.sources.filter((source) => source.mayHold(position))
-    for (const source of sources) if (source.isFile) this.#tables++
-    if (sources.length > 0) yield* this.#partition(position, sources, new MergedCursor(sources, this.#command.reversed))
+    const { after, wantStatic, reversed } = this.#command
+    if (after?.partitionDone) return
+    const holding = this.#context.sources.filter((source) => source.mayHold(position))
+    for (const source of holding) if (source.isFile) this.#tables++
+    if (holding.length === 0) return
+    const deletion = yield* this.#deletionOf(position, holding)
+    const sources = deletion === null ? holding : holding.filter((source) => !isCovered(source, deletion))
+    const staticRow = wantStatic ? yield* this.#static(position, sources, deletion) : null
+    const inSlices = sources.filter((source) => this.#slices.some(({ start, end }) => source.mayHoldRows(start, end)))
+    const ranged = sources.filter((source) => source.hasRangeTombstones)
+    const cursor = new MergedCursor(inSlices, reversed)
+    yield* this.#partition({ position, cursor, deletion, staticRow, ranged })
+  }
+
+  /** The partition's own deletion: the greatest of the sources'. */
+  *#deletionOf(position: Buffer, sources: readonly Source[]): ReadSteps<Buffer | null> {
+    let deletion: Buffer | null = null
+    let waits: Promise<Buffer | null>[] | null = null
+    let key: Buffer | null = null
+    for (const source of sources) {
+      if (!source.hasPartitionDeletions) continue
+      key ??= partitionRecordKey(position, EntryKind.PARTITION_DELETION)
+      const got = source.get(key)
+      if (!(got instanceof Promise)) deletion = greaterDeletion(deletion, got)
+      else if (waits === null) waits = [got]
+      else waits.push(got)
+    }
+    if (waits !== null) for (const got of yield* waitFor(Promise.all(waits))) deletion = greaterDeletion(deletion, got)
+    return deletion
   }
 
   *#range(from: Buffer | null, end: Buffer | null): ReadSteps<void> {
-    const { after, reversed } = this.#command
-    const sources = this.#context.sources
+    const { after, reversed, wantStatic } = this.#command
+    const { sources } = this.#context
+    const rangedSources = sources.filter((source) => source.hasRangeTombstones)
     let start = from ?? NO_POSITION
     if (after) start = after.partitionDone ? afterPartition(after.position) : after.position
-    const scan = new MergedCursor(sources, false)
-    const backwards = reversed ? new MergedCursor(sources, true) : null
+    const scan = new MergedCursor(sources, false, true)
+    const backwards = reversed ? new MergedCursor(sources, true, true) : null
     const first = scan.seek(start)
     if (first) yield first
     while (!this.#more && scan.key !== null) {
       const key: Buffer = scan.key
       if (end !== null && key.compare(end) >= 0) return
       const position = key.subarray(0, positionLength(key))
-      yield* this.#partition(position, sources, backwards ?? scan)
+      let deletion: Buffer | null = null
+      if (kindAt(scan, position) === EntryKind.PARTITION_DELETION) {
+        for (let i = 0; i < scan.versions; i++) deletion = greaterDeletion(deletion, scan.version(i))
+        const wait = scan.next()
+        if (wait) yield wait
+      }
+      let staticRow: Buffer | null = null
+      if (kindAt(scan, position) === EntryKind.STATIC_ROW) {
+        if (wantStatic) staticRow = this.#visible(this.#merged(scan), deletion)
+        const wait = scan.next()
+        if (wait) yield wait
+      }
+      const ranged = kindAt(scan, position) === EntryKind.RANGE_TOMBSTONE ? rangedSources : []
+      yield* this.#partition({ position, cursor: backwards ?? scan, deletion, staticRow, ranged })
       if (this.#more) return
-      if (scan.key !== null && isPrefix(position, scan.key)) {
+      if (kindAt(scan, position) !== -1) {
         const wait = scan.seek(afterPartition(position))
         if (wait) yield wait
       }
+      if (++this.#records % RECORDS_PER_TURN === 0) yield this.#context.pause()
     }
   }
 
-  /** Reads one partition. The cursor may stand on one of its records already; else it is led there. */
-  *#partition(position: Buffer, sources: readonly Source[], cursor: MergedCursor): ReadSteps<void> {
+  /** The record at the cursor, merged, in memory that stays. */
+  #merged(cursor: MergedCursor): Buffer {
+    if (cursor.versions === 1) return cursor.version(0)
+    return this.#resolver.mergeAll(cursor.versions, (index) => cursor.version(index))
+  }
+
+  /** The row under a deletion; null when a reader does not see it. */
+  #visible(row: Buffer, deletion: Buffer | null): Buffer | null {
+    const left = this.#resolver.applyDeletion(row, deletion)
+    return left !== null && this.#resolver.isLive(left) ? left : null
+  }
+
+  /** Gives a partition with its rows. */
+  *#partition(plan: PartitionPlan): ReadSteps<void> {
     const command = this.#command
+    const { position, staticRow } = plan
     const after = command.after?.position.equals(position) ? command.after : null
-    let deletion: Buffer | null = null
-    for (const source of sources) {
-      if (!source.hasPartitionDeletions) continue
-      const got = source.get(partitionRecordKey(position, EntryKind.PARTITION_DELETION))
-      deletion = greaterDeletion(deletion, got instanceof Promise ? yield* waitFor(got) : got)
-    }
-    const staticRow = command.wantStatic ? yield* this.#static(position, sources, deletion) : null
     const rows: RowData[] = []
     const given = after?.rowsGiven ?? 0
     const most = Math.min(command.limit - this.#rows, command.perPartitionLimit - given)
-    if (most > 0 && this.#slices.length > 0) yield* this.#rowsOf(position, sources, cursor, deletion, rows, most, after)
+    if (most > 0 && this.#slices.length > 0) yield* this.#rowsOf(plan, rows, most, after)
+    if (this.#isTooMany()) this.#more = true
     if (rows.length === 0 && (staticRow === null || given > 0)) return
     this.#result.push({ position, key: position.subarray(POSITION_HEAD_BYTES), staticRow, rows })
     if (staticRow) this.#bytes += staticRow.length
@@ -201,73 +269,116 @@ class Read {
   *#static(position: Buffer, sources: readonly Source[], deletion: Buffer | null): ReadSteps<Buffer | null> {
     let row: Buffer | null = null
     for (const source of sources) {
-      if (!source.hasStaticRows) continue
+      if (!source.hasStaticRows || !source.mayHold(position)) continue
       const got = source.get(partitionRecordKey(position, EntryKind.STATIC_ROW))
       const version = got instanceof Promise ? yield* waitFor(got) : got
       if (version !== null) row = row === null ? version : this.#resolver.merge(row, version)
     }
-    if (row !== null) row = this.#resolver.applyDeletion(row, deletion)
-    return row !== null && this.#resolver.isLive(row) ? row : null
+    return row === null ? null : this.#visible(row, deletion)
   }
 
-  *#rowsOf(
-    position: Buffer,
-    sources: readonly Source[],
-    cursor: MergedCursor,
-    deletion: Buffer | null,
-    rows: RowData[],
-    most: number,
-    after: ReadCommand['after'],
-  ): ReadSteps<void> {
-    const { reversed, byteLimit } = this.#command
-    const resolver = this.#resolver
-    const ranged = sources.filter((source) => source.hasRangeTombstones)
-    const ranges = ranged.length > 0 ? new RangeDeletions(ranged, position) : null
-    const headLength = position.length + 1
+  *#rowsOf(plan: PartitionPlan, rows: RowData[], most: number, after: ReadCommand['after']): ReadSteps<void> {
+    const { position, deletion, ranged } = plan
+    const ranges = ranged.length > 0 ? this.#rangeDeletions(position, ranged, deletion, false) : null
     try {
       for (const slice of this.#slices) {
-        const start = startOf(slice, after?.clustering ?? null, reversed)
+        const start = startOf(slice, after?.clustering ?? null, this.#command.reversed)
         if (start === null) continue
-        const far = rowKey(position, reversed ? slice.start : slice.end)
-        const near = rowKey(position, start)
-        if (reversed || cursor.key === null || !isPrefix(position, cursor.key) || cursor.key.compare(near) < 0) {
-          const wait = cursor.seek(near)
+        if (ranges !== null) {
+          const wait = ranges.begin(start)
           if (wait) yield wait
         }
-        while (cursor.key !== null) {
-          const key: Buffer = cursor.key
-          const order = key.compare(far)
-          if (reversed ? order < 0 : order >= 0) break
-          if (++this.#records % RECORDS_PER_TURN === 0) yield this.#context.pause()
-          const clustering = key.subarray(headLength)
-          let row: Buffer | null =
-            cursor.versions === 1
-              ? cursor.version(0)
-              : resolver.mergeAll(cursor.versions, (index) => cursor.version(index))
-          let covering = deletion
-          if (ranges !== null) {
-            const wait = ranges.find(clustering)
-            if (wait) yield wait
-            covering = greaterDeletion(deletion, ranges.deletion)
-          }
-          row = resolver.applyDeletion(row, covering)
-          if (row !== null && resolver.isLive(row)) {
-            rows.push({ clustering, row })
-            this.#bytes += clustering.length + row.length
-            if (this.#bytes >= byteLimit) {
-              this.#more = true
-              return
-            }
-            if (rows.length >= most) return
-          }
-          const wait = cursor.next()
-          if (wait) yield wait
-        }
+        if (!(yield* this.#slice(plan, slice, start, ranges, rows, most))) return
+        if (ranges === null) continue
+        const wait = ranges.end(this.#command.reversed ? slice.start : slice.end)
+        if (wait) yield wait
       }
     } finally {
       if (ranges) this.#tombstones += ranges.met
     }
   }
+
+  /** False: the read is over, or the partition's rows are. */
+  *#slice(
+    plan: PartitionPlan,
+    slice: Slice,
+    start: Buffer,
+    ranges: RangeDeletions | null,
+    rows: RowData[],
+    most: number,
+  ): ReadSteps<boolean> {
+    const { reversed, byteLimit } = this.#command
+    const { position, cursor, deletion } = plan
+    const resolver = this.#resolver
+    const headLength = position.length + 1
+    const far = rowKey(position, reversed ? slice.start : slice.end)
+    const near = rowKey(position, start)
+    if (reversed || cursor.key === null || !isPrefix(position, cursor.key) || cursor.key.compare(near) < 0) {
+      const wait = cursor.seek(near)
+      if (wait) yield wait
+    }
+    while (cursor.key !== null) {
+      const key: Buffer = cursor.key
+      const order = key.compare(far)
+      if (reversed ? order < 0 : order >= 0) break
+      if (++this.#records % RECORDS_PER_TURN === 0) yield this.#context.pause()
+      const clustering = key.subarray(headLength)
+      let covering = deletion
+      if (ranges !== null) {
+        const wait = ranges.find(clustering)
+        if (wait) yield wait
+        covering = greaterDeletion(deletion, ranges.deletion)
+      }
+      const row = this.#visible(this.#merged(cursor), covering)
+      if (row !== null) {
+        rows.push({ clustering, row })
+        this.#bytes += clustering.length + row.length
+        if (this.#bytes >= byteLimit) {
+          this.#more = true
+          return false
+        }
+        if (rows.length >= most) return false
+      } else if (this.#tombstones + resolver.tombstones + (ranges?.met ?? 0) > this.#tombstonesMax) return false
+      const wait = cursor.next()
+      if (wait) yield wait
+    }
+    return true
+  }
+
+  #isTooMany(): boolean {
+    return this.#tombstones + this.#resolver.tombstones > this.#tombstonesMax
+  }
+
+  #rangeDeletions(
+    position: Buffer,
+    sources: readonly Source[],
+    covered: Buffer | null,
+    isSingle: boolean,
+  ): RangeDeletions {
+    return new RangeDeletions({
+      sources,
+      position,
+      reversed: !isSingle && this.#command.reversed,
+      covered,
+      gcBefore: this.#command.nowSeconds - this.#context.gcGraceSeconds,
+      tombstonesMax: this.#tombstonesMax,
+      isSingle,
+      pause: () => this.#context.pause(),
+    })
+  }
+}
+
+/** Whether the deletion covers all that the source holds. */
+function isCovered(source: Source, deletion: Buffer): boolean {
+  const max = source.maxTimestamp
+  if (max === null) return false
+  return compareTimestamps(readInt32(deletion, 0), readInt32(deletion, 4) >>> 0, max.high, max.low) >= 0
+}
+
+/** The kind of the record at the cursor; -1 when it is none of the partition. */
+function kindAt(cursor: MergedCursor, position: Buffer): number {
+  const { key } = cursor
+  return key !== null && isPrefix(position, key) ? key[position.length]! : -1
 }
 
 /** The bound at which reading a slice begins (its end when reversed), or null when all of it was given before. */
@@ -278,38 +389,7 @@ function startOf(slice: Slice, last: Buffer | null, reversed: boolean): Buffer |
     return last.compare(slice.end) < 0 ? last : slice.end
   }
   if (last.compare(slice.end) >= 0) return null
-  const next = Buffer.concat([last, Buffer.from([0])])
+  const next = Buffer.concat([last, AFTER])
   if (next.compare(slice.end) >= 0) return null
   return next.compare(slice.start) > 0 ? next : slice.start
-}
-
-/** Waits in a generator and gives what came. */
-export function* waitFor<T>(promise: Promise<T>): ReadSteps<T> {
-  let value: { readonly got: T } | null = null
-  yield promise.then((got) => {
-    value = { got }
-  })
-  return (value as unknown as { readonly got: T }).got
-}
-
-/** Runs the steps: at once when they wait for nothing. */
-export function drive<R>(steps: ReadSteps<R>): R | Promise<R> {
-  const first = steps.next()
-  return first.done ? first.value : driveLater(steps, first.value)
-}
-
-async function driveLater<R>(steps: ReadSteps<R>, first: Promise<unknown>): Promise<R> {
-  let wait = first
-  for (;;) {
-    let step: IteratorResult<Promise<unknown>, R>
-    try {
-      await wait
-      step = steps.next()
-    } catch (error) {
-      // Lets the steps' own finally blocks run, then tells the caller.
-      step = steps.throw(error)
-    }
-    if (step.done) return step.value
-    wait = step.value
-  }
 }

@@ -14,8 +14,17 @@ export interface Source {
   readonly maxTimestamp: { readonly high: number; readonly low: number } | null
   /** False only when it certainly holds nothing of the partition. */
   mayHold(position: Buffer): boolean
+  /** False only when it certainly has no row, of whatever partition, whose clustering is in [start, end). */
+  mayHoldRows(start: Buffer, end: Buffer): boolean
+  /** False only when it certainly has no row with the clustering. */
+  mayHoldRow(clustering: Buffer): boolean
   get(key: Buffer): Buffer | null | Promise<Buffer | null>
-  cursor(): SourceCursor
+  cursor(options?: SourceCursorOptions): SourceCursor
+}
+
+export interface SourceCursorOptions {
+  /** A hint that much will be read in order, and once: it should not drive out what others read often. */
+  readonly isScan?: boolean
 }
 
 /**

@@ -5,7 +5,11 @@
 import type { Block } from './block.ts'
 import { BlockCursor } from './block.ts'
 import type { IndexCursor } from './index.ts'
+import { ReadAhead } from './read-ahead.ts'
 import type { CursorOptions, TableReader } from './reader.ts'
+
+/** A cursor that read more than this in one run leaves the cache to others. */
+const CACHED_RUN_BYTES = 256 * 1024
 
 export class TableCursor {
   readonly #table: TableReader
@@ -16,14 +20,16 @@ export class TableCursor {
   readonly #fillCache: boolean
   /** The block that #data is in begins there; -1: in none. */
   #blockOffset = -1
+  /** Made when the cursor goes from one block to the next. */
+  #ahead: ReadAhead | null = null
 
   /** Use TableReader.cursor. */
   constructor(table: TableReader, options: CursorOptions) {
     this.#table = table
     this.#start = options.start ?? null
     this.#end = options.end ?? null
-    this.#fillCache = options.fillCache ?? true
-    this.#index = table.index(this.#fillCache)
+    this.#fillCache = options.fillCache ?? !(options.isScan && table.isLarge)
+    this.#index = table.index(options.fillCache ?? true)
   }
 
   /** Stands on an entry. */
@@ -42,6 +48,7 @@ export class TableCursor {
 
   /** To the first entry at or after the key. */
   seek(key: Buffer): Promise<void> | undefined {
+    this.#ahead?.reset()
     const wait = this.#index.seek(key)
     if (wait) return wait.then(() => this.#seekInBlock(key))
     return this.#seekInBlock(key)
@@ -62,6 +69,7 @@ export class TableCursor {
 
   /** To the last entry before the key. */
   seekBefore(key: Buffer): Promise<void> | undefined {
+    this.#ahead?.reset()
     const wait = this.#index.seek(key)
     if (wait) return wait.then(() => this.#seekBeforeInBlock(key))
     return this.#seekBeforeInBlock(key)
@@ -104,8 +112,8 @@ export class TableCursor {
   #nextBlock(): Promise<void> | undefined {
     if (this.#end !== null && this.#index.compareSeparator(this.#end) >= 0) return this.#leave()
     const wait = this.#index.next()
-    if (wait) return wait.then(() => this.#enterThen('first'))
-    return this.#enterThen('first')
+    if (wait) return wait.then(() => this.#enterThen('first', true))
+    return this.#enterThen('first', true)
   }
 
   #previousBlock(): Promise<void> | undefined {
@@ -116,12 +124,12 @@ export class TableCursor {
 
   #enterPrevious(): Promise<void> | undefined {
     if (this.#start !== null && this.#index.valid && this.#index.compareSeparator(this.#start) < 0) return this.#leave()
-    return this.#enterThen('last')
+    return this.#enterThen('last', true)
   }
 
-  #enterThen(edge: 'first' | 'last'): Promise<void> | undefined {
+  #enterThen(edge: 'first' | 'last', fromNeighbour = false): Promise<void> | undefined {
     if (!this.#index.valid) return this.#leave()
-    const wait = this.#enter()
+    const wait = fromNeighbour ? this.#enterNeighbour(edge === 'first') : this.#enter()
     if (wait) return wait.then(() => this.#data[edge]())
     this.#data[edge]()
     return undefined
@@ -133,6 +141,30 @@ export class TableCursor {
     if (offset === this.#blockOffset) return undefined
     const block = this.#table.block(offset, this.#index.length, this.#fillCache)
     if (block instanceof Promise) return block.then((loaded) => this.#entered(loaded, offset))
+    this.#entered(block, offset)
+    return undefined
+  }
+
+  /** As #enter, for a cursor that comes from the block before or after. */
+  #enterNeighbour(forward: boolean): Promise<void> | undefined {
+    const { offset, length } = this.#index
+    const cached = this.#table.cachedBlock(offset)
+    if (cached !== undefined) {
+      this.#entered(cached, offset)
+      return undefined
+    }
+    this.#ahead ??= new ReadAhead(this.#table)
+    const bytes = this.#ahead.get(offset, length)
+    if (bytes === null) return this.#ahead.load(offset, length, forward).then(() => this.#decode(offset, length))
+    return this.#decode(offset, length)
+  }
+
+  /** Enters a block that was read ahead, or that a short file has not. */
+  #decode(offset: number, length: number): Promise<void> | undefined {
+    const ahead = this.#ahead!
+    const fillCache = this.#fillCache && ahead.runBytes <= CACHED_RUN_BYTES
+    const block = this.#table.decode(ahead.get(offset, length), offset, fillCache)
+    if (block instanceof Promise) return block.then((decoded) => this.#entered(decoded, offset))
     this.#entered(block, offset)
     return undefined
   }

@@ -41,6 +41,8 @@ export interface CursorOptions {
   readonly end?: Buffer
   /** False: blocks that must be read do not enter the cache, as in a compaction. Default true. */
   readonly fillCache?: boolean
+  /** Much will be read in order, and once: data blocks of a table that is large beside the cache do not enter it. */
+  readonly isScan?: boolean
 }
 
 /** Reads footer, root index, bloom filter and statistics: two reads, however large the file is. */
@@ -77,6 +79,10 @@ export async function openTableReader(disk: Disk, path: string, options: TableRe
   }
 }
 
+/** A table is small when this many of its size fit into the cache. */
+const SMALL_TABLE_SHARE = 16
+const NOTHING = Buffer.alloc(0)
+
 interface TableParts {
   readonly footer: Footer
   readonly root: Block
@@ -98,6 +104,7 @@ export class TableReader {
   readonly #seed: number
   readonly #root: Block
   readonly #bloom: BloomFilter | null
+  readonly #cache: BlockCache
   readonly #cached: CachedFile
   /** Blocks that are being read, so that two who need one read it once. */
   readonly #loading = new Map<number, Promise<Block>>()
@@ -126,6 +133,7 @@ export class TableReader {
     this.#seed = parts.seed
     this.#root = parts.root
     this.#bloom = parts.bloom
+    this.#cache = cache
     this.#cached = cache.openFile()
     this.#lookupIndex = this.index(true)
   }
@@ -155,6 +163,21 @@ export class TableReader {
     }
     this.bloomNegatives++
     return false
+  }
+
+  mayHoldRows(start: Buffer, end: Buffer): boolean {
+    const { minClustering, maxClustering } = this.statistics
+    if (minClustering === null || maxClustering === null) return false
+    return end.compare(minClustering) > 0 && start.compare(maxClustering) <= 0
+  }
+
+  mayHoldRow(clustering: Buffer): boolean {
+    const { minClustering, maxClustering } = this.statistics
+    if (minClustering === null || maxClustering === null) return false
+    return (
+      compareBytes(minClustering, 0, minClustering.length, clustering) <= 0 &&
+      compareBytes(maxClustering, 0, maxClustering.length, clustering) >= 0
+    )
   }
 
   /** The value under a key: a view that stays true. */
@@ -221,6 +244,39 @@ export class TableReader {
     return new IndexCursor(this.#root, load)
   }
 
+  /** Too large for the cache to keep after a scan. */
+  get isLarge(): boolean {
+    return this.fileBytes > this.#cache.bytesMax / SMALL_TABLE_SHARE
+  }
+
+  /** Where data and index blocks lie in the file. */
+  get dataStart(): number {
+    return HEADER_BYTES
+  }
+
+  get dataEnd(): number {
+    return this.footer.root.offset
+  }
+
+  /** A block that is in memory. */
+  cachedBlock(offset: number): Block | undefined {
+    return this.#cached.peek(offset)
+  }
+
+  /** A data block from its stored bytes; null: the file ends before it. */
+  decode(stored: Buffer | null, offset: number, fillCache: boolean): Block | Promise<Block> {
+    const raw = decodeSection(stored ?? NOTHING, { kind: SectionKind.DATA, offset, seed: this.#seed, path: this.path })
+    if (raw instanceof Promise) return raw.then((bytes) => this.#made(bytes, stored, offset, fillCache))
+    return this.#made(raw, stored, offset, fillCache)
+  }
+
+  /** What is kept must not hold on to the bytes around it. */
+  #made(raw: Buffer, stored: Buffer | null, offset: number, fillCache: boolean): Block {
+    const block = new Block(fillCache && raw.buffer === stored?.buffer ? Buffer.from(raw) : raw)
+    if (fillCache) this.#cached.put(offset, block)
+    return block
+  }
+
   /** A data block: at once when it is in memory. */
   block(offset: number, length: number, fillCache: boolean): Block | Promise<Block> {
     const block = this.#cached.get(offset)
@@ -235,15 +291,28 @@ export class TableReader {
   #read(offset: number, length: number, want: { kind: number; fillCache: boolean }): Promise<Block> {
     const loading = this.#loading.get(offset)
     if (loading) return loading
-    const reading = this.#load(offset, length, want).finally(() => this.#loading.delete(offset))
+    const bytes = Buffer.allocUnsafeSlow(length)
+    const reading = this.#file.read(bytes, offset).then(
+      (read) => this.#loaded(read === length ? bytes : bytes.subarray(0, read), offset, want),
+      (error: unknown) => {
+        this.#loading.delete(offset)
+        throw error
+      },
+    )
     this.#loading.set(offset, reading)
     return reading
   }
 
-  async #load(offset: number, length: number, want: { kind: number; fillCache: boolean }): Promise<Block> {
-    const bytes = await this.section(offset, length, want.kind)
-    const block = new Block(bytes)
-    if (want.fillCache) this.#cached.put(offset, block)
+  #loaded(bytes: Buffer, offset: number, want: { kind: number; fillCache: boolean }): Block | Promise<Block> {
+    this.#loading.delete(offset)
+    const raw = decodeSection(bytes, { kind: want.kind, offset, seed: this.#seed, path: this.path })
+    if (raw instanceof Promise) return raw.then((decoded) => this.#keep(decoded, offset, want.fillCache))
+    return this.#keep(raw, offset, want.fillCache)
+  }
+
+  #keep(raw: Buffer, offset: number, fillCache: boolean): Block {
+    const block = new Block(raw)
+    if (fillCache) this.#cached.put(offset, block)
     return block
   }
 

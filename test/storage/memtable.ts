@@ -114,10 +114,19 @@ t.test('a row under a hundred thousand range tombstones is found by a search', (
   }
   for (let n = 0; n < 100_000; n++) delete_(n * 10, n * 10 + 5, n % 7)
   t.equal(memtable.size, 100_000)
-  const ranges = new RangeDeletions([memtable], position)
   let covered = 0
   for (let n = 0; n < 20_000; n++) {
-    ranges.find(bound((n * 7919) % 1_000_000))
+    const ranges = new RangeDeletions({
+      sources: [memtable],
+      position,
+      reversed: false,
+      covered: null,
+      gcBefore: 0,
+      tombstonesMax: 10,
+      isSingle: true,
+      pause: () => Promise.resolve(),
+    })
+    ranges.begin(bound((n * 7919) % 1_000_000))
     if (ranges.deletion) covered++
   }
   t.ok(covered > 9_000 && covered < 11_000, `${covered} of 20000 are covered`)

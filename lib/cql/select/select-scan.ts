@@ -204,6 +204,7 @@ export class Scan {
       byteLimit,
       nowSeconds,
       after: this.#after,
+      tombstonesMax: this.#environment.limits.tombstoneFailureThreshold,
       ...(columns === null ? {} : { columns }),
     }
     return this.#environment.coordinator.read(command, consistency, table.keyspace)

@@ -62,17 +62,19 @@ class NodeFile implements DiskFile {
     this.#fd = fd
   }
 
-  async read(target: Uint8Array, position: number): Promise<number> {
-    let filled = 0
-    while (filled < target.length) {
-      const from = filled
-      const count = await call<number>((done) =>
-        fs.read(this.#fd, target, from, target.length - from, position + from, done),
-      )
-      if (count === 0) break
-      filled += count
-    }
-    return filled
+  /** One promise a read: this is on the path of each block that is not in memory. */
+  read(target: Uint8Array, position: number): Promise<number> {
+    return new Promise((resolve, reject) => {
+      let filled = 0
+      const take = (error: Error | null, count: number): void => {
+        filled += error ? 0 : count
+        if (error) reject(error)
+        else if (count === 0 || filled === target.length) resolve(filled)
+        else fs.read(this.#fd, target, filled, target.length - filled, position + filled, take)
+      }
+      if (target.length === 0) resolve(0)
+      else fs.read(this.#fd, target, 0, target.length, position, take)
+    })
   }
 
   async write(source: Uint8Array, position: number): Promise<void> {
