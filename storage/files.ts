@@ -11,12 +11,12 @@ import { BlockCache } from './cache.ts'
 import { type LogPosition, segmentOf } from './commitlog/segment.ts'
 import { type CommitLog, type CommitLogOptions, openCommitLog } from './commitlog/writer.ts'
 import { CorruptionError } from './errors.ts'
+import { flushMemtable } from './flush.ts'
 import { readLogRecord } from './log-record.ts'
 import { type Edit, type Manifest, openManifest } from './manifest.ts'
 import type { Memtable } from './memtable.ts'
 import { type RestoreOptions, type RestoreResult, restoreTable } from './restore.ts'
 import { openTableReader, type TableReader } from './sstable/reader.ts'
-import { openTableWriter, type WrittenTable } from './sstable/writer.ts'
 import { writerOptions } from './table-options.ts'
 import type { PendingMemtable, StoredTable, TableStore } from './table-store.ts'
 import { refuseLostManifest, settleUnnamedFiles } from './unnamed-files.ts'
@@ -29,8 +29,6 @@ export interface FilesOptions {
   readonly incrementalBackups: boolean
 }
 
-/** Records that a flush writes before it lets others run: below a millisecond. */
-const RECORDS_PER_TURN = 256
 const SOURCE = 'storage/files.ts'
 
 /** Opens the manifest; the commit log comes after the tables are known, with openLog. */
@@ -162,9 +160,9 @@ export class Files {
 
   async #flushPending(store: TableStore, { memtable, position }: PendingMemtable): Promise<void> {
     const number = this.manifest.takeFileNumber()
-    const { uid, fileBytes, statistics } = await this.#write(store, memtable, number)
+    const { uid, fileBytes } = await this.#write(store, memtable, number)
     const reader = await this.#open(store.id, number, { uid, fileBytes })
-    const { minPosition, maxPosition } = statistics
+    const { minPosition, maxPosition } = reader.statistics
     const file = { number, level: 0, fileBytes, uid, minPosition, maxPosition, repairedAtMs: 0 }
     try {
       await this.backups.add(store, reader.path)
@@ -183,32 +181,27 @@ export class Files {
     this.#log?.markFlushed(store.id, position)
   }
 
-  async #write(store: TableStore, memtable: Memtable, number: number): Promise<WrittenTable> {
-    const { disk, random } = this.#options.runtime
+  async #write(
+    store: TableStore,
+    memtable: Memtable,
+    number: number,
+  ): Promise<{ readonly uid: Buffer; readonly fileBytes: number }> {
+    const { runtime } = this.#options
     const path = this.manifest.filePath(store.id, number)
     if (store.files.length === 0) await this.#makeDirectory(path)
-    const writer = await openTableWriter(disk, path, {
-      uid: random.fill(Buffer.alloc(8)),
+    const uid = runtime.random.fill(Buffer.alloc(8))
+    const argument = {
+      path,
+      uid,
       partitionsEstimate: memtable.size,
       owner: { table: store.id, shape: store.table.shape ?? '' },
       ...writerOptions(store.table.options),
-    })
-    try {
-      const cursor = memtable.cursor()
-      let records = 0
-      for (cursor.seek(Buffer.alloc(0)); cursor.valid; cursor.next()) {
-        const wait = writer.add(cursor.key, cursor.value)
-        if (wait) await wait
-        if (++records % RECORDS_PER_TURN === 0) await store.pause()
-      }
-      return await writer.finish()
-    } catch (error) {
-      await writer.abort().catch(() => {})
-      throw error
     }
+    const { fileBytes } = await flushMemtable(runtime, memtable, argument, (bytes) => store.wrote(bytes))
+    return { uid, fileBytes }
   }
 
-  /** Takes SSTables from elsewhere in; `inTurn` does something while nothing is flushed, truncated or dropped. */
+  /** Takes SSTables from elsewhere in; `inTurn` does something while the table is not flushed, truncated or dropped. */
   restore(
     store: TableStore,
     options: RestoreOptions,

@@ -7,6 +7,7 @@
  */
 import { ByteWriter } from '../lib/base/bytes.ts'
 import { IndexCursor, OrderedIndex } from './memtable/ordered-index.ts'
+import { MemtableParts } from './memtable/parts.ts'
 import { insertRange, type RangeStore } from './memtable/ranges.ts'
 import { Slabs } from './memtable/slabs.ts'
 import { compareDeletions } from './model/deletion.ts'
@@ -150,6 +151,13 @@ export class Memtable implements Source {
     return new MemtableCursor(this.#index, this.#slabs)
   }
 
+  /** All records, for whoever writes them down. The memtable must not be written to until the last part was made. */
+  parts(): MemtableParts {
+    const cursor = this.cursor()
+    cursor.seek(Buffer.alloc(0))
+    return new MemtableParts(cursor)
+  }
+
   #view(address: number): Buffer {
     const at = this.#slabs.start(address)
     return this.#slabs.slab(address).subarray(at, at + this.#slabs.length(address))
@@ -194,6 +202,16 @@ export class MemtableCursor implements SourceCursor {
 
   get value(): Buffer {
     return this.#view(this.#cursor.value)
+  }
+
+  get recordBytes(): number {
+    return this.#slabs.storedBytes(this.#cursor.key) + this.#slabs.storedBytes(this.#cursor.value)
+  }
+
+  /** Copies key and value, each after its length, without making views. */
+  copyRecord(target: Uint8Array, at: number): void {
+    const next = this.#slabs.copyStored(this.#cursor.key, target, at)
+    this.#slabs.copyStored(this.#cursor.value, target, next)
   }
 
   #view(address: number): Buffer {

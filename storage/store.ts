@@ -33,7 +33,7 @@ export interface StoreOptions {
 }
 
 export interface StoreSettings {
-  /** Memory of all memtables, in bytes; beyond it the largest is flushed, at twice as much writers wait. Default 64 MiB. */
+  /** Memory of all memtables, in bytes: from two fifths of it on the largest is flushed, and writers slow down when flushes fall behind. Default 256 MiB. */
   readonly memtableBytesMax?: number
   /** Memory of the blocks of SSTables that are kept, in bytes. Default 32 MiB. */
   readonly blockCacheBytes?: number
@@ -67,11 +67,11 @@ export interface StoreStatistics {
   readonly writes: number
   readonly reads: number
   readonly flushes: number
-  /** Writes that waited for a flush. */
+  /** Writes that waited because flushes or compactions were behind. */
   readonly stalls: number
 }
 
-const MEMTABLE_BYTES_MAX = 64 * 1024 * 1024
+const MEMTABLE_BYTES_MAX = 256 * 1024 * 1024
 const NO_SNAPSHOTS: SnapshotSettings = { auto: false, autoTtlMs: null, describe: () => '' }
 /** What a table is taken for between the start and its registration. */
 const UNREGISTERED: StoredTable = {
@@ -170,7 +170,7 @@ export class Store {
         onFailure: (error) => this.#settings.onFailure?.(error),
       },
       (mutation, position) => this.#replay(mutation, position),
-      () => this.#flusher.room(),
+      () => this.#flusher.full(),
     )
   }
 
@@ -222,7 +222,9 @@ export class Store {
     const made = new TableStore(id, table, {
       clock: this.#runtime.clock,
       resolution: this.#resolution,
-      freed: (bytes) => this.#flusher.add(-bytes),
+      froze: (bytes) => this.#flusher.froze(bytes),
+      wrote: (bytes) => this.#flusher.wrote(bytes),
+      freed: (bytes) => this.#flusher.freed(bytes),
     })
     this.#tables.set(id, made)
     const prefix = readInt32(made.idBytes, 0)
@@ -240,7 +242,7 @@ export class Store {
     const others = this.#byPrefix.get(prefix)!.filter((other) => other !== table)
     if (others.length > 0) this.#byPrefix.set(prefix, others)
     else this.#byPrefix.delete(prefix)
-    await this.#flusher.run(async () => {
+    await this.#flusher.run(id, async () => {
       table.swapMemtable(0)
       while (table.pending) table.settlePending(null)
       await this.#files?.drop(table)
@@ -254,7 +256,7 @@ export class Store {
   async restore(id: string, options: RestoreOptions): Promise<RestoreResult> {
     const table = this.#tables.get(id)
     if (!table || !this.#files) throw new SnapshotError('the table keeps nothing on disk')
-    return this.#files.restore(table, options, (work) => this.#flusher.run(work))
+    return this.#files.restore(table, options, (work) => this.#flusher.run(table.id, work))
   }
 
   /** Whether new SSTables are hard-linked into backups/; null: nothing is kept on disk. */
@@ -279,7 +281,7 @@ export class Store {
     const table = this.#tables.get(id)
     if (!table) return
     const atMs = Math.floor(this.#runtime.clock.wallMicros() / 1000)
-    await this.#flusher.run(async () => {
+    await this.#flusher.run(id, async () => {
       if (this.#files) {
         if (this.snapshots?.isAutomatic(table)) {
           await this.#files.flush(table)
@@ -328,13 +330,15 @@ export class Store {
         logged = true
       }
     }
+    let bytes = 0
     for (let i = 0; i < mutations.length; i++) {
+      bytes += mutations[i]!.length
       const reader = this.#mutation.reset(mutations[i]!)
       const table = this.#find(reader.buffer, reader.tableStart)
       if (table !== null) this.#insert(table, reader)
     }
     const durable = logged ? log!.durable() : undefined
-    const room = this.#flusher.room()
+    const room = this.#flusher.room(bytes)
     if (room === undefined) return durable
     return durable === undefined ? room : both(durable, room)
   }
@@ -350,7 +354,7 @@ export class Store {
     metrics.mutationBytes += mutation.buffer.length
     this.#writes++
     const grown = memtable.bytes - before
-    if (grown > 0) this.#flusher.add(grown)
+    if (grown > 0) this.#flusher.grew(grown)
   }
 
   /** At once when everything that is needed is in memory. Rejects with CorruptionError when a file is damaged. */

@@ -45,7 +45,9 @@ export interface PendingMemtable {
 export interface TableServices {
   readonly clock: Runtime['clock']
   readonly resolution: Resolution
-  /** Told when a memtable of so many bytes is dropped. */
+  /** Told when a memtable of so many bytes is not written to any more, how much of it is in its file, and when it is dropped. */
+  readonly froze: (bytes: number) => void
+  readonly wrote: (bytes: number) => void
   readonly freed: (bytes: number) => void
 }
 
@@ -93,9 +95,14 @@ export class TableStore implements ReadContext {
     return this.#files
   }
 
-  /** Memory that a flush would free. */
+  /** Memory of all memtables. */
   get memtableBytes(): number {
     return this.#pending.reduce((sum, { memtable }) => sum + memtable.bytes, this.memtable.bytes)
+  }
+
+  /** Memory of the memtable that is written to. */
+  get activeBytes(): number {
+    return this.memtable.bytes
   }
 
   pause(): Promise<void> {
@@ -145,6 +152,7 @@ export class TableStore implements ReadContext {
   /** Writes go to a new memtable from now on; the old one stays readable. */
   swapMemtable(position: LogPosition): void {
     this.#pending = [...this.#pending, { memtable: this.memtable, position }]
+    this.#services.froze(this.memtable.bytes)
     this.memtable = new Memtable(this.resolution)
     this.#changed()
   }
@@ -152,6 +160,11 @@ export class TableStore implements ReadContext {
   /** The oldest memtable that waits to become a file. */
   get pending(): PendingMemtable | null {
     return this.#pending[0] ?? null
+  }
+
+  /** Tells that so many bytes of the oldest waiting memtable are in its file; negative: that they do not count any more. */
+  wrote(bytes: number): void {
+    this.#services.wrote(bytes)
   }
 
   /** Its file takes the place of the oldest waiting memtable; null: it is dropped. */

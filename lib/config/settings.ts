@@ -157,7 +157,7 @@ export const SETTINGS = {
     'commitlog_total_space_in_mb',
     'MiB',
   ]),
-  memtable_offheap_space: size(64 * MIB, 'Memory for writes that are not yet in SSTables.', [
+  memtable_offheap_space: size(256 * MIB, 'Memory for writes that are not yet in SSTables.', [
     'memtable_offheap_space_in_mb',
     'MiB',
   ]),

@@ -13,6 +13,8 @@ const WORD_SHIFT = 3
 const OFFSET_BITS = 17
 const OFFSET_MASK = (1 << OFFSET_BITS) - 1
 const LENGTH_BYTES = 4
+/** Longer records are copied by native code, which costs more to call than a short loop. */
+const COPY_LOOP_BYTES_MAX = 64
 
 /** No record has it. */
 export const NO_ADDRESS = 0
@@ -63,6 +65,21 @@ export class Slabs {
 
   length(address: number): number {
     return readInt32(this.slab(address), (address & OFFSET_MASK) << WORD_SHIFT)
+  }
+
+  /** Of a record with its length before it. */
+  storedBytes(address: number): number {
+    return LENGTH_BYTES + this.length(address)
+  }
+
+  /** Copies the record with its length before it (u32); returns where it ends in the target. */
+  copyStored(address: number, target: Uint8Array, at: number): number {
+    const slab = this.slab(address)
+    const from = (address & OFFSET_MASK) << WORD_SHIFT
+    const size = this.storedBytes(address)
+    if (size < COPY_LOOP_BYTES_MAX) for (let i = 0; i < size; i++) target[at + i] = slab[from + i]!
+    else slab.copy(target, at, from, from + size)
+    return at + size
   }
 
   #grow(size: number): void {
