@@ -40,7 +40,7 @@ export interface StoreSettings {
   /** Default: `commitlog` in the directory. A disk of its own keeps syncs from waiting for flushes. */
   readonly commitLogDirectory?: string
   /** Default: mode group. */
-  readonly commitLog?: Pick<CommitLogOptions, 'mode' | 'syncPeriodMs' | 'segmentBytes' | 'totalBytes'>
+  readonly commitLog?: Pick<CommitLogOptions, 'mode' | 'syncPeriodMs' | 'groupWindowMs' | 'segmentBytes' | 'totalBytes'>
   /** Default: none before a truncation or drop. */
   readonly snapshots?: SnapshotSettings
   /** Hard-link each SSTable that new data comes in by into backups/. Default false. */

@@ -286,6 +286,7 @@ function storeSettings(settings: Settings): NonNullable<Parameters<typeof openSt
     commitLog: {
       mode: settings.commitlog_sync,
       syncPeriodMs: settings.commitlog_sync_period,
+      groupWindowMs: settings.commitlog_sync_group_window,
       segmentBytes: settings.commitlog_segment_size,
       totalBytes: settings.commitlog_total_space,
     },

@@ -9,6 +9,8 @@ export interface CommitLogOptions {
   readonly mode: 'group' | 'batch' | 'periodic'
   /** commitlog_sync_period, only for `periodic`. Default 10 s, as Cassandra. */
   readonly syncPeriodMs?: number
+  /** commitlog_sync_group_window, only for `group`: so long a sync waits for company, in ms. Default 0: only while the last one runs. */
+  readonly groupWindowMs?: number
   /** commitlog_segment_size. Default 32 MiB, as Cassandra; half of it is the largest record. */
   readonly segmentBytes?: number
   /** commitlog_total_space. Default 8 GiB, as Cassandra. Beyond it the tables of the oldest segments are asked to flush. */

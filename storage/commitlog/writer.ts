@@ -80,6 +80,7 @@ export class CommitLog {
   readonly #segmentBytes: number
   readonly #totalBytes: number
   readonly #idleMarkMs: number
+  readonly #groupWindowMs: number
   readonly #retry: Retry
   readonly #files: SegmentFiles
   #current: Segment
@@ -126,6 +127,7 @@ export class CommitLog {
     assert(this.#segmentBytes % 8 === 0, 'a segment is a multiple of 8 bytes')
     this.#totalBytes = options.totalBytes ?? 8 * 1024 ** 3
     this.#idleMarkMs = options.idleMarkMs ?? IDLE_MARK_MS
+    this.#groupWindowMs = options.mode === 'group' ? (options.groupWindowMs ?? 0) : 0
     this.recordBytesMax = Math.floor(this.#segmentBytes / 2) - HEADER_BYTES - 2 * MARK_BYTES - RECORD_HEAD_BYTES
     const kept = replayed.filter((segment) => !segment.blank)
     this.replayed = {
@@ -398,6 +400,7 @@ export class CommitLog {
 
   async #run(): Promise<void> {
     while (this.#hasWork()) {
+      if (this.#groupWindowMs > 0 && !this.#syncDue) await this.#awaitCompany()
       if (this.#markDue) await this.#markIdle()
       const chunks = this.#full
       this.#full = []
@@ -418,6 +421,12 @@ export class CommitLog {
       if (syncs) this.#acknowledge()
     }
     if (this.#unmarked && this.#idle === null && this.#idleMarkMs > 0) this.#awaitIdle()
+  }
+
+  #awaitCompany(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#runtime.clock.after(this.#groupWindowMs, resolve)
+    })
   }
 
   #acknowledge(): void {

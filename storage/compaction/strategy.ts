@@ -80,7 +80,7 @@ export type MergeReason = 'compaction' | 'tombstones' | 'major'
 
 export interface Choice {
   readonly task: Task
-  /** For the next snapshot, whether the task is carried out or not. */
+  /** For the next snapshot; of a task that is given up before it begins it should be forgotten. */
   readonly memory: StrategyMemory
 }
 

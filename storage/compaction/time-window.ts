@@ -31,12 +31,12 @@ export function expiredTask(snapshot: Snapshot, everyMs: number): Choice {
   const sinceMs = nowMs - memory.expiredCheckMs
   // The clock may have been set back.
   if (sinceMs >= 0 && sinceMs < everyMs) return { task: { kind: 'rest', againInMs: everyMs - sinceMs }, memory }
-  const after = { ...memory, expiredCheckMs: nowMs }
   const inputs = fullyExpired(snapshot)
-  if (inputs.length > 0) return { task: { kind: 'drop', inputs, why: 'expired' }, memory: after }
+  // Looked for again until nothing is found: the task may not be carried out.
+  if (inputs.length > 0) return { task: { kind: 'drop', inputs, why: 'expired' }, memory }
   const mayExpire = tables.some((table) => table.lastDropSeconds !== Number.POSITIVE_INFINITY)
   const againInMs = mayExpire ? Math.max(everyMs, CHECK_MS_MIN) : null
-  return { task: { kind: 'rest', againInMs }, memory: after }
+  return { task: { kind: 'rest', againInMs }, memory: { ...memory, expiredCheckMs: nowMs } }
 }
 
 /** `expired_sstable_check_frequency_seconds` may be 0. */

@@ -362,3 +362,40 @@ t.test('damage in a segment that others follow refuses the start, by name and of
   await t.rejects(open(disk, { mode: 'group', segmentBytes: 1024, idleMarkMs: 0 }), { name: 'CorruptionError', path })
   t.same(disk.files().size, files.size, 'nothing was deleted')
 })
+
+t.test('a group waits for company as long as it is told, but for nobody who asks for a sync', async (t) => {
+  const clock = createSimulatedClock()
+  const disk = await simulated()
+  const options = { ...SMALL, groupWindowMs: 10 }
+  const log = await openCommitLog({ ...services(disk), clock }, DIRECTORY, options, () => [])
+  const pass = async (ms: number): Promise<void> => {
+    await clock.advance(ms)
+    for (let i = 0; i < 20; i++) await clock.advance(0)
+  }
+  const append = (): { done: boolean } => {
+    log.append([Buffer.from('payload')], ['t'])
+    const write = { done: false }
+    log.durable()!.then(() => {
+      write.done = true
+    })
+    return write
+  }
+  const first = append()
+  await pass(9)
+  const second = append()
+  t.notOk(first.done)
+  await pass(1)
+  t.same([first.done, second.done], [true, true], 'both at once')
+  const third = append()
+  await pass(0)
+  t.notOk(third.done)
+  await pass(10)
+  t.ok(third.done)
+  const fourth = append()
+  log.sync()
+  await pass(0)
+  t.ok(fourth.done)
+  const closing = log.close()
+  await pass(10)
+  await closing
+})

@@ -9,7 +9,7 @@ const KIB = 1024
 
 for (const kind of Object.keys(STRATEGIES) as StrategyOptions['kind'][])
   t.test(`${kind}: tasks take what is live and idle, lose nothing, and come to a rest`, async (t) => {
-    forAll(30, (dice) => {
+    forAll(12, (dice) => {
       const load = loadOf(STRATEGIES[kind](dice), dice)
       const simulation = new CompactionSimulation(load, dice)
       for (let i = 0; i < 100; i++) {
@@ -24,7 +24,7 @@ for (const kind of Object.keys(STRATEGIES) as StrategyOptions['kind'][])
 
 t.test('any strategy may follow any other', async (t) => {
   const kinds = Object.values(STRATEGIES)
-  forAll(30, (dice) => {
+  forAll(12, (dice) => {
     const options = () => loadOf(dice.pick(kinds)(dice), dice).options
     const first = STRATEGIES['size-tiered'](dice)
     const load = { ...loadOf(first, dice), ttlS: 0 }
