@@ -1,31 +1,70 @@
 /** The ways to run a store that must give the same answers: each seed of the model check takes one. */
 import type { StoreSettings } from '../../../storage/store.ts'
+import { DEFAULT_TABLE_OPTIONS, type TableOptions } from '../../../storage/table-options.ts'
 
 export interface OptionSet {
   readonly name: string
   readonly settings: StoreSettings
+  readonly table: Partial<TableOptions>
 }
 
 type LogOptions = NonNullable<StoreSettings['commitLog']>
 
-function set(name: string, memtableBytesMax: number, blockCacheBytes: number, commitLog: LogOptions): OptionSet {
-  return { name, settings: { memtableBytesMax, blockCacheBytes, commitLog } }
-}
-
 const KIB = 1024
 const MIB = 1024 * KIB
-/** A log of this many bytes asks for flushes by itself. */
-const SHORT_LOG = 128 * KIB
+
+interface Memory {
+  readonly memtable: number
+  readonly cache: number
+}
+
+function set(
+  name: string,
+  { memtable, cache }: Memory,
+  commitLog: LogOptions,
+  table: Partial<TableOptions> = {},
+): OptionSet {
+  return { name, settings: { memtableBytesMax: memtable, blockCacheBytes: cache, commitLog }, table }
+}
+
+const IN_MEMORY: Memory = { memtable: 64 * MIB, cache: MIB }
+const SMALL: Memory = { memtable: 64 * KIB, cache: 16 * KIB }
+const TINY: Memory = { memtable: 16 * KIB, cache: 0 }
+const GROUP: LogOptions = { mode: 'group', segmentBytes: 64 * KIB }
+const GROUP_SMALL: LogOptions = { mode: 'group', segmentBytes: 16 * KIB }
+const BATCH: LogOptions = { mode: 'batch', segmentBytes: 16 * KIB }
+/** A log of so many bytes asks for flushes by itself. */
+const SHORT: LogOptions = { ...GROUP_SMALL, totalBytes: 128 * KIB }
+const periodic = (syncPeriodMs: number): LogOptions => ({ mode: 'periodic', segmentBytes: 16 * KIB, syncPeriodMs })
+
+const blocks = (blockBytes: number, enabled = true): Partial<TableOptions> => ({ compression: { enabled, blockBytes } })
+const filter = (bloomFilterFpChance: number): Partial<TableOptions> => ({ bloomFilterFpChance })
+const caching = (keys: boolean, rowsPerPartition: number): Partial<TableOptions> => ({
+  caching: { keys, rowsPerPartition },
+})
+const NOTHING_BY_ITSELF: Partial<TableOptions> = {
+  compaction: { ...DEFAULT_TABLE_OPTIONS.compaction, enabled: false },
+}
 
 export const OPTION_SETS: readonly OptionSet[] = [
-  set('all in memory until asked', 64 * MIB, MIB, { mode: 'group', segmentBytes: 64 * KIB }),
-  set('flushes all the time', 16 * KIB, MIB, { mode: 'group', segmentBytes: 64 * KIB }),
-  set('flushes all the time, no cache', 16 * KIB, 0, { mode: 'group', segmentBytes: 16 * KIB }),
-  set('flushes often', 64 * KIB, 64 * KIB, { mode: 'group', segmentBytes: 16 * KIB }),
-  set('batch', MIB, MIB, { mode: 'batch', segmentBytes: 32 * KIB }),
-  set('batch, no cache', 64 * KIB, 0, { mode: 'batch', segmentBytes: 16 * KIB }),
-  set('periodic', MIB, MIB, { mode: 'periodic', segmentBytes: 32 * KIB, syncPeriodMs: 1_000 }),
-  set('periodic, flushes often', 32 * KIB, 16 * KIB, { mode: 'periodic', segmentBytes: 16 * KIB, syncPeriodMs: 100 }),
-  set('short log', 64 * MIB, MIB, { mode: 'group', segmentBytes: 16 * KIB, totalBytes: SHORT_LOG }),
-  set('short log, no cache', MIB, 0, { mode: 'batch', segmentBytes: 16 * KIB, totalBytes: SHORT_LOG }),
+  set('all in memory until asked', IN_MEMORY, GROUP),
+  set('flushes all the time', { ...TINY, cache: MIB }, GROUP),
+  set('flushes all the time, no cache', TINY, GROUP_SMALL),
+  set('flushes often', SMALL, GROUP_SMALL),
+  set('batch', { memtable: MIB, cache: MIB }, BATCH),
+  set('batch, flushes often', SMALL, BATCH),
+  set('periodic', IN_MEMORY, periodic(1_000)),
+  set('periodic, flushes often', SMALL, periodic(100)),
+  set('short log', IN_MEMORY, SHORT),
+  set('short log, no cache', { memtable: MIB, cache: 0 }, SHORT),
+  set('blocks of one row', SMALL, GROUP, blocks(1)),
+  set('blocks of 512 bytes, not compressed', SMALL, GROUP, blocks(512, false)),
+  set('blocks of 64 KiB, no cache', TINY, GROUP, blocks(64 * KIB)),
+  set('no filter', SMALL, GROUP, filter(1)),
+  set('a filter that lets half pass', TINY, GROUP, { ...filter(0.5), ...blocks(256) }),
+  set('whole partitions in the row cache', SMALL, GROUP_SMALL, caching(true, Number.POSITIVE_INFINITY)),
+  set('two rows of a partition in the row cache', TINY, GROUP, caching(true, 2)),
+  set('one row of a partition in the row cache, no keys', SMALL, BATCH, caching(false, 1)),
+  set('nothing is compacted by itself', TINY, GROUP_SMALL, NOTHING_BY_ITSELF),
+  set('flushes by time', IN_MEMORY, GROUP, { memtableFlushPeriodMs: 500, ...blocks(1_024) }),
 ]

@@ -58,15 +58,18 @@ export interface ReadSpec {
   readonly columns: readonly number[] | null
 }
 
+/** What goes on while a read is under way. */
+export type Beside = 'nothing' | 'flush'
+
 export type Operation =
   | { readonly kind: 'write'; readonly mutations: readonly MutationSpec[] }
-  | { readonly kind: 'read'; readonly read: ReadSpec }
+  | { readonly kind: 'read'; readonly read: ReadSpec; readonly beside: Beside }
   /** Goes on with what the slot holds, or begins it. */
   | { readonly kind: 'page'; readonly slot: number; readonly read: ReadSpec }
   | { readonly kind: 'settle' }
   | { readonly kind: 'flush'; readonly table: number | null; readonly wait: boolean }
   | { readonly kind: 'truncate'; readonly table: number }
-  | { readonly kind: 'recreate'; readonly table: number }
+  | { readonly kind: 'recreate'; readonly table: number; readonly sameId: boolean }
   | { readonly kind: 'turns'; readonly count: number }
   | { readonly kind: 'advance'; readonly ms: number }
   | { readonly kind: 'jump'; readonly seconds: number }
@@ -80,6 +83,8 @@ export interface Shape {
   /** Where slices and range tombstones begin and end, ascending. */
   readonly bounds: readonly string[]
   readonly gcGraceSeconds: number
+  /** Of an operation of the disk to let others have a turn. */
+  readonly diskTurnChance: number
 }
 
 export interface Plan {
@@ -135,6 +140,7 @@ function createShape(dice: Dice): Shape {
     clusterings: sorted,
     bounds: [...bounds].sort(),
     gcGraceSeconds: dice.pick([0, 10, 3_600, 864_000]),
+    diskTurnChance: dice.pick([0, 0.1, 0.5, 1]),
   }
 }
 
@@ -148,6 +154,9 @@ interface Weights {
   readonly statics: number
   readonly complex: number
   readonly largeValues: number
+  /** Reads of one row, and of one column. */
+  readonly points: number
+  readonly beside: number
 }
 
 class Generator {
@@ -187,12 +196,23 @@ class Generator {
       statics: sometimes(0.2),
       complex: sometimes(0.6),
       largeValues: sometimes(0.05),
+      points: dice.pick([0.2, 0.5, 0.9]),
+      beside: sometimes(0.1),
     }
     this.#timeBase = dice.pick(TIME_BASES)
     this.#timeSlope = dice.pick([0, 0.02, 0.3, 2])
     this.#timeSpread = dice.pick([1, 5, 20])
     this.#tables = dice.pick([[0], [0], [1], [2], [0, 1], [0, 1, 2]])
-    while (this.operations.length < count) this.operations.push(this.#operation())
+    while (this.operations.length < count) {
+      const operation = this.#operation()
+      // The most is at stake while a flush is under way.
+      if (operation.kind === 'crash' && dice.chance(0.6))
+        this.operations.push(
+          { kind: 'flush', table: null, wait: false },
+          { kind: 'turns', count: 1 + dice.int(dice.pick([4, 40])) },
+        )
+      this.operations.push(operation)
+    }
   }
 
   #operation(): Operation {
@@ -216,14 +236,15 @@ class Generator {
         return { kind, mutations }
       }
       case 'read':
-        return { kind, read: this.#read(false) }
+        return { kind, read: this.#read(false), beside: dice.chance(this.#weights.beside) ? 'flush' : 'nothing' }
       case 'page':
         return { kind, slot: dice.int(SCAN_SLOTS), read: this.#read(true) }
       case 'flush':
         return { kind, table: dice.chance(0.3) ? null : table, wait: dice.chance(0.5) }
       case 'truncate':
-      case 'recreate':
         return { kind, table }
+      case 'recreate':
+        return { kind, table, sameId: dice.chance(0.5) }
       case 'turns':
         return { kind, count: 1 + dice.int(30) }
       case 'advance':
@@ -356,12 +377,13 @@ class Generator {
     const target = dice.chance(0.6) ? dice.int(count) : { from: bound(), to: bound() }
     let slices: ReadSpec['slices'] = null
     if (table === 1) slices = dice.chance(0.2) ? [{ start: '', end: END, single: false }] : null
-    else if (!paged && typeof target === 'number' && dice.chance(0.3)) {
+    else if (!paged && typeof target === 'number' && dice.chance(this.#weights.points)) {
       const start = dice.pick(this.#shape.clusterings)
       slices = [{ start, end: `${start}\x00`, single: dice.chance(0.7) }]
     } else if (dice.chance(0.5)) slices = this.#slices()
     const single = slices?.[0]?.single === true
-    const columns = single || dice.chance(0.2) ? SIMPLE_COLUMNS.filter(() => dice.chance(0.6)) : null
+    const share = dice.pick([0.25, 0.6])
+    const columns = single || dice.chance(0.2) ? SIMPLE_COLUMNS.filter(() => dice.chance(share)) : null
     return {
       table,
       target,

@@ -16,11 +16,21 @@ import { MutationWriter } from '../../../storage/model/mutation.ts'
 import { openStore, type Store, type StoredTable } from '../../../storage/store.ts'
 import { DEFAULT_TABLE_OPTIONS } from '../../../storage/table-options.ts'
 import { tableIdBytes } from '../../../storage/table-store.ts'
+import { createDice, type Dice } from '../random.ts'
 import { storageRuntime } from '../storage-runtime.ts'
 import { compareRead, describeResult, type Question } from './compare.ts'
 import { Judge, type Written } from './judge.ts'
 import { OPTION_SETS } from './options.ts'
-import { type ChangeSpec, type MutationSpec, type Operation, type Plan, type ReadSpec, TABLES } from './plan.ts'
+import {
+  type Beside,
+  type ChangeSpec,
+  type MutationSpec,
+  type Operation,
+  type Plan,
+  type ReadSpec,
+  TABLES,
+} from './plan.ts'
+import { slowed } from './slow-disk.ts'
 import { World } from './world.ts'
 
 export interface Outcome {
@@ -94,10 +104,12 @@ class Run {
   #pending: Promise<void>[] = []
   readonly #scans = new Map<number, Scan>()
   readonly #writer = new MutationWriter()
+  readonly #diskDice: Dice
 
   constructor(plan: Plan) {
     this.#plan = plan
     this.#partitions = partitionsOf(plan)
+    this.#diskDice = createDice(plan.seed)
     for (let i = 0; i < TABLES; i++) this.#tables.push(this.#makeTable(i))
   }
 
@@ -126,7 +138,7 @@ class Run {
         this.#write(operation.mutations)
         break
       case 'read':
-        await this.#readOnce(operation.read)
+        await this.#readOnce(operation.read, operation.beside)
         break
       case 'page':
         await this.#page(operation.slot, operation.read)
@@ -141,7 +153,7 @@ class Run {
         await this.#truncate(operation.table)
         break
       case 'recreate':
-        await this.#recreate(operation.table)
+        await this.#recreate(operation.table, operation.sameId)
         break
       case 'turns':
         for (let i = 0; i < operation.count; i++) await this.#world.turn()
@@ -170,8 +182,8 @@ class Run {
     this.trace = (Math.imul(this.trace ^ value, 0x01000193) + 1) >>> 0
   }
 
-  #makeTable(index: number): Table {
-    const id = `5a1c395e-b41f-11e5-9f22-${(++this.#tablesMade).toString(16).padStart(12, '0')}`
+  #makeTable(index: number, knownId?: string): Table {
+    const id = knownId ?? `5a1c395e-b41f-11e5-9f22-${(++this.#tablesMade).toString(16).padStart(12, '0')}`
     const { gcGraceSeconds } = this.#plan.shape
     return {
       id,
@@ -181,7 +193,7 @@ class Run {
         name: `t${index}`,
         durableWrites: index !== 2,
         hasClustering: index !== 1,
-        options: { ...DEFAULT_TABLE_OPTIONS, gcGraceSeconds },
+        options: { ...DEFAULT_TABLE_OPTIONS, ...OPTION_SETS[this.#plan.options]!.table, gcGraceSeconds },
       },
       judge: new Judge(gcGraceSeconds),
       sure: 0,
@@ -190,9 +202,9 @@ class Run {
 
   async #open(): Promise<void> {
     const { settings } = OPTION_SETS[this.#plan.options]!
-    this.#store = await this.#until(
-      openStore({ runtime: storageRuntime(this.#world.clock, this.#disk), directory: '/data', settings }),
-    )
+    const { clock } = this.#world
+    const disk = slowed(this.#disk, clock, this.#diskDice, this.#plan.shape.diskTurnChance)
+    this.#store = await this.#until(openStore({ runtime: storageRuntime(clock, disk), directory: '/data', settings }))
     await this.#until(Promise.all(this.#tables.map(({ id, stored }) => this.#store.registerTable(id, stored))))
   }
 
@@ -328,17 +340,18 @@ class Run {
     table.sure = this.#sequence
   }
 
-  async #recreate(index: number): Promise<void> {
+  async #recreate(index: number, sameId: boolean): Promise<void> {
     await this.#settle()
-    await this.#until(this.#store.dropTable(this.#tables[index]!.id))
-    const table = this.#makeTable(index)
+    const { id } = this.#tables[index]!
+    await this.#until(this.#store.dropTable(id))
+    const table = this.#makeTable(index, sameId ? id : undefined)
     table.sure = this.#sequence
     this.#tables[index] = table
     await this.#until(this.#store.registerTable(table.id, table.stored))
   }
 
-  async #readOnce(read: ReadSpec): Promise<void> {
-    await this.#ask(this.#tables[read.table]!, read, null)
+  async #readOnce(read: ReadSpec, beside: Beside = 'nothing'): Promise<void> {
+    await this.#ask(this.#tables[read.table]!, read, null, beside)
   }
 
   async #page(slot: number, fresh: ReadSpec): Promise<void> {
@@ -346,23 +359,25 @@ class Run {
     if (scan && !this.#tables.includes(scan.table)) scan = undefined
     const table = scan?.table ?? this.#tables[fresh.table]!
     const read = scan?.read ?? fresh
-    const after = await this.#ask(table, read, scan?.after ?? null)
+    const after = await this.#ask(table, read, scan?.after ?? null, 'nothing')
     if (after === null) this.#scans.delete(slot)
     else this.#scans.set(slot, { table, read, after })
   }
 
   /** Reads and compares; gives where to go on, or null at the end. */
-  async #ask(table: Table, read: ReadSpec, after: ReadPoint | null): Promise<ReadPoint | null> {
+  async #ask(table: Table, read: ReadSpec, after: ReadPoint | null, beside: Beside): Promise<ReadPoint | null> {
     const command = this.#command(table, read, after)
-    const result = await this.#read(command)
+    const result = await this.#read(command, beside === 'flush' ? table.id : null)
     const question = this.#question(read, after)
     this.#check(table, question, result, command)
     return result.more ? nextPoint(read, after, result) : null
   }
 
-  async #read(command: ReadCommand): Promise<ReadResult> {
+  /** `flush` names a table that is flushed while the read goes on. */
+  async #read(command: ReadCommand, flush: string | null = null): Promise<ReadResult> {
     this.reads++
     const answer = this.#store.read(command)
+    if (flush !== null) this.#pending.push(this.#store.flush(flush))
     const result = answer instanceof Promise ? await this.#until(answer) : answer
     for (const { position, rows } of result.partitions) {
       this.#fold(crc32(position, rows.length))
