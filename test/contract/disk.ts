@@ -150,3 +150,14 @@ t.test('a failed sync cannot be made good by another', async (t) => {
   const found = disk.crash(0, createSeededRandom(1)).files().get('/f')!
   t.notSame(found, Buffer.from('lost'))
 })
+
+t.test('simulated: a directory is lost with its parent', async (t) => {
+  const disk = openSimulatedDisk()
+  await disk.mkdir('/a')
+  await disk.mkdir('/a/b')
+  await disk.syncDirectory('/a')
+  const found = disk.crash(0, createSeededRandom(1))
+  t.equal(await found.stat('/a/b'), null)
+  await found.mkdir('/a/b')
+  t.ok(await found.stat('/a'))
+})

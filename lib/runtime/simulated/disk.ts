@@ -334,16 +334,17 @@ export function openSimulatedDisk(initial?: {
       const foundNames = new Map(durableNames)
       const foundDirectories = new Set(durableDirectories)
       for (const entry of changes) if (random.float() < survival) entry.apply(foundNames, foundDirectories)
+      // A directory whose parent is gone is gone, too. Parents come before their children.
+      const reachable = new Set<string>(['/'])
+      for (const path of [...foundDirectories].sort()) if (reachable.has(parent(path))) reachable.add(path)
       const contents = new Map<Inode, Buffer>()
       const files = new Map<string, Buffer>()
       for (const [path, node] of [...foundNames].sort(([x], [y]) => (x < y ? -1 : 1))) {
-        let at = parent(path)
-        while (at !== '/' && foundDirectories.has(at)) at = parent(at)
-        if (at !== '/') continue
+        if (!reachable.has(parent(path))) continue
         if (!contents.has(node)) contents.set(node, node.afterCrash(survival, random))
         files.set(path, contents.get(node)!)
       }
-      return openSimulatedDisk({ files, directories: foundDirectories })
+      return openSimulatedDisk({ files, directories: reachable })
     },
     files: () => new Map([...names].map(([path, node]) => [path, Buffer.from(node.bytes())])),
     overwrite(path, content) {
