@@ -13,12 +13,12 @@ import { type CommitLog, type CommitLogOptions, openCommitLog } from './commitlo
 import { CorruptionError } from './errors.ts'
 import { flushMemtable } from './flush.ts'
 import { readLogRecord } from './log-record.ts'
-import { type Edit, type Manifest, openManifest } from './manifest.ts'
+import { type Edit, type Manifest, openManifest, type TableFile } from './manifest.ts'
 import type { Memtable } from './memtable.ts'
 import { type RestoreOptions, type RestoreResult, restoreTable } from './restore.ts'
 import { openTableReader, type TableReader } from './sstable/reader.ts'
 import { writerOptions } from './table-options.ts'
-import type { PendingMemtable, StoredTable, TableStore } from './table-store.ts'
+import type { LiveFile, PendingMemtable, StoredTable, TableStore } from './table-store.ts'
 import { refuseLostManifest, settleUnnamedFiles } from './unnamed-files.ts'
 
 export interface FilesOptions {
@@ -27,6 +27,13 @@ export interface FilesOptions {
   readonly commitLogDirectory: string
   readonly blockCacheBytes: number | undefined
   readonly incrementalBackups: boolean
+}
+
+/** Files that take the place of others. */
+export interface FileSwap extends Pick<TableFile, 'level' | 'repairedAtMs'> {
+  readonly removed: ReadonlySet<number>
+  readonly added: readonly LiveFile[]
+  readonly stillHolds: () => boolean
 }
 
 const SOURCE = 'storage/files.ts'
@@ -133,12 +140,13 @@ export class Files {
   async openTable(store: TableStore): Promise<void> {
     const state = this.manifest.tables.get(store.id)
     for (const file of state?.files.values() ?? []) {
-      const reader = await this.#open(store.id, file.number, { uid: file.uid, fileBytes: file.fileBytes })
+      const reader = await this.open(store.id, file.number, { uid: file.uid, fileBytes: file.fileBytes })
       store.addFile({ number: file.number, reader })
     }
   }
 
-  async #open(table: string, number: number, expected: { uid: Buffer; fileBytes: number }): Promise<TableReader> {
+  /** Opens an SSTable, whether the manifest names it already or not yet. */
+  async open(table: string, number: number, expected: { uid: Buffer; fileBytes: number }): Promise<TableReader> {
     const path = this.manifest.filePath(table, number)
     return openTableReader(this.#options.runtime.disk, path, { cache: this.cache, expected })
   }
@@ -161,7 +169,7 @@ export class Files {
   async #flushPending(store: TableStore, { memtable, position }: PendingMemtable): Promise<void> {
     const number = this.manifest.takeFileNumber()
     const { uid, fileBytes } = await this.#write(store, memtable, number)
-    const reader = await this.#open(store.id, number, { uid, fileBytes })
+    const reader = await this.open(store.id, number, { uid, fileBytes })
     const { minPosition, maxPosition } = reader.statistics
     const file = { number, level: 0, fileBytes, uid, minPosition, maxPosition, repairedAtMs: 0 }
     try {
@@ -248,9 +256,46 @@ export class Files {
     this.#log?.markFlushed(store.id, Number.POSITIVE_INFINITY)
   }
 
-  #removeFiles(store: TableStore, numbers: ReadonlySet<number>): void {
+  /**
+   * Puts files, which are open, in the place of others, whose removal from disk waits for the reads that use them. In the table's turn only.
+   * `stillHolds` is asked when the edit is durable, in the step in which reads change over: if it is false, the edit is taken back, and so is this
+   * function's answer. When it fails, whether the manifest names the new files is unknown: they stay.
+   */
+  async replace(store: TableStore, { removed, added, level, repairedAtMs, stillHolds }: FileSwap): Promise<boolean> {
+    const before = this.manifest.tables.get(store.id)!.files
+    const edits: Edit[] = []
+    const back: Edit[] = []
+    for (const number of removed) {
+      edits.push({ kind: 'remove', table: store.id, number })
+      back.push({ kind: 'add', table: store.id, file: before.get(number)! })
+    }
+    for (const { number, reader } of added) {
+      const { uid, fileBytes } = reader.footer
+      const { minPosition, maxPosition } = reader.statistics
+      const file = { number, level, fileBytes, uid, minPosition, maxPosition, repairedAtMs }
+      edits.push({ kind: 'add', table: store.id, file })
+      back.push({ kind: 'remove', table: store.id, number })
+    }
+    await this.manifest.apply(edits)
+    if (!stillHolds()) {
+      await this.manifest.apply(back)
+      return false
+    }
+    this.#removeFiles(store, removed, added)
+    return true
+  }
+
+  /** Puts files into another level, as they are. In the table's turn only. */
+  async move(store: TableStore, numbers: readonly number[], level: number): Promise<void> {
+    const { files } = this.manifest.tables.get(store.id)!
+    await this.manifest.apply(
+      numbers.map((number) => ({ kind: 'add', table: store.id, file: { ...files.get(number)!, level } })),
+    )
+  }
+
+  #removeFiles(store: TableStore, numbers: ReadonlySet<number>, added: readonly LiveFile[] = []): void {
     const { disk, log } = this.#options.runtime
-    store.removeFiles(numbers, ({ reader }) => {
+    store.replaceFiles(numbers, added, ({ reader }) => {
       const removal = (async () => {
         await reader.close()
         await disk.remove(reader.path)

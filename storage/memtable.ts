@@ -6,6 +6,7 @@
  * (a new value is a new record), so views given to readers stay true.
  */
 import { ByteWriter } from '../lib/base/bytes.ts'
+import { LeastTimestamp } from './memtable/least-timestamp.ts'
 import { IndexCursor, OrderedIndex } from './memtable/ordered-index.ts'
 import { MemtableParts } from './memtable/parts.ts'
 import { insertRange, type RangeStore } from './memtable/ranges.ts'
@@ -29,6 +30,7 @@ export class Memtable implements Source {
   hasStaticRows = false
   readonly isFile = false
   readonly maxTimestamp = null
+  readonly leastTimestamp = new LeastTimestamp()
   /** Mutations applied. */
   writes = 0
 
@@ -61,6 +63,9 @@ export class Memtable implements Source {
       key.length = positionLength
       key.uint8(mutation.kind)
       key.slice(mutation.buffer, mutation.boundStart, mutation.boundEnd)
+      const isRow = mutation.kind === EntryKind.ROW || mutation.kind === EntryKind.STATIC_ROW
+      if (isRow) this.leastTimestamp.row(mutation.buffer, mutation.valueStart, mutation.valueEnd)
+      else this.leastTimestamp.deletion(mutation.buffer, mutation.valueStart)
       switch (mutation.kind) {
         case EntryKind.STATIC_ROW:
           this.hasStaticRows = true

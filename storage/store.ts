@@ -8,6 +8,7 @@ import type { Backups } from './backups.ts'
 import { CacheRates, type CacheReport } from './cache-report.ts'
 import { offsetOf, segmentOf } from './commitlog/segment.ts'
 import type { CommitLogOptions } from './commitlog/writer.ts'
+import { type CompactionSettings, Compactions } from './compaction/manager.ts'
 import { SnapshotError, StorageError } from './errors.ts'
 import { type Files, openFiles } from './files.ts'
 import { Flusher } from './flusher.ts'
@@ -45,6 +46,7 @@ export interface StoreSettings {
   readonly snapshots?: SnapshotSettings
   /** Hard-link each SSTable that new data comes in by into backups/. Default false. */
   readonly incrementalBackups?: boolean
+  readonly compaction?: CompactionSettings
   /** Called once, when nothing can be acknowledged any more. */
   readonly onFailure?: (error: Error) => void
 }
@@ -114,6 +116,8 @@ export class Store {
   readonly #files: Files | null
   /** Null: there are no files. */
   readonly snapshots: TableSnapshots | null
+  /** Null: there are no files. */
+  readonly compactions: Compactions | null
   /** Of tables that are dropped too: their ids are never used again. */
   readonly #truncatedInMemory = new Map<string, Truncation>()
   readonly #flusher: Flusher
@@ -153,6 +157,14 @@ export class Store {
       tables: () => this.#tables.values(),
       flush: (id) => this.#flushNow(id),
     })
+    this.compactions = files
+      ? new Compactions({
+          runtime,
+          files,
+          settings: settings.compaction ?? {},
+          inTurn: (table, work) => this.#flusher.run(table, work),
+        })
+      : null
     this.#periodicFlush = new PeriodicFlush(runtime.clock, (id) => this.#flushWritten(id))
   }
 
@@ -186,6 +198,7 @@ export class Store {
   async abandon(): Promise<void> {
     this.#periodicFlush.close()
     this.snapshots?.close()
+    await this.compactions?.close()
     await this.#flusher.close()
     await this.#files?.close(this.#tables.values()).catch(() => {})
   }
@@ -208,7 +221,8 @@ export class Store {
     for (const { id, table } of tables) {
       const known = this.#tables.get(id)
       if (known) known.table = table
-      else this.#add(id, table)
+      const store = known ?? this.#add(id, table)
+      void this.compactions?.changed(store)
       if (this.#files) this.#periodicFlush.set(id, table.options.memtableFlushPeriodMs)
     }
   }
@@ -242,6 +256,7 @@ export class Store {
     const others = this.#byPrefix.get(prefix)!.filter((other) => other !== table)
     if (others.length > 0) this.#byPrefix.set(prefix, others)
     else this.#byPrefix.delete(prefix)
+    await this.compactions?.drop(id)
     await this.#flusher.run(id, async () => {
       table.swapMemtable(0)
       while (table.pending) table.settlePending(null)
@@ -256,7 +271,9 @@ export class Store {
   async restore(id: string, options: RestoreOptions): Promise<RestoreResult> {
     const table = this.#tables.get(id)
     if (!table || !this.#files) throw new SnapshotError('the table keeps nothing on disk')
-    return this.#files.restore(table, options, (work) => this.#flusher.run(table.id, work))
+    const result = await this.#files.restore(table, options, (work) => this.#flusher.run(table.id, work))
+    void this.compactions?.changed(table)
+    return result
   }
 
   /** Whether new SSTables are hard-linked into backups/; null: nothing is kept on disk. */
@@ -281,19 +298,26 @@ export class Store {
     const table = this.#tables.get(id)
     if (!table) return
     const atMs = Math.floor(this.#runtime.clock.wallMicros() / 1000)
-    await this.#flusher.run(id, async () => {
-      if (this.#files) {
-        if (this.snapshots?.isAutomatic(table)) {
-          await this.#files.flush(table)
-          await this.snapshots.takeBefore('truncated', table)
-        }
-        await this.#files.truncate(table, atMs)
-      } else {
-        table.swapMemtable(0)
-        table.settlePending(null)
-        this.#truncatedInMemory.set(id, { segment: 0, offset: 0, atMs })
+    const release = await this.compactions?.hold(id)
+    try {
+      await this.#flusher.run(id, () => this.#truncate(table, atMs))
+    } finally {
+      release?.()
+    }
+  }
+
+  async #truncate(table: TableStore, atMs: number): Promise<void> {
+    if (this.#files) {
+      if (this.snapshots?.isAutomatic(table)) {
+        await this.#files.flush(table)
+        await this.snapshots.takeBefore('truncated', table)
       }
-    })
+      await this.#files.truncate(table, atMs)
+    } else {
+      table.swapMemtable(0)
+      table.settlePending(null)
+      this.#truncatedInMemory.set(table.id, { segment: 0, offset: 0, atMs })
+    }
   }
 
   /** When, and where in the commit log, tables were truncated last; by table id. */
@@ -374,7 +398,9 @@ export class Store {
 
   async #flushNow(id: string): Promise<void> {
     const table = this.#tables.get(id)
-    if (table && this.#files) await this.#files.flush(table)
+    if (!table || !this.#files) return
+    await this.#files.flush(table)
+    void this.compactions?.changed(table)
   }
 
   /** Nobody waits: the commit log is too long, and its oldest segments go when these tables are flushed; or it is time. */
@@ -400,6 +426,7 @@ export class Store {
     if (!this.#files) return
     this.#periodicFlush.close()
     this.snapshots?.close()
+    await this.compactions?.close()
     // What cannot be flushed is in the commit log: the next start replays it.
     await this.flush().catch((cause: unknown) =>
       this.#runtime.log.error('storage/store.ts', 'a flush before closing failed', cause),

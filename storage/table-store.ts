@@ -9,6 +9,7 @@ import type { LogPosition } from './commitlog/segment.ts'
 import { Memtable } from './memtable.ts'
 import type { ReadCommand, ReadResult } from './model/command.ts'
 import type { Resolution } from './model/merge.ts'
+import { compareTimestamps } from './model/row.ts'
 import { type ReadContext, readRows } from './read/read.ts'
 import type { Source } from './read/source.ts'
 import { drive } from './read/steps.ts'
@@ -105,6 +106,16 @@ export class TableStore implements ReadContext {
     return this.memtable.bytes
   }
 
+  /** Nothing in memory is older; after all timestamps when there is nothing. */
+  get leastMemtableTimestamp(): { readonly high: number; readonly low: number } {
+    let least: { readonly high: number; readonly low: number } = this.memtable.leastTimestamp
+    for (const { memtable } of this.#pending) {
+      const { high, low } = memtable.leastTimestamp
+      if (compareTimestamps(high, low, least.high, least.low) < 0) least = memtable.leastTimestamp
+    }
+    return { high: least.high, low: least.low }
+  }
+
   pause(): Promise<void> {
     return new Promise((resolve) => {
       this.#services.clock.soon(resolve)
@@ -178,15 +189,16 @@ export class TableStore implements ReadContext {
   }
 
   addFile(file: LiveFile): void {
-    const files = [...this.#files, { ...file, reads: 0, discard: null }]
+    const files = [...this.#files, heldFile(file)]
     this.#files = files.sort((a, b) => b.number - a.number)
     this.#changed()
   }
 
-  /** Forgets the files; each is handed to `discard` when no read uses it any more. */
-  removeFiles(numbers: ReadonlySet<number>, discard: (file: LiveFile) => void): void {
+  /** In one step for whoever reads later; each of the files that go is handed to `discard` when no read uses it any more. */
+  replaceFiles(numbers: ReadonlySet<number>, added: readonly LiveFile[], discard: (file: LiveFile) => void): void {
     const removed = this.#files.filter((file) => numbers.has(file.number))
-    this.#files = this.#files.filter((file) => !numbers.has(file.number))
+    const kept = this.#files.filter((file) => !numbers.has(file.number))
+    this.#files = [...kept, ...added.map(heldFile)].sort((a, b) => b.number - a.number)
     this.#changed()
     for (const file of removed) {
       this.metrics.retire(file.reader)
@@ -203,6 +215,10 @@ export class TableStore implements ReadContext {
     const pending = this.#pending.map(({ memtable }) => memtable).reverse()
     this.sources = [this.memtable, ...pending, ...this.#files.map((file) => file.reader)]
   }
+}
+
+function heldFile(file: LiveFile): HeldFile {
+  return { ...file, reads: 0, discard: null }
 }
 
 /** The 16 bytes of a UUID written in hexadecimal with dashes. */

@@ -206,10 +206,12 @@ export const SETTINGS = {
   ),
   page_size_bytes: size(4 * MIB, 'A page ends early at this size.'),
   unpaged_size_bytes: size(64 * MIB, 'A result that is not paged fails beyond this size.'),
-  compaction_throughput: rate(64 * MIB, 'Bytes a second that compaction may write.', [
+  compaction_throughput: rate(64 * MIB, 'Bytes a second that compactions may read, all together; 0: no limit.', [
     'compaction_throughput_mb_per_sec',
     'MiB/s',
   ]),
+  concurrent_compactors: whole(1, { min: 1, max: 64 }, 'Compactions at once.'),
+  autocompaction_on_startup_enabled: flag(true, 'Compactions begin by themselves; else only when they are asked for.'),
   log_level: choice(['TRACE', 'DEBUG', 'INFO', 'WARN', 'ERROR'], 'INFO', 'Least important lines to log.'),
 } as const satisfies Record<string, Setting<unknown>>
 

@@ -283,6 +283,11 @@ function storeSettings(settings: Settings): NonNullable<Parameters<typeof openSt
     memtableBytesMax: settings.memtable_offheap_space,
     incrementalBackups: settings.incremental_backups,
     blockCacheBytes: settings.file_cache_size,
+    compaction: {
+      concurrent: settings.concurrent_compactors,
+      bytesPerSecond: settings.compaction_throughput,
+      automatic: settings.autocompaction_on_startup_enabled,
+    },
     commitLog: {
       mode: settings.commitlog_sync,
       syncPeriodMs: settings.commitlog_sync_period,

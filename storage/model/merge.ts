@@ -187,6 +187,9 @@ function cellOrder(a: RowReader, b: RowReader): number {
     const aExpires = (a.flags & CellFlag.EXPIRING) !== 0
     if (aExpires !== ((b.flags & CellFlag.EXPIRING) !== 0)) return aExpires ? -1 : 1
     if (a.localDeletionTime !== b.localDeletionTime) return a.localDeletionTime - b.localDeletionTime
+    // Both expire then. One may have, and lost its value: it has been seen to.
+    const valueless = (a.flags & CellFlag.TOMBSTONE) - (b.flags & CellFlag.TOMBSTONE)
+    if (valueless !== 0) return valueless
   }
   const byValue = compareRanges(a.buffer, a.valueStart, a.valueEnd, b.buffer, b.valueStart, b.valueEnd)
   return byValue !== 0 ? byValue : b.ttl - a.ttl

@@ -321,7 +321,7 @@ function checkCellFlags(cell: number, row: number): void {
   const kinds = cell & (CellFlag.TOMBSTONE | CellFlag.EXPIRING | CellFlag.COMPLEX_DELETION)
   const wrong =
     cell > CELL_FLAGS_MAX ||
-    (kinds & (kinds - 1)) !== 0 ||
+    ((kinds & (kinds - 1)) !== 0 && kinds !== (CellFlag.TOMBSTONE | CellFlag.EXPIRING)) ||
     ((cell & CellFlag.COMPLEX_DELETION) !== 0 && (cell & CellFlag.PATH) !== 0) ||
     ((cell & CellFlag.ROW_TIMESTAMP) !== 0 && (row & RowFlag.LIVENESS) === 0) ||
     ((cell & CellFlag.ROW_TTL) !== 0 && ((row & RowFlag.LIVENESS_TTL) === 0 || (cell & CellFlag.EXPIRING) === 0))

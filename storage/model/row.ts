@@ -9,6 +9,7 @@
  *         cell flags: 1 tombstone (no value; has localDeletionTime), 2 expiring (has localDeletionTime = expiry second, and ttl),
  *         4 has path, 8 timestamp is that of the row's liveness (absent here), 16 complex deletion (no value, no path; has localDeletionTime:
  *         covers this column's cells with timestamp <= its own), 32 expiry and ttl are those of the row's liveness (absent here)
+ *         1 and 2 together: expired, and its value was given up; among other versions it has the place that it had
  * Cells are sorted by column id; within a complex column its complex deletion first, then its cells by path (unsigned bytes).
  * Timestamps are µs, signed 64-bit; times are seconds since 1970, unsigned 32-bit. A row ends where its bytes end.
  */
@@ -378,6 +379,15 @@ export class RowWriter {
       this.out.varuint(from.valueEnd - from.valueStart)
       this.out.slice(from.buffer, from.valueStart, from.valueEnd)
     }
+  }
+
+  /** The reader's current cell, which expires, without its value: it has expired, and must not be seen again by a reader whose clock is behind. */
+  expiredCell(from: RowReader): void {
+    const flags = CellFlag.TOMBSTONE | CellFlag.EXPIRING | (from.flags & CellFlag.PATH)
+    this.#head(from.columnId, flags, from.tsHigh, from.tsLow, from.localDeletionTime, from.ttl)
+    if ((flags & CellFlag.PATH) === 0) return
+    this.out.varuint(from.pathEnd - from.pathStart)
+    this.out.slice(from.buffer, from.pathStart, from.pathEnd)
   }
 
   /** Copies the reader's current cell as it stands: right when this row's liveness equals the reader's. */

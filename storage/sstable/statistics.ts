@@ -148,7 +148,8 @@ export class StatisticsCollector {
     while (row.next()) {
       this.#cells += 1
       this.#timestamp(row.tsHigh, row.tsLow)
-      if (row.isTombstone || row.isComplexDeletion) this.#tombstone(row.localDeletionTime)
+      // The time for which an expired cell lived counts towards gc_grace (compaction/purge.ts).
+      if (row.isTombstone || row.isComplexDeletion) this.#tombstone(row.localDeletionTime - row.ttl)
       else if (row.isExpiring) this.#expiring(row.localDeletionTime, row.ttl)
       else this.#unexpiring += 1
     }

@@ -45,7 +45,8 @@ const ALL: ReadCommand = {
 }
 
 async function open(disk: SimulatedDisk | null): Promise<Store> {
-  const clock = openNodeClock()
+  // What has expired for the reader, and only that, has for the store.
+  const clock = { ...openNodeClock(), wallMicros: () => NOW * 1_000_000 }
   const runtime = disk ? storageRuntime(clock, disk) : memoryRuntime(clock)
   const store = await openStore({ runtime, directory: disk ? '/data' : null })
   await store.registerTable(TABLE, {

@@ -125,7 +125,7 @@ async function run(
   between?: (step: number) => Promise<void>,
 ): Promise<void> {
   const dice: Dice = createDice(script.seed)
-  const clock = createSimulatedClock()
+  const clock = createSimulatedClock(NOW * 1_000_000)
   await disk.mkdir('/data')
   await disk.syncDirectory('/')
   let store = await openScriptStore(disk, clock)
@@ -171,7 +171,7 @@ async function run(
 /** Opens what was left and compares. Returns what is wrong, or null. */
 async function inspect(left: Left, progress: Progress): Promise<string | null> {
   const { disk, acknowledged, issued } = left
-  const clock = createSimulatedClock()
+  const clock = createSimulatedClock(NOW * 1_000_000)
   let seen: string
   try {
     await disk.mkdir('/data')

@@ -281,7 +281,11 @@ class Run {
     this.#issued.push({ sequence, mutations, atMs: this.#world.clock.monotonicMs() })
     if (this.#issued.length > 64) this.#forgetIssued()
     const durable = this.#store.apply(mutations.map(({ bytes }) => bytes))
-    for (const { table, partition, written } of mutations) table.judge.write(partition, sequence, written)
+    for (const { table, partition, written } of mutations) {
+      // Compactions run by themselves.
+      table.judge.mayPurge(this.#world.nowSeconds)
+      table.judge.write(partition, sequence, written)
+    }
     const world = this.#world
     const done = (): void => {
       // What a machine that crashed would have done is nobody's.

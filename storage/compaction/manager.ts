@@ -1,0 +1,609 @@
+/**
+ * Decides when compactions run: asks each table's strategy after everything that may change its answer, runs so many at once as it may, the small ones
+ * first, within one throughput for all; and is told to stop, to hold still, or to do a certain one.
+ * Always: an SSTable is in one compaction at most; whoever holds a table has no compaction of it until it lets go; a compaction that failed is tried again
+ * later, without the files that turned out damaged.
+ */
+import { assert } from '../../lib/base/assert.ts'
+import type { Runtime } from '../../lib/runtime/runtime.ts'
+import type { Files } from '../files.ts'
+import type { LiveFile, TableStore } from '../table-store.ts'
+import { chooseCompaction, majorCompactions, pendingCompactions } from './choose.ts'
+import { type CompactionOrder, CompactionRun, CompactionStopped } from './run.ts'
+import { sstableInfo } from './sstable-info.ts'
+import {
+  type MergeReason,
+  NO_MEMORY,
+  type Snapshot,
+  type SSTableInfo,
+  type StrategyMemory,
+  type Task,
+} from './strategy.ts'
+import type { CompactionKind, CompactionRecord, CompactionTask } from './task.ts'
+import { fullyExpired } from './tombstones.ts'
+
+export interface CompactionSettings {
+  /** Compactions at once. Default 1. */
+  readonly concurrent?: number
+  /** Bytes that they may read in a second, all together; 0: no limit. Default 64 MiB. */
+  readonly bytesPerSecond?: number
+  /** False: none begins by itself until autocompaction is enabled. Default true. */
+  readonly automatic?: boolean
+  /** Told of each that is done. */
+  readonly onCompacted?: (record: CompactionRecord) => void
+}
+
+export interface CompactionsOptions {
+  readonly runtime: Runtime
+  readonly files: Files
+  readonly settings: CompactionSettings
+  /** Does something to the table in its turn among flushes and truncations. */
+  readonly inTurn: (table: string, work: () => Promise<void>) => Promise<void>
+}
+
+/** Of all tables since the start. */
+export interface CompactionCounts {
+  readonly completed: number
+  readonly stopped: number
+  readonly failed: number
+  readonly bytesRead: number
+  readonly bytesWritten: number
+}
+
+interface TableState {
+  readonly table: TableStore
+  memory: StrategyMemory
+  /** When the SSTables were made, as far as they have been asked about. */
+  readonly madeAtMs: Map<number, number>
+  /** Damaged: in no compaction any more. */
+  readonly damaged: Set<number>
+  readonly runs: Set<CompactionRun>
+  /** Its strategy has to be asked. */
+  isDirty: boolean
+  /** Since when a task of it waits for its turn. */
+  waitsSinceMs: number | null
+  /** How many hold it still. */
+  holders: number
+  /** Null: as the settings say. */
+  automatic: boolean | null
+  retryMs: number
+  notBeforeMs: number
+  timer: Disposable | null
+}
+
+const CONCURRENT = 1
+const BYTES_PER_SECOND = 64 * 1024 * 1024
+const RETRY_MS_MIN = 1_000
+const RETRY_MS_MAX = 300_000
+/** A task that waits counts as small as one of a quarter of its bytes after this time, a sixteenth after three times it, and so on. */
+const PATIENCE_MS = 10_000
+const HISTORY_MAX = 1_000
+/** Left free beside the outputs: a commit-log segment and what flushes need. */
+const FREE_BYTES_MIN = 64 * 1024 * 1024
+/** Cassandra's smallest SSTable of a major compaction that splits its output. */
+const SPLIT_BYTES_MIN = 50 * 1024 * 1024
+/** Writers slow down when so many compactions are due for one table, and stop at as many more as given. */
+const DEBT_FROM = 4
+const DEBT_RANGE = 16
+const SOURCE = 'storage/compaction/manager.ts'
+
+export class Compactions {
+  readonly #options: CompactionsOptions
+  readonly #tables = new Map<string, TableState>()
+  readonly #runs = new Set<CompactionRun>()
+  readonly #history: CompactionRecord[] = []
+  readonly #ended = new Set<Promise<void>>()
+  #concurrent: number
+  #bytesPerSecond: number
+  /** Those who asked for a certain compaction and wait for their turn. */
+  #queue: (() => void)[] = []
+  #choosing = false
+  #closed = false
+  #completed = 0
+  #stopped = 0
+  #failed = 0
+  #bytesRead = 0
+  #bytesWritten = 0
+
+  constructor(options: CompactionsOptions) {
+    this.#options = options
+    this.#concurrent = options.settings.concurrent ?? CONCURRENT
+    this.#bytesPerSecond = options.settings.bytesPerSecond ?? BYTES_PER_SECOND
+  }
+
+  get concurrent(): number {
+    return this.#concurrent
+  }
+
+  set concurrent(count: number) {
+    assert(count >= 1)
+    this.#concurrent = count
+    this.#soon()
+  }
+
+  get bytesPerSecond(): number {
+    return this.#bytesPerSecond
+  }
+
+  set bytesPerSecond(bytes: number) {
+    assert(bytes >= 0)
+    this.#bytesPerSecond = bytes
+    this.#share()
+  }
+
+  /** Those that run, oldest first. */
+  get running(): CompactionTask[] {
+    return [...this.#runs].map((run) => run.info)
+  }
+
+  /** The last that were done, newest first. */
+  get history(): CompactionRecord[] {
+    return [...this.#history].reverse()
+  }
+
+  get counts(): CompactionCounts {
+    return {
+      completed: this.#completed,
+      stopped: this.#stopped,
+      failed: this.#failed,
+      bytesRead: this.#bytesRead,
+      bytesWritten: this.#bytesWritten,
+    }
+  }
+
+  /** Compactions of a table that are due, those that run among them. */
+  pending(id: string): number {
+    const state = this.#tables.get(id)
+    return state ? Math.max(state.runs.size, pendingCompactions(this.#snapshot(state))) : 0
+  }
+
+  /** How far they are behind what is written, from 0 to 1: writers should slow down. */
+  get debt(): number {
+    let most = 0
+    for (const state of this.#tables.values())
+      if (this.#isAutomatic(state)) most = Math.max(most, pendingCompactions(this.#snapshot(state)))
+    return Math.min(1, Math.max(0, (most - DEBT_FROM) / DEBT_RANGE))
+  }
+
+  /** A table is there whose options are known; or they have changed, or its files. */
+  async changed(table: TableStore): Promise<void> {
+    if (this.#closed) return
+    let state = this.#tables.get(table.id)
+    if (state === undefined) {
+      state = {
+        table,
+        memory: NO_MEMORY,
+        madeAtMs: new Map(),
+        damaged: new Set(),
+        runs: new Set(),
+        isDirty: false,
+        waitsSinceMs: null,
+        holders: 0,
+        automatic: null,
+        retryMs: RETRY_MS_MIN,
+        notBeforeMs: Number.NEGATIVE_INFINITY,
+        timer: null,
+      }
+      this.#tables.set(table.id, state)
+      await this.#lookUpAges(state)
+    }
+    state.isDirty = true
+    this.#soon()
+  }
+
+  async #lookUpAges({ table, madeAtMs }: TableState): Promise<void> {
+    const { disk } = this.#options.runtime
+    for (const { number, reader } of table.files) {
+      const stat = await disk.stat(reader.path).catch(() => null)
+      madeAtMs.set(number, stat?.modifiedMs ?? 0)
+    }
+  }
+
+  /** Compactions of the table end, and none begins until the returned function is called. */
+  async hold(id: string): Promise<() => void> {
+    const state = this.#tables.get(id)
+    if (state === undefined) return () => {}
+    state.holders += 1
+    await this.#stopAll(state)
+    let held = true
+    return () => {
+      if (!held) return
+      held = false
+      state.holders -= 1
+      this.#soon()
+    }
+  }
+
+  /** The table is no more. Resolves when no compaction of it runs. */
+  async drop(id: string): Promise<void> {
+    const state = this.#tables.get(id)
+    if (state === undefined) return
+    this.#tables.delete(id)
+    state.timer?.[Symbol.dispose]()
+    await this.#stopAll(state)
+  }
+
+  async #stopAll({ runs }: TableState): Promise<void> {
+    for (const run of runs) run.stop()
+    while (runs.size > 0) await Promise.race(this.#ended)
+  }
+
+  /** Ends those that run and are meant; returns how many. Others, and these again, may begin at any time. */
+  stop(isMeant: (task: CompactionTask) => boolean = () => true): number {
+    const meant = [...this.#runs].filter((run) => isMeant(run.info))
+    for (const run of meant) run.stop()
+    return meant.length
+  }
+
+  /** Whether compactions of a table begin by themselves. */
+  isAutomatic(id: string): boolean {
+    const state = this.#tables.get(id)
+    return state !== undefined && this.#isAutomatic(state)
+  }
+
+  #isAutomatic({ table, automatic }: TableState): boolean {
+    return automatic ?? (table.table.options.compaction.enabled && (this.#options.settings.automatic ?? true))
+  }
+
+  /** Until the table's options change or the next start. */
+  setAutomatic(id: string, automatic: boolean): void {
+    const state = this.#tables.get(id)
+    if (!state) return
+    state.automatic = automatic
+    state.isDirty = true
+    if (!automatic)
+      for (const run of state.runs) if (run.order.kind === 'compaction' || run.order.kind === 'tombstones') run.stop()
+    this.#soon()
+  }
+
+  /** Everything of a table that its strategy would ever merge. `splitOutput`: size-tiered, outputs of a half, a quarter, … of the whole. */
+  async major(id: string, options: { readonly splitOutput?: boolean } = {}): Promise<void> {
+    await this.#alone(id, async (state) => {
+      for (const task of majorCompactions(this.#snapshot(state)))
+        if (task.kind === 'merge') await this.#runAsked(state, this.#order(state, task, options.splitOutput))
+    })
+  }
+
+  /** These SSTables, by their numbers, as one. */
+  async merge(id: string, numbers: ReadonlySet<number>): Promise<void> {
+    await this.#alone(id, async (state) => {
+      const inputs = state.table.files.filter((file) => numbers.has(file.number) && !state.damaged.has(file.number))
+      if (inputs.length === 0) return
+      const levels = this.#options.files.manifest.tables.get(id)!.files
+      const level = Math.min(...inputs.map(({ number }) => levels.get(number)!.level))
+      await this.#runAsked(state, {
+        table: state.table,
+        kind: 'user-defined',
+        inputs,
+        level: inputs.length === 1 ? level : 0,
+        outputBytesMax: [Number.POSITIVE_INFINITY],
+        useOutsideDeletions: false,
+      })
+    })
+  }
+
+  /** Rewrites each SSTable of a table without what deletions in the others cover, those with the oldest data first. */
+  async collectGarbage(id: string): Promise<void> {
+    await this.#alone(id, async (state) => {
+      const levels = this.#options.files.manifest.tables.get(id)!.files
+      const files = [...state.table.files].filter(({ number }) => !state.damaged.has(number))
+      const age = ({ reader }: LiveFile): bigint => reader.statistics.maxTimestamp?.readBigInt64BE() ?? 0n
+      files.sort((a, b) => (age(a) === age(b) ? a.number - b.number : age(a) < age(b) ? -1 : 1))
+      for (const file of files)
+        await this.#runAsked(state, {
+          table: state.table,
+          kind: 'garbage',
+          inputs: [file],
+          level: levels.get(file.number)!.level,
+          outputBytesMax: [Number.POSITIVE_INFINITY],
+          useOutsideDeletions: true,
+        })
+    })
+  }
+
+  /** Ends all that run, and waits for it. May be called twice. */
+  async close(): Promise<void> {
+    this.#closed = true
+    for (const { timer } of this.#tables.values()) timer?.[Symbol.dispose]()
+    for (const run of this.#runs) run.stop()
+    for (const begin of this.#queue.splice(0)) begin()
+    await Promise.all(this.#ended)
+  }
+
+  /** Nothing else of the table runs or begins meanwhile. */
+  async #alone(id: string, work: (state: TableState) => Promise<void>): Promise<void> {
+    const release = await this.hold(id)
+    try {
+      const state = this.#tables.get(id)
+      if (state && !this.#closed) await work(state)
+    } finally {
+      const state = this.#tables.get(id)
+      if (state) state.isDirty = true
+      release()
+    }
+  }
+
+  #snapshot(state: TableState): Snapshot {
+    const { clock } = this.#options.runtime
+    const { table, madeAtMs, memory } = state
+    const nowMs = Math.floor(clock.wallMicros() / 1000)
+    const { options } = table.table
+    const automatic = this.#isAutomatic(state)
+    const gcBefore = Math.floor(nowMs / 1000) - options.gcGraceSeconds
+    const described = this.#options.files.manifest.tables.get(table.id)?.files
+    const busy = new Set<number>()
+    for (const run of state.runs) for (const number of run.numbers) busy.add(number)
+    const tables: SSTableInfo[] = []
+    for (const { number, reader } of table.files) {
+      const file = described?.get(number)
+      if (file === undefined) continue
+      let made = madeAtMs.get(number)
+      if (made === undefined) {
+        made = nowMs
+        madeAtMs.set(number, made)
+      }
+      const isCompacting = busy.has(number) || state.damaged.has(number)
+      tables.push(sstableInfo(file, reader.statistics, { isCompacting, madeAtMs: made, gcBefore }))
+    }
+    return {
+      tables,
+      nowMs,
+      memory,
+      options:
+        automatic === options.compaction.enabled
+          ? options
+          : { ...options, compaction: { ...options.compaction, enabled: automatic } },
+      memtableMinTimestamp: timestampOf(table.leastMemtableTimestamp),
+    }
+  }
+
+  /** Chooses once what is done now is done. */
+  #soon(): void {
+    if (this.#choosing || this.#closed) return
+    this.#choosing = true
+    this.#options.runtime.clock.soon(() => {
+      this.#choosing = false
+      this.#choose()
+    })
+  }
+
+  /** Begins what there is to do and room for: what was asked for first, then the smallest, unless another waited long. */
+  #choose(): void {
+    const nowMs = this.#options.runtime.clock.monotonicMs()
+    while (!this.#closed && this.#runs.size < this.#concurrent) {
+      const asked = this.#queue.shift()
+      if (asked) {
+        asked()
+        continue
+      }
+      let best: { readonly state: TableState; readonly task: Task } | null = null
+      let bestWeight = Number.POSITIVE_INFINITY
+      for (const state of this.#tables.values()) {
+        const task = this.#ask(state, nowMs)
+        if (task === null) continue
+        const waited = nowMs - state.waitsSinceMs!
+        const weight = weightOf(task) / (1 + waited / PATIENCE_MS) ** 2
+        if (weight >= bestWeight) continue
+        best = { state, task }
+        bestWeight = weight
+      }
+      if (best === null) return
+      best.state.waitsSinceMs = null
+      this.#begin(best.state, best.task)
+    }
+  }
+
+  /** What the table's strategy has to do; null: nothing now. */
+  #ask(state: TableState, nowMs: number): Task | null {
+    if (!state.isDirty || state.holders > 0 || nowMs < state.notBeforeMs) return null
+    const { task, memory } = chooseCompaction(this.#snapshot(state))
+    state.memory = memory
+    if (task.kind !== 'rest') {
+      state.waitsSinceMs ??= nowMs
+      return task
+    }
+    state.isDirty = false
+    state.waitsSinceMs = null
+    if (task.againInMs !== null) this.#later(state, task.againInMs)
+    return null
+  }
+
+  #later(state: TableState, delayMs: number): void {
+    state.timer?.[Symbol.dispose]()
+    state.timer = this.#options.runtime.clock.after(delayMs, () => {
+      state.timer = null
+      state.isDirty = true
+      this.#soon()
+    })
+  }
+
+  #begin(state: TableState, task: Task): void {
+    if (task.kind === 'merge') this.#track(this.#merge(state, this.#order(state, task, false)).catch(() => {}))
+    else if (task.kind !== 'rest') {
+      // Its answer stays the same until this is done.
+      state.holders += 1
+      this.#track(
+        this.#change(state, task).finally(() => {
+          state.holders -= 1
+        }),
+      )
+    }
+  }
+
+  #track(work: Promise<void>): void {
+    const done = work.finally(() => {
+      this.#ended.delete(done)
+      this.#soon()
+    })
+    this.#ended.add(done)
+  }
+
+  /** Drops files, or moves them to another level. */
+  async #change(state: TableState, task: Extract<Task, { kind: 'drop' | 'move' }>): Promise<void> {
+    const { files, inTurn, runtime } = this.#options
+    const { table } = state
+    try {
+      await inTurn(table.id, async () => {
+        const inputs = task.inputs.map(({ number }) => number)
+        const live = new Set(table.files.map(({ number }) => number))
+        if (!files.manifest.tables.has(table.id) || !inputs.every((number) => live.has(number))) return
+        if (task.kind === 'move') return files.move(table, inputs, task.level)
+        // Once more, and again when it is done: what is written meanwhile may be as old as what they cover.
+        const areExpired = (): boolean => {
+          if (task.why !== 'expired') return true
+          const expired = new Set(fullyExpired(this.#snapshot(state)).map(({ number }) => number))
+          return inputs.every((number) => expired.has(number))
+        }
+        if (!areExpired()) return
+        const removed = new Set(inputs)
+        await files.replace(table, { removed, added: [], level: 0, repairedAtMs: 0, stillHolds: areExpired })
+      })
+      state.isDirty = true
+    } catch (cause) {
+      this.#putOff(state)
+      runtime.log.error(
+        SOURCE,
+        `files of ${nameOf(table)} could not be ${task.kind === 'move' ? 'moved' : 'dropped'}`,
+        cause,
+      )
+    }
+  }
+
+  #order(state: TableState, task: Extract<Task, { kind: 'merge' }>, splitOutput: boolean | undefined): CompactionOrder {
+    const numbers = new Set(task.inputs.map(({ number }) => number))
+    const total = task.inputs.reduce((bytes, { fileBytes }) => bytes + fileBytes, 0)
+    const split = splitOutput && task.level === 0 && task.outputBytesMax === Number.POSITIVE_INFINITY
+    return {
+      table: state.table,
+      kind: kindOf(task.why),
+      inputs: state.table.files.filter(({ number }) => numbers.has(number)),
+      level: task.level,
+      outputBytesMax: split ? halves(total) : [task.outputBytesMax],
+      useOutsideDeletions: state.table.table.options.compaction.provideOverlappingTombstones !== 'none',
+    }
+  }
+
+  /** Waits for its turn, and fails as the compaction does. */
+  async #runAsked(state: TableState, order: CompactionOrder): Promise<void> {
+    if (this.#runs.size >= this.#concurrent)
+      await new Promise<void>((resolve) => {
+        this.#queue.push(resolve)
+      })
+    if (this.#closed) throw new CompactionStopped('the store is closing')
+    const work = this.#merge(state, order)
+    this.#track(work.catch(() => {}))
+    await work
+  }
+
+  async #merge(state: TableState, order: CompactionOrder): Promise<void> {
+    const { runtime, files, inTurn } = this.#options
+    const run = new CompactionRun({ runtime, files, inTurn }, order)
+    state.runs.add(run)
+    this.#runs.add(run)
+    this.#share()
+    try {
+      await this.#checkRoom(run)
+      const done = await run.run()
+      if (done === null) return
+      state.retryMs = RETRY_MS_MIN
+      for (const other of state.runs) if (other !== run) other.replaced(run.numbers, done.outputs)
+      this.#record(run, done.result.bytesWritten, done.result.merged)
+    } catch (cause) {
+      this.#failedRun(state, run, cause)
+      throw cause
+    } finally {
+      state.runs.delete(run)
+      this.#runs.delete(run)
+      for (const number of run.numbers) state.madeAtMs.delete(number)
+      state.isDirty = true
+      this.#share()
+    }
+  }
+
+  async #checkRoom(run: CompactionRun): Promise<void> {
+    const { directory } = run.info
+    const free = await this.#options.runtime.disk.freeBytes(directory)
+    let promised = FREE_BYTES_MIN
+    for (const other of this.#runs) promised += other.outputBytesLeft
+    if (free < promised) throw new Error(`${free} bytes are free in ${directory}, ${promised} may be needed`)
+  }
+
+  #record(run: CompactionRun, bytesOut: number, merged: readonly number[]): void {
+    const { clock, log } = this.#options.runtime
+    const { id, kind, keyspace, name, totalBytes, sstables } = run.info
+    const rowsMerged = new Map<number, number>()
+    merged.forEach((count, inputs) => {
+      if (count > 0) rowsMerged.set(inputs, count)
+    })
+    const compactedAtMs = Math.floor(clock.wallMicros() / 1000)
+    const record = { id, kind, keyspace, name, compactedAtMs, bytesIn: totalBytes, bytesOut, rowsMerged }
+    this.#history.push(record)
+    if (this.#history.length > HISTORY_MAX) this.#history.shift()
+    this.#completed += 1
+    this.#bytesRead += totalBytes
+    this.#bytesWritten += bytesOut
+    log.debug(
+      SOURCE,
+      `Compacted (${id}) ${sstables} sstables of ${keyspace}.${name}: ${totalBytes} bytes to ${bytesOut}`,
+    )
+    this.#options.settings.onCompacted?.(record)
+  }
+
+  #failedRun(state: TableState, run: CompactionRun, cause: unknown): void {
+    const { log } = this.#options.runtime
+    if (cause instanceof Error && cause.name === 'CompactionStopped') {
+      this.#stopped += 1
+      return
+    }
+    this.#failed += 1
+    const damaged = run.order.inputs.find(({ reader }) => isDamageOf(cause, reader.path))
+    if (damaged) {
+      state.damaged.add(damaged.number)
+      log.error(SOURCE, `${damaged.reader.path} is damaged, and left out of compactions from now on`, cause)
+      return
+    }
+    this.#putOff(state)
+    log.error(SOURCE, `A compaction of ${nameOf(state.table)} failed; it is tried again`, cause)
+  }
+
+  #putOff(state: TableState): void {
+    state.notBeforeMs = this.#options.runtime.clock.monotonicMs() + state.retryMs
+    if (!this.#closed) this.#later(state, state.retryMs)
+    state.retryMs = Math.min(state.retryMs * 2, RETRY_MS_MAX)
+  }
+
+  /** Gives each that runs its part of the throughput. */
+  #share(): void {
+    const each = this.#bytesPerSecond / Math.max(1, this.#runs.size)
+    for (const run of this.#runs) new Float64Array(run.rate)[0] = each
+  }
+}
+
+function kindOf(why: MergeReason): CompactionKind {
+  return why
+}
+
+function weightOf(task: Task): number {
+  if (task.kind !== 'merge') return 0
+  return task.inputs.reduce((bytes, { fileBytes }) => bytes + fileBytes, 0)
+}
+
+function nameOf({ table }: TableStore): string {
+  return `${table.keyspace}.${table.name}`
+}
+
+function timestampOf({ high, low }: { readonly high: number; readonly low: number }): bigint | null {
+  return high === Number.POSITIVE_INFINITY ? null : (BigInt(high) << 32n) | BigInt(low)
+}
+
+/** Sizes of a half, a quarter and so on. */
+function halves(total: number): number[] {
+  const sizes: number[] = []
+  for (let size = total / 2; size >= SPLIT_BYTES_MIN; size /= 2) sizes.push(size)
+  return [...sizes, Number.POSITIVE_INFINITY]
+}
+
+/** Errors of a job have lost their class. */
+function isDamageOf(cause: unknown, path: string): boolean {
+  return cause instanceof Error && cause.name === 'CorruptionError' && (cause as { path?: unknown }).path === path
+}
