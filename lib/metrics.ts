@@ -5,7 +5,7 @@
 import type { RequestLatencies } from '../cluster/coordinator/latencies.ts'
 import type { Store, TableReport } from '../storage/store.ts'
 import type { StatementCounts } from './cql/processor.ts'
-import type { Clock } from './runtime/runtime.ts'
+import type { Clock, Pauses } from './runtime/runtime.ts'
 import type { KeyspaceSchema, Schema } from './schema/keyspace.ts'
 import type { TableSchema } from './schema/table.ts'
 import type { ClientCounters } from './server/limits.ts'
@@ -14,10 +14,21 @@ export interface MetricsSources {
   readonly clock: Clock
   readonly store: Store
   readonly latencies: RequestLatencies
+  readonly pauses: Pauses
+  /** Of the process. */
+  memory(): MemoryFigures
   schema(): Schema
   statements(): StatementCounts
   /** Connections now, and what was counted of all there were. */
   clients(): { readonly connections: number; readonly counters: ClientCounters }
+}
+
+export interface MemoryFigures {
+  readonly residentBytes: number
+  /** Of V8's heap. */
+  readonly heapBytes: number
+  /** In buffers outside it. */
+  readonly bufferBytes: number
 }
 
 export interface TableFigures {
@@ -73,6 +84,14 @@ export class Metrics {
 
   get clients(): ReturnType<MetricsSources['clients']> {
     return this.#sources.clients()
+  }
+
+  get pauses(): Pauses {
+    return this.#sources.pauses
+  }
+
+  get memory(): MemoryFigures {
+    return this.#sources.memory()
   }
 
   get store(): Store['statistics'] {

@@ -161,6 +161,20 @@ export class JobError extends Error {
   override name = 'JobError'
 }
 
+export interface PauseCounts {
+  readonly count: number
+  readonly totalMs: number
+  readonly longestMs: number
+}
+
+/** What kept the main thread from serving. */
+export interface Pauses {
+  /** Of the event loop, above 10 ms: each is a bug, or a machine that is too busy. */
+  readonly stalls: PauseCounts
+  /** Of its garbage; also the short ones. */
+  readonly collections: PauseCounts
+}
+
 export type LogLevel = 'TRACE' | 'DEBUG' | 'INFO' | 'WARN' | 'ERROR'
 
 /** `source` is the file that speaks, as Cassandra's lines name theirs. Never hand it values, statements or secrets. */

@@ -12,10 +12,11 @@ import type { Settings } from '../config/settings.ts'
 import { snapshotSchemaText } from '../cql/ddl/snapshot-text.ts'
 import { QueryProcessor } from '../cql/processor.ts'
 import type { CqlLimits, Environment } from '../cql/statement.ts'
-import { type Metrics, openMetrics } from '../metrics.ts'
+import { type MemoryFigures, type Metrics, openMetrics } from '../metrics.ts'
 import { createTextLog, SILENT_LOG } from '../runtime/node/log.ts'
+import { openNodePauses } from '../runtime/node/pauses.ts'
 import { openNodeRuntime } from '../runtime/node/runtime.ts'
-import type { Disk, Log, Runtime } from '../runtime/runtime.ts'
+import type { Disk, Log, Pauses, Runtime } from '../runtime/runtime.ts'
 import type { Schema } from '../schema/keyspace.ts'
 import type { TableSchema } from '../schema/table.ts'
 import { POLYXENA_VERSION } from '../version.ts'
@@ -104,7 +105,9 @@ async function openNode({ settings, memory }: LoadedConfig, log: Log): Promise<S
     late.schema = () => metadata.current
     opened.defer(() => metadata.settle())
     logSubstitutes(metadata, log)
-    const listener = await serve({ settings, runtime, store, metadata, identity })
+    const pauses = openNodePauses()
+    opened.defer(() => pauses[Symbol.dispose]())
+    const listener = await serve({ settings, runtime, store, metadata, identity, pauses })
     opened.defer(async () => {
       listener.metrics[Symbol.dispose]()
       await listener.clients.close(settings.drain_grace)
@@ -164,9 +167,10 @@ interface Parts {
   readonly store: Store
   readonly metadata: MetadataLog
   readonly identity: Identity
+  readonly pauses: Pauses
 }
 
-async function serve({ settings, runtime, store, metadata, identity }: Parts): Promise<Serving> {
+async function serve({ settings, runtime, store, metadata, identity, pauses }: Parts): Promise<Serving> {
   const { clock, random, log } = runtime
   const address = settings.broadcast_rpc_address ?? settings.rpc_address
   // The description needs the port and the listener, which come last: it is asked for them only once clients are there.
@@ -229,6 +233,8 @@ async function serve({ settings, runtime, store, metadata, identity }: Parts): P
   const metrics = openMetrics({
     clock,
     store,
+    pauses,
+    memory: memoryFigures,
     latencies: coordinator.latencies,
     schema: () => metadata.current,
     statements: () => processor.counts,
@@ -243,6 +249,11 @@ async function serve({ settings, runtime, store, metadata, identity }: Parts): P
   late.port = bound.port
   log.info(SOURCE, `Starting listening for CQL clients on /${settings.rpc_address}:${bound.port} (unencrypted)...`)
   return { clients, metrics, address, port: bound.port }
+}
+
+function memoryFigures(): MemoryFigures {
+  const { rss, heapUsed, arrayBuffers } = process.memoryUsage()
+  return { residentBytes: rss, heapBytes: heapUsed, bufferBytes: arrayBuffers }
 }
 
 async function listen(clients: ClientListener, settings: Settings): Promise<{ port: number }> {

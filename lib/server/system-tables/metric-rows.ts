@@ -185,7 +185,7 @@ function poolRows({ store, clients }: Metrics): PlainRow[] {
   ]
 }
 
-function nodeMetricRows({ store, clients }: Metrics): PlainRow[] {
+function nodeMetricRows({ store, clients, pauses, memory }: Metrics): PlainRow[] {
   return namedValues({
     client_connections: clients.connections,
     client_connections_opened: clients.counters.connectionsOpened,
@@ -198,11 +198,20 @@ function nodeMetricRows({ store, clients }: Metrics): PlainRow[] {
     client_stalled: clients.counters.stalled,
     commitlog_bytes: store.commitLogBytes,
     commitlog_pending_bytes: store.commitLogPendingBytes,
+    garbage_collection_longest_ms: pauses.collections.longestMs,
+    garbage_collection_ms: pauses.collections.totalMs,
+    garbage_collections: pauses.collections.count,
+    memory_buffer_bytes: memory.bufferBytes,
+    memory_heap_bytes: memory.heapBytes,
+    memory_resident_bytes: memory.residentBytes,
     memtable_bytes: store.memtableBytes,
     memtable_flushes: store.flushes,
     memtable_stalls: store.stalls,
     sstable_bytes: store.fileBytes,
     sstables: store.files,
+    stall_longest_ms: pauses.stalls.longestMs,
+    stall_ms: pauses.stalls.totalMs,
+    stalls: pauses.stalls.count,
     tables: store.tables,
   })
 }
