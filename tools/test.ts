@@ -15,6 +15,7 @@ const NOT_TESTS = [
   'support/',
   'conformance/programs/',
   'conformance/run.js',
+  'conformance/hunt/',
   'powerloss/',
   'damage/',
   'strategies/',

@@ -3,6 +3,7 @@
  */
 import { unreachable } from '../base/assert.ts'
 import { toCqlText, vectorElements } from './format.ts'
+import { LEGACY_TIMEUUID_CLASS, NATIVE } from './names.ts'
 import { timestampText } from './timestamp.ts'
 import type { CqlType, NativeType } from './type.ts'
 
@@ -35,6 +36,7 @@ export function toJson(type: CqlType, bytes: Buffer | null): string {
         .map((element) => toJson(type.element, element))
         .join(', ')}]`
     case 'custom':
+      if (type.className === LEGACY_TIMEUUID_CLASS) return toJson(NATIVE.timeuuid, bytes)
       return `"0x${bytes.toString('hex')}"`
     default:
       return unreachable(type)

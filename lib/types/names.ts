@@ -52,6 +52,9 @@ export function typeToCql(type: CqlType): string {
   }
 }
 
+/** So Cassandra calls the type of a timeuuid that some functions give back. */
+export const LEGACY_TIMEUUID_CLASS = 'org.apache.cassandra.db.marshal.LegacyTimeUUIDType'
+
 /** The type whose only value is zero bytes; it has a name of its own. */
 export const EMPTY_TYPE_CLASS = 'org.apache.cassandra.db.marshal.EmptyType'
 

@@ -3,7 +3,7 @@
  * as Apache Cassandra 5.0.6.
  */
 import { invalid } from '../../base/errors.ts'
-import { NATIVE } from '../../types/names.ts'
+import { LEGACY_TIMEUUID_CLASS, NATIVE } from '../../types/names.ts'
 import type { Decimal } from '../../types/number.ts'
 import type { CqlType } from '../../types/type.ts'
 import { compare } from '../../types/value.ts'
@@ -62,7 +62,7 @@ export function inferType(argument: FunctionArgument, called: string): CqlType {
 /** So Cassandra names a timeuuid that a function gives back: min, max and the masks. */
 export const LEGACY_TIMEUUID: CqlType = {
   kind: 'custom',
-  className: 'org.apache.cassandra.db.marshal.LegacyTimeUUIDType',
+  className: LEGACY_TIMEUUID_CLASS,
 }
 
 class Count implements AggregateState {

@@ -17,6 +17,8 @@ export interface Question {
 
 /** More pages than this are not asked for. */
 const PAGES_MAX = 200
+const TIMEUUID = 'timeuuid'
+const LEGACY_TIMEUUID = "'org.apache.cassandra.db.marshal.LegacyTimeUUIDType'"
 const NEXT_PAGE = '-- next page'
 
 export async function askServer(client: ToolClient, question: Question): Promise<string> {
@@ -61,7 +63,7 @@ function describeResponse(response: Response): string[] {
     case 'rows': {
       const columns = response.metadata.columns ?? []
       const reader = new ByteReader(response.rowBytes)
-      const lines = [columns.map((column) => `${column.name} ${typeToCql(column.type)}`).join(' | ')]
+      const lines = [columns.map((column) => `${column.name} ${typeText(column)}`).join(' | ')]
       for (let left = response.rowCount; left > 0; left--)
         lines.push(columns.map((column) => cellText(column, reader)).join(' | '))
       return lines
@@ -76,15 +78,21 @@ function masked(message: string): string {
   return message.replace(/\((known type )?signatures?: .*$|, candidates are: .*$|: \[.* -> .*\]$/s, '(signatures)')
 }
 
+function typeText({ type }: ColumnSpec): string {
+  return typeToCql(type).replace(LEGACY_TIMEUUID, TIMEUUID)
+}
+
 function cellText(column: ColumnSpec, reader: ByteReader): string {
   const length = reader.int32()
   if (length < 0) return 'null'
   const bytes = reader.view(length)
+  // The least and the greatest timeuuid are of a type of their own, unless the column descends; the sign of a NaN is the processor's.
+  if (typeText(column) === TIMEUUID) return `0x${bytes.toString('hex')}`
   let text = ''
   try {
     text = toCqlLiteral(column.type, bytes)
   } catch {
     text = '?'
   }
-  return `${text} 0x${bytes.toString('hex')}`
+  return text === 'NaN' ? text : `${text} 0x${bytes.toString('hex')}`
 }
