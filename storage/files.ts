@@ -78,6 +78,10 @@ export class Files {
     return this.#options.directory
   }
 
+  get commitLogDirectory(): string {
+    return this.#options.commitLogDirectory
+  }
+
   /** The commit log; it is open once openLog resolved. */
   get log(): CommitLog | null {
     return this.#log

@@ -9,7 +9,8 @@ import { CacheRates, type CacheReport } from './cache-report.ts'
 import { offsetOf, segmentOf } from './commitlog/segment.ts'
 import type { CommitLogOptions } from './commitlog/writer.ts'
 import { type CompactionSettings, Compactions } from './compaction/manager.ts'
-import { SnapshotError, StorageError } from './errors.ts'
+import { DiskSpace, type DiskSpaceSettings } from './disk-space.ts'
+import { NoRoomError, SnapshotError, StorageError } from './errors.ts'
 import { type Files, openFiles } from './files.ts'
 import { Flusher } from './flusher.ts'
 import { LogRecord } from './log-record.ts'
@@ -41,7 +42,11 @@ export interface StoreSettings {
   /** Default: `commitlog` in the directory. A disk of its own keeps syncs from waiting for flushes. */
   readonly commitLogDirectory?: string
   /** Default: mode group. */
-  readonly commitLog?: Pick<CommitLogOptions, 'mode' | 'syncPeriodMs' | 'groupWindowMs' | 'segmentBytes' | 'totalBytes'>
+  readonly commitLog?: Pick<
+    CommitLogOptions,
+    'mode' | 'syncPeriodMs' | 'groupWindowMs' | 'segmentBytes' | 'totalBytes' | 'archiveDirectory'
+  >
+  readonly diskSpace?: DiskSpaceSettings
   /** Default: none before a truncation or drop. */
   readonly snapshots?: SnapshotSettings
   /** Hard-link each SSTable that new data comes in by into backups/. Default false. */
@@ -74,6 +79,7 @@ export interface StoreStatistics {
 }
 
 const MEMTABLE_BYTES_MAX = 256 * 1024 * 1024
+const SEGMENT_BYTES = 32 * 1024 * 1024
 const NO_SNAPSHOTS: SnapshotSettings = { auto: false, autoTtlMs: null, describe: () => '' }
 /** What a table is taken for between the start and its registration. */
 const UNREGISTERED: StoredTable = {
@@ -121,6 +127,7 @@ export class Store {
   /** Of tables that are dropped too: their ids are never used again. */
   readonly #truncatedInMemory = new Map<string, Truncation>()
   readonly #flusher: Flusher
+  readonly #space: DiskSpace | null
   readonly #periodicFlush: PeriodicFlush
   readonly #resolution = new LastWriteWins()
   readonly #tables = new Map<string, TableStore>()
@@ -165,6 +172,7 @@ export class Store {
           inTurn: (table, work) => this.#flusher.run(table, work),
         })
       : null
+    this.#space = files ? createDiskSpace(runtime, settings, files) : null
     this.#periodicFlush = new PeriodicFlush(runtime.clock, (id) => this.#flushWritten(id))
   }
 
@@ -184,6 +192,7 @@ export class Store {
       (mutation, position) => this.#replay(mutation, position),
       () => this.#flusher.full(),
     )
+    await this.#space?.start()
   }
 
   #replay(mutation: Buffer, position: number): string | null {
@@ -196,6 +205,7 @@ export class Store {
 
   /** Gives back what a failed start had taken. For openStore. */
   async abandon(): Promise<void> {
+    await this.#space?.close()
     this.#periodicFlush.close()
     this.snapshots?.close()
     await this.compactions?.close()
@@ -343,6 +353,7 @@ export class Store {
     let logged = false
     if (log) {
       this.#flusher.check()
+      if (this.#space!.problem !== null) this.#refuseFull(mutations)
       const record = this.#record
       record.clear()
       for (let i = 0; i < mutations.length; i++) {
@@ -365,6 +376,25 @@ export class Store {
     const room = this.#flusher.room(bytes)
     if (room === undefined) return durable
     return durable === undefined ? room : both(durable, room)
+  }
+
+  /** What the node itself keeps is written as long as it can be: a table could not be dropped otherwise. */
+  #refuseFull(mutations: readonly Buffer[]): void {
+    for (let i = 0; i < mutations.length; i++) {
+      const table = this.#find(mutations[i]!, 0)
+      if (table !== null && !table.table.isEssential) throw new NoRoomError(`the disk is full: ${this.#space!.problem}`)
+    }
+  }
+
+  /** What an operator must look at, in words; empty when all is well. */
+  get problems(): string[] {
+    const problems: string[] = []
+    const { log } = this.#files ?? {}
+    if (log?.failure) problems.push(`${log.failure.message}: ${String(log.failure.cause)}`)
+    else if (log?.blocked) problems.push(`the commit log waits for room: ${String(log.blocked)}`)
+    if (this.#space?.problem) problems.push(`writes are refused: ${this.#space.problem}`)
+    if (this.#flusher.failure !== null) problems.push(`memtables cannot be flushed: ${String(this.#flusher.failure)}`)
+    return problems
   }
 
   #insert(table: TableStore, mutation: MutationReader): void {
@@ -424,6 +454,7 @@ export class Store {
 
   async #close(): Promise<void> {
     if (!this.#files) return
+    await this.#space?.close()
     this.#periodicFlush.close()
     this.snapshots?.close()
     await this.compactions?.close()
@@ -492,6 +523,18 @@ export class Store {
     }
     return null
   }
+}
+
+function createDiskSpace(runtime: Runtime, settings: StoreSettings, files: Files): DiskSpace {
+  const { directory, commitLogDirectory } = files
+  const flushBytes = settings.memtableBytesMax ?? MEMTABLE_BYTES_MAX
+  const segmentBytes = settings.commitLog?.segmentBytes ?? SEGMENT_BYTES
+  return new DiskSpace({
+    runtime,
+    directories: [...new Set([directory, commitLogDirectory])],
+    reserveBytes: segmentBytes + flushBytes,
+    settings: settings.diskSpace ?? {},
+  })
 }
 
 async function both(durable: Promise<void>, room: Promise<void>): Promise<void> {

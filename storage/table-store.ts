@@ -23,6 +23,8 @@ export interface StoredTable {
   readonly name: string
   /** False: its writes stay out of the commit log, and are lost when the node dies before they are flushed. */
   readonly durableWrites: boolean
+  /** The node itself writes to it, also when the disk is so full that clients may not. Default false. */
+  readonly isEssential?: boolean
   /** False: every partition has one row, with the empty clustering, that reads without slices find by look-up. */
   readonly hasClustering: boolean
   /** What its columns are, as text that storage keeps in each SSTable and in snapshots, and does not read. Default: ''. */

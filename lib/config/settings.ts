@@ -157,6 +157,19 @@ export const SETTINGS = {
     'commitlog_total_space_in_mb',
     'MiB',
   ]),
+  commitlog_archiving_directory: text(
+    null,
+    'Finished commit log segments are linked or copied there before they are deleted; default nowhere.',
+  ),
+  data_disk_usage_percentage_fail_threshold: whole(
+    98,
+    { min: -1, max: 100 },
+    'Writes are refused when so much of the disk is used; -1: only when a segment and a flush would not fit.',
+  ),
+  ballast_size: size(
+    16 * MIB,
+    'Size of a file in the data directory that may be deleted when the disk is full, to have room to recover; 0: none.',
+  ),
   memtable_offheap_space: size(256 * MIB, 'Memory for writes that are not yet in SSTables.', [
     'memtable_offheap_space_in_mb',
     'MiB',

@@ -56,6 +56,8 @@ export interface Disk {
   /** Makes creations, renames and removals of names in this directory survive a power loss. */
   syncDirectory(path: string): Promise<void>
   freeBytes(path: string): Promise<number>
+  /** Of the file system that holds the path, as far as this user may use it. */
+  space(path: string): Promise<{ readonly freeBytes: number; readonly totalBytes: number }>
   /** Takes an exclusive lock for this process; throws with code ELOCKED, naming the holder, when another has it. */
   lock(path: string): Promise<AsyncDisposable>
 }

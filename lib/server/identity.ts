@@ -38,9 +38,16 @@ export async function loadIdentity(disk: Disk, directory: string, fresh: Identit
   const found = await readFile(disk, path)
   const identity = found ? { ...parse(found, path), generation: fresh.generation } : fresh
   if (found) check(identity, fresh)
-  await writeFile(disk, directory, path, Buffer.from(`${JSON.stringify(identity, null, 2)}\n`))
+  try {
+    await writeFile(disk, directory, path, Buffer.from(`${JSON.stringify(identity, null, 2)}\n`))
+  } catch (error) {
+    // Only the time of this start stays unwritten: a node starts on a full disk.
+    if (!found || !FULL.has((error as { code?: unknown }).code)) throw error
+  }
   return identity
 }
+
+const FULL: ReadonlySet<unknown> = new Set(['ENOSPC', 'EDQUOT'])
 
 function parse(text: Buffer, path: string): Identity {
   try {

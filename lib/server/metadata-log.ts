@@ -39,6 +39,7 @@ const METADATA_TABLE: StoredTable = {
   keyspace: 'system',
   name: 'polyxena_metadata',
   durableWrites: true,
+  isEssential: true,
   hasClustering: true,
   options: { ...DEFAULT_TABLE_OPTIONS, gcGraceSeconds: 0 },
 }

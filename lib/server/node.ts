@@ -289,7 +289,11 @@ async function lockDirectory(disk: Disk, directory: string): Promise<AsyncDispos
 }
 
 function storeSettings(settings: Settings): NonNullable<Parameters<typeof openStore>[0]['settings']> {
-  const log = settings.commitlog_directory
+  const {
+    commitlog_directory: log,
+    commitlog_archiving_directory: archive,
+    data_disk_usage_percentage_fail_threshold: usedPercent,
+  } = settings
   return {
     memtableBytesMax: settings.memtable_offheap_space,
     incrementalBackups: settings.incremental_backups,
@@ -305,6 +309,11 @@ function storeSettings(settings: Settings): NonNullable<Parameters<typeof openSt
       groupWindowMs: settings.commitlog_sync_group_window,
       segmentBytes: settings.commitlog_segment_size,
       totalBytes: settings.commitlog_total_space,
+      archiveDirectory: archive === null ? null : resolve(archive),
+    },
+    diskSpace: {
+      usedPercentMax: usedPercent < 0 ? null : usedPercent,
+      ballastBytes: settings.ballast_size,
     },
     ...(log === null ? {} : { commitLogDirectory: resolve(log) }),
   }

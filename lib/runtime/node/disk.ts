@@ -48,6 +48,10 @@ export function openNodeDisk(): Disk {
       const stat = await fs.promises.statfs(path)
       return stat.bavail * stat.bsize
     },
+    async space(path) {
+      const { bsize, blocks, bfree, bavail } = await fs.promises.statfs(path)
+      return { freeBytes: bavail * bsize, totalBytes: (blocks - bfree + bavail) * bsize }
+    },
     lock: lockFile,
   }
 }

@@ -7,6 +7,8 @@
 import type { Disk, DiskFile, FileStat, Random } from '../runtime.ts'
 
 const SECTOR = 512
+/** What a disk without a limit says of itself. */
+const UNLIMITED_BYTES = 2 ** 40
 
 export type DiskOperation =
   | 'open'
@@ -30,6 +32,8 @@ export interface SimulatedDisk extends Disk {
   onOperation: ((operation: DiskOperation, path: string, index: number) => unknown) | null
   /** Room for the sectors of all files that have a name; beyond it ENOSPC. Holes take none. Default: no limit. */
   capacityBytes: number
+  /** What the files take of it. */
+  readonly usedBytes: number
   /** Files that may be open at once; beyond it EMFILE. Default: no limit. */
   openFilesMax: number
   /** Files that are open. */
@@ -149,11 +153,13 @@ export function openSimulatedDisk(initial?: {
     return disk.onOperation?.(operation, path, index)
   }
 
-  const freeBytes = (): number => {
+  const usedBytes = (): number => {
     let used = 0
     for (const node of new Set(names.values())) used += node.allocatedBytes
-    return Math.max(0, disk.capacityBytes - used)
+    return used
   }
+
+  const freeBytes = (): number => Math.max(0, Math.min(UNLIMITED_BYTES, disk.capacityBytes) - usedBytes())
 
   const takeRoom = (path: string, bytes: number): void => {
     if (bytes > 0 && disk.capacityBytes !== Number.POSITIVE_INFINITY && bytes > freeBytes())
@@ -228,6 +234,9 @@ export function openSimulatedDisk(initial?: {
     onOperation: null,
     capacityBytes: Number.POSITIVE_INFINITY,
     openFilesMax: Number.POSITIVE_INFINITY,
+    get usedBytes() {
+      return usedBytes()
+    },
     get openFiles() {
       return openFiles
     },
@@ -318,7 +327,10 @@ export function openSimulatedDisk(initial?: {
       changes = kept
     },
     async freeBytes() {
-      return Math.min(2 ** 40, freeBytes())
+      return freeBytes()
+    },
+    async space() {
+      return { freeBytes: freeBytes(), totalBytes: Math.min(UNLIMITED_BYTES, disk.capacityBytes) }
     },
     async lock(path) {
       await Promise.resolve()

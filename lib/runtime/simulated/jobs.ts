@@ -136,6 +136,7 @@ function mortalDisk(disk: Disk, mayDie: () => Promise<void>): Disk {
     removeTree: (path) => mayDie().then(() => disk.removeTree(path)),
     syncDirectory: (path) => mayDie().then(() => disk.syncDirectory(path)),
     freeBytes: (path) => disk.freeBytes(path),
+    space: (path) => disk.space(path),
     lock: (path) => disk.lock(path),
   }
 }

@@ -38,6 +38,7 @@ export function slowed(disk: Disk, clock: Clock, dice: Dice, chance: number): Di
     remove: (path) => slow(() => disk.remove(path)),
     removeTree: (path) => slow(() => disk.removeTree(path)),
     syncDirectory: (path) => slow(() => disk.syncDirectory(path)),
+    space: (path) => disk.space(path),
     freeBytes: (path) => disk.freeBytes(path),
     lock: (path) => disk.lock(path),
   }
