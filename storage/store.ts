@@ -14,6 +14,7 @@ import { NoRoomError, SnapshotError, StorageError } from './errors.ts'
 import { type Files, openFiles } from './files.ts'
 import { Flusher } from './flusher.ts'
 import { LogRecord } from './log-record.ts'
+import type { TableFile } from './manifest.ts'
 import type { ReadCommand, ReadResult } from './model/command.ts'
 import { LastWriteWins } from './model/merge.ts'
 import { MutationReader } from './model/mutation.ts'
@@ -477,6 +478,11 @@ export class Store {
       bytes += reader.statistics.rawBytes
     }
     return { partitions, bytes }
+  }
+
+  /** The live SSTables of a table. */
+  sstables(id: string): readonly TableFile[] {
+    return [...(this.#files?.manifest.tables.get(id)?.files.values() ?? [])]
   }
 
   /** What is counted of a table. Null: the table is not known. */

@@ -12,7 +12,6 @@ import {
   type Choice,
   compareAge,
   overlaps,
-  REST,
   type Snapshot,
   type SSTableInfo,
   type StrategyMemory,
@@ -43,7 +42,7 @@ export function chooseLeveled(snapshot: Snapshot, { leveled, sizeTiered }: Level
       level: (table: SSTableInfo) => levels.findIndex((level) => level.includes(table)),
       bytesMax: leveled.sstableBytes,
     }
-    return { task: tombstoneTask(snapshot, mostDroppable, output) ?? REST, memory: snapshot.memory }
+    return { task: tombstoneTask(snapshot, mostDroppable, output), memory: snapshot.memory }
   }
   const memory = remember(snapshot.memory, merge, levels)
   return {

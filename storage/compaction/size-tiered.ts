@@ -4,7 +4,7 @@
  * Cassandra prefers the buckets that are read most; here the bucket of the smallest SSTables comes first, which is its order where nothing is read.
  */
 import type { SizeTieredOptions } from '../table-options.ts'
-import { type Choice, compareAge, compareSize, REST, type Snapshot, type SSTableInfo, totalBytes } from './strategy.ts'
+import { type Choice, compareAge, compareSize, type Snapshot, type SSTableInfo, totalBytes } from './strategy.ts'
 import { tombstoneTask } from './tombstones.ts'
 
 export function chooseSizeTiered(snapshot: Snapshot, options: SizeTieredOptions): Choice {
@@ -17,7 +17,7 @@ export function chooseSizeTiered(snapshot: Snapshot, options: SizeTieredOptions)
       memory,
     }
   const output = { level: () => 0, bytesMax: Number.POSITIVE_INFINITY }
-  return { task: tombstoneTask(snapshot, largest, output) ?? REST, memory }
+  return { task: tombstoneTask(snapshot, largest, output), memory }
 }
 
 /** SSTables of like size: each lies within bucketLow and bucketHigh of its bucket's average as it was when it came, or both are small. Ascending. */

@@ -23,6 +23,7 @@ export function sstableInfo(file: TableFile, statistics: TableStatistics, state:
     maxTimestamp: maxTimestamp?.readBigInt64BE() ?? null,
     lastDropSeconds: unexpiring > 0 ? NEVER_DROPPED : maxLocalDeletionTime,
     droppable: droppableShare(statistics, state.gcBefore),
+    isDroppableLater: (statistics.dropTimes.at(-1)?.seconds ?? 0) > state.gcBefore,
     madeAtMs: state.madeAtMs,
     repairedAtMs: file.repairedAtMs,
     isCompacting: state.isCompacting,

@@ -20,6 +20,8 @@ export interface SSTableInfo {
   readonly lastDropSeconds: number
   /** Share of its cells, 0 to 1, that are tombstones or expired for longer than gc_grace, at least. */
   readonly droppable: number
+  /** More of it will be, by time alone. */
+  readonly isDroppableLater: boolean
   /** ms since 1970. */
   readonly madeAtMs: number
   /** ms since 1970; 0: not repaired. */

@@ -80,16 +80,19 @@ function tokenOf(position: Buffer): number {
   return position.readUInt32BE(0) * 0x1_0000_0000 + position.readUInt32BE(4)
 }
 
-/** What every strategy does when its own order asks for nothing: drops what expired whole, else rewrites one SSTable; null: nothing. */
+/** Time between two looks at a table to which nothing happens, as Cassandra's. */
+const LOOK_AGAIN_MS = 60_000
+
+/** What a strategy does when its own order asks for nothing: drops what expired whole, else rewrites one SSTable, else rests. */
 export function tombstoneTask(
   snapshot: Snapshot,
   choose: (worth: readonly SSTableInfo[]) => SSTableInfo,
   output: { readonly level: (table: SSTableInfo) => number; readonly bytesMax: number },
-): Task | null {
+): Task {
   const expired = fullyExpired(snapshot)
   if (expired.length > 0) return { kind: 'drop', inputs: expired, why: 'expired' }
   const worth = snapshot.tables.filter((table) => worthDroppingTombstones(table, snapshot))
-  if (worth.length === 0) return null
+  if (worth.length === 0) return { kind: 'rest', againInMs: changesByTime(snapshot) ? LOOK_AGAIN_MS : null }
   const table = choose(worth)
   return {
     kind: 'merge',
@@ -98,4 +101,10 @@ export function tombstoneTask(
     outputBytesMax: output.bytesMax,
     why: 'tombstones',
   }
+}
+
+/** Something in an SSTable will be droppable later, or is already and the SSTable will be old enough. */
+function changesByTime({ tables, options }: Snapshot): boolean {
+  const { tombstoneThreshold } = options.compaction
+  return tables.some((table) => table.isDroppableLater || table.droppable > tombstoneThreshold)
 }

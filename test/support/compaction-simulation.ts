@@ -204,6 +204,7 @@ export class CompactionSimulation {
       maxTimestamp: BigInt(newestS) * 1_000_000n,
       lastDropSeconds: this.#load.ttlS > 0 ? newestS + this.#load.ttlS : NEVER_DROPPED,
       droppable: rows.filter((row) => this.#isGone(row)).length / rows.length,
+      isDroppableLater: this.#load.ttlS > 0,
       madeAtMs: this.#nowS * 1000,
       repairedAtMs: 0,
       isCompacting: false,

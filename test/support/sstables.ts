@@ -33,6 +33,7 @@ export function sstable(spec: TableSpec): SSTableInfo {
     maxTimestamp: BigInt(timestamps[1]),
     lastDropSeconds: NEVER_DROPPED,
     droppable: 0,
+    isDroppableLater: false,
     madeAtMs: 0,
     repairedAtMs: 0,
     isCompacting: false,

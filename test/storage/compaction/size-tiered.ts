@@ -131,3 +131,11 @@ t.test('what expired whole is dropped, unless it may cover something', async (t)
   for (const [name, given, expected] of cases) t.same(numbers(choose(snapshot(...given))), expected, name)
   t.match(choose(snapshot([expired])), { kind: 'drop', why: 'expired' })
 })
+
+t.test('a table to which nothing happens is looked at again when time may change something', async (t) => {
+  const again = (table: Partial<TableSpec>) => choose(snapshot([{ number: 1, ...table }]))
+  t.same(again({}), { kind: 'rest', againInMs: null })
+  t.same(again({ isDroppableLater: true }), { kind: 'rest', againInMs: 60_000 })
+  t.same(again({ droppable: 0.5, madeAtMs: NOW_MS }), { kind: 'rest', againInMs: 60_000 })
+  t.same(again({ droppable: 0.1 }), { kind: 'rest', againInMs: null })
+})

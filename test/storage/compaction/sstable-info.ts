@@ -51,6 +51,7 @@ t.test('all expires', async (t) => {
     maxTimestamp: 1_700_000_000_000_000n,
     lastDropSeconds: 12_000,
     droppable: 0.5,
+    isDroppableLater: true,
     madeAtMs: 5,
     repairedAtMs: 9,
     isCompacting: true,
