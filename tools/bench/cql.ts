@@ -1,8 +1,10 @@
 /**
  * `npm run bench`: this node and its peers under the same load, one after the other in one run, as a table with the ratios.
  *
- *     npm run bench -- --periodic 127.0.1.1:9042 --batch 127.0.2.1:9042 [--seconds 5] [--keys 100000] [--only select]
+ *     npm run bench -- --periodic 127.0.1.1:9042 --batch 127.0.2.1:9042 [--seconds 5] [--keys 100000] [--only select,insert]
  *
+ * Requests: select and insert of one row, in five shapes of load; and with 32 in flight slices of 100 rows, collections written and read, batches of
+ * 20 rows, counters, and conditional inserts.
  * --periodic and --batch name peers (any CQL servers) whose writes are durable like our `commitlog_sync: periodic` and `group`. Without
  * them our node is measured alone. Figures are of this machine and this run: trust the ratios.
  */
@@ -23,6 +25,9 @@ const SHAPES = [
   { inFlight: 256, connections: 1 },
   { inFlight: 256, connections: 16 },
 ]
+const FULL: readonly Operation[] = ['select', 'insert']
+const OTHERS: readonly Operation[] = ['slice', 'collect', 'collected', 'batch', 'count', 'cas']
+const OTHER_SHAPES = SHAPES.filter(({ inFlight }) => inFlight === 32)
 const VALUE_BYTES = 256
 
 interface Server {
@@ -85,11 +90,11 @@ async function measure(server: Server, operations: readonly Operation[]): Promis
     seconds,
     warmSeconds: 1,
   })
-  await load('fill', plan('insert', SHAPES[0]!, 0))
+  for (const operation of operations) await load('fill', plan(operation, SHAPES[0]!, 0))
   for (const operation of operations)
     await load('run', plan(operation, SHAPES[2]!, Number(flags.warm) / operations.length))
   for (const operation of operations) {
-    for (const shape of SHAPES) {
+    for (const shape of FULL.includes(operation) ? SHAPES : OTHER_SHAPES) {
       const before = processUsage(server.node?.process.pid)
       const report = await load('run', plan(operation, shape, Number(flags.seconds)))
       const { cpuSeconds, rssBytes } = processUsage(server.node?.process.pid)
@@ -172,18 +177,18 @@ function table(
   return lines.join('\n')
 }
 
-const only = flags.only as Operation | undefined
+const only = flags.only?.split(',')
 const plans: { open: () => Promise<Server>; operations: Operation[] }[] = [
-  { open: () => startOurs('periodic'), operations: ['select', 'insert'] },
+  { open: () => startOurs('periodic'), operations: [...FULL, ...OTHERS] },
 ]
 if (flags.periodic)
-  plans.push({ open: async () => peer('periodic', flags.periodic!), operations: ['select', 'insert'] })
+  plans.push({ open: async () => peer('periodic', flags.periodic!), operations: [...FULL, ...OTHERS] })
 plans.push({ open: () => startOurs('group'), operations: ['insert'] })
 if (flags.batch) plans.push({ open: async () => peer('batch', flags.batch!), operations: ['insert'] })
 
 const results: { server: Server; reports: Map<string, LoadReport> }[] = []
 for (const { open, operations } of plans) {
-  const chosen = operations.filter((operation) => only === undefined || operation === only)
+  const chosen = operations.filter((operation) => only === undefined || only.includes(operation))
   if (chosen.length === 0) continue
   const server = await open()
   try {

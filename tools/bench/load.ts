@@ -5,16 +5,14 @@
  */
 import type net from 'node:net'
 import { createHistogram } from 'node:perf_hooks'
-import { Consistency } from '../../lib/types/consistency.ts'
 import { HEADER_BYTES } from '../../protocol/envelope.ts'
-import { Opcode, ResultKind } from '../../protocol/opcodes.ts'
-import { plainParameters } from '../../protocol/requests.ts'
-import { encode, ToolClient, VERSION } from '../support/client.ts'
+import { encode, ToolClient } from '../support/client.ts'
+import { fill, isRight, type Operation, type OperationName, operationsOf, requestOf } from './operations.ts'
 
 export interface LoadPlan {
   readonly address: string
   readonly port: number
-  readonly operation: 'insert' | 'select'
+  readonly operation: OperationName
   readonly inFlight: number
   readonly connections: number
   readonly seconds: number
@@ -37,31 +35,32 @@ export interface LoadReport {
 }
 
 const KEY_MARK = 0x5a5a5a5a5a5a5a5an
-const TEXT = {
-  insert: 'INSERT INTO bench.kv (k, v) VALUES (?, ?)',
-  select: 'SELECT v FROM bench.kv WHERE k = ?',
-}
 
 /** Milliseconds that a request may take before the run is given up. */
 const STALL_MS = 30_000
 
-function templateOf(plan: LoadPlan, id: string): { frame: Buffer; keyAt: number } {
+interface Template {
+  readonly frame: Buffer
+  /** Where the key belongs, once for each statement. */
+  readonly keysAt: readonly number[]
+}
+
+function templateOf(operation: Operation, id: string): Template {
   const key = Buffer.alloc(8)
   key.writeBigInt64BE(KEY_MARK)
-  const value = Buffer.alloc(plan.valueBytes)
-  for (let i = 0; i < value.length; i++) value[i] = (i * 131) & 0xff
-  const values = plan.operation === 'insert' ? [key, value] : [key]
-  const parameters = { ...plainParameters(VERSION, Consistency.ONE), values, skipMetadata: true }
-  const frame = encode({ kind: 'execute', id, resultMetadataId: null, parameters }, 0)
-  return { frame, keyAt: frame.indexOf(key) }
+  const frame = encode(requestOf(operation, id, key), 0)
+  const keysAt: number[] = []
+  for (let at = frame.indexOf(key); at >= 0; at = frame.indexOf(key, at + key.length)) keysAt.push(at)
+  return { frame, keysAt }
 }
 
 /** One connection's share of the load. */
 class Pump {
   readonly #socket: net.Socket
   readonly #frame: Buffer
-  readonly #keyAt: number
-  readonly #plan: LoadPlan
+  readonly #keysAt: readonly number[]
+  readonly #operation: Operation
+  readonly #keys: number
   readonly #started: Float64Array
   readonly #record: (milliseconds: number) => void
   #rest: Buffer | null = null
@@ -74,15 +73,17 @@ class Pump {
 
   constructor(
     socket: net.Socket,
-    template: { frame: Buffer; keyAt: number },
-    plan: LoadPlan,
+    template: Template,
+    operation: Operation,
+    keys: number,
     depth: number,
     record: (ms: number) => void,
   ) {
     this.#socket = socket
     this.#frame = template.frame
-    this.#keyAt = template.keyAt
-    this.#plan = plan
+    this.#keysAt = template.keysAt
+    this.#operation = operation
+    this.#keys = keys
     this.#started = new Float64Array(depth)
     this.#record = record
     socket.removeAllListeners('data')
@@ -110,8 +111,12 @@ class Pump {
     this.#frame.copy(out, at)
     out[at + 2] = stream >> 8
     out[at + 3] = stream
-    out.writeUInt32BE(0, at + this.#keyAt)
-    out.writeUInt32BE(Math.floor(Math.random() * this.#plan.keys), at + this.#keyAt + 4)
+    const key = Math.floor(Math.random() * this.#keys)
+    for (let i = 0; i < this.#keysAt.length; i++) {
+      const keyAt = at + this.#keysAt[i]!
+      out.writeUInt32BE(0, keyAt)
+      out.writeUInt32BE(key, keyAt + 4)
+    }
     this.#started[stream] = now
     this.#inFlight++
   }
@@ -125,7 +130,7 @@ class Pump {
       const length = chunk.readInt32BE(at + 5)
       if (chunk.length - at < HEADER_BYTES + length) break
       const stream = chunk.readInt16BE(at + 2)
-      this.#check(chunk, at)
+      if (!isRight(this.#operation, chunk, at, at + HEADER_BYTES)) this.errors++
       this.#record(now - this.#started[stream]!)
       streams.push(stream)
       at += HEADER_BYTES + length
@@ -142,18 +147,6 @@ class Pump {
     for (let i = 0; i < streams.length; i++) this.#put(out, i * this.#frame.length, streams[i]!, now)
     this.#socket.write(out)
   }
-
-  #check(chunk: Buffer, at: number): void {
-    const body = at + HEADER_BYTES
-    const right =
-      chunk[at + 4] === Opcode.RESULT &&
-      (this.#plan.operation === 'insert'
-        ? chunk.readInt32BE(body) === ResultKind.VOID
-        : chunk.readInt32BE(body) === ResultKind.ROWS &&
-          chunk.readInt32BE(body + 12) === 1 &&
-          chunk.readInt32BE(body + 16) === this.#plan.valueBytes)
-    if (!right) this.errors++
-  }
 }
 
 async function run(plan: LoadPlan): Promise<LoadReport> {
@@ -162,13 +155,15 @@ async function run(plan: LoadPlan): Promise<LoadReport> {
   const record = (ms: number): void => {
     if (measuring) histogram.record(Math.max(1, Math.round(ms * 1000)))
   }
+  const operation = operationsOf(plan.valueBytes)[plan.operation]
+  const keys = Math.floor(plan.keys * operation.keyShare)
   const connections = Math.min(plan.connections, plan.inFlight)
   const pumps: Pump[] = []
   for (let i = 0; i < connections; i++) {
     const client = await ToolClient.connect(plan.address, plan.port)
-    const id = await client.prepare(TEXT[plan.operation])
+    const id = await client.prepare(operation.text)
     const depth = Math.floor(plan.inFlight / connections) + (i < plan.inFlight % connections ? 1 : 0)
-    pumps.push(new Pump(client.socket, templateOf(plan, id), plan, depth, record))
+    pumps.push(new Pump(client.socket, templateOf(operation, id), operation, keys, depth, record))
   }
   const total = (): number => pumps.reduce((sum, pump) => sum + pump.answered, 0)
   for (const pump of pumps) pump.start()
@@ -204,33 +199,11 @@ function sleep(ms: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, ms).unref())
 }
 
-/** Writes each key once, so that every read finds a row. */
-async function fill(plan: LoadPlan): Promise<void> {
-  const client = await ToolClient.connect(plan.address, plan.port)
-  await client.query(
-    "CREATE KEYSPACE IF NOT EXISTS bench WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 1}",
-  )
-  await client.query('CREATE TABLE IF NOT EXISTS bench.kv (k bigint PRIMARY KEY, v blob)')
-  const id = await client.prepare(TEXT.insert)
-  const value = Buffer.alloc(plan.valueBytes, 7)
-  const write = (k: number): Promise<unknown> => {
-    const key = Buffer.alloc(8)
-    key.writeBigInt64BE(BigInt(k))
-    return client.request({
-      kind: 'execute',
-      id,
-      resultMetadataId: null,
-      parameters: { ...plainParameters(VERSION, Consistency.ONE), values: [key, value] },
-    })
-  }
-  for (let from = 0; from < plan.keys; from += 256) {
-    await Promise.all(Array.from({ length: Math.min(256, plan.keys - from) }, (_, i) => write(from + i)))
-  }
-  client.close()
-}
-
 const [task, json] = process.argv.slice(2)
 const plan = JSON.parse(json!) as LoadPlan
-if (task === 'fill') await fill(plan)
-else process.stdout.write(`${JSON.stringify(await run(plan))}\n`)
+if (task === 'fill') {
+  const client = await ToolClient.connect(plan.address, plan.port)
+  await fill(client, operationsOf(plan.valueBytes)[plan.operation], plan.keys)
+  client.close()
+} else process.stdout.write(`${JSON.stringify(await run(plan))}\n`)
 process.exit(0)

@@ -1,0 +1,184 @@
+/** What the bench asks: tables, their filling, and one prepared request of each kind, whose key the load program puts in again and again. */
+import { Consistency } from '../../lib/types/consistency.ts'
+import { Opcode, ResultKind } from '../../protocol/opcodes.ts'
+import { plainParameters, type Request } from '../../protocol/requests.ts'
+import { type ToolClient, VERSION } from '../support/client.ts'
+
+export type OperationName = 'select' | 'insert' | 'slice' | 'collect' | 'collected' | 'batch' | 'count' | 'cas'
+
+export interface Operation {
+  /** CREATE TABLE, in keyspace bench. */
+  readonly table: string
+  /** What is prepared; its first `?` is the key, a bigint. */
+  readonly text: string
+  /** Values after the key. */
+  readonly values: readonly Buffer[]
+  /** Statements of a BATCH message; 1: EXECUTE. */
+  readonly statements: number
+  /** Writes what is there for one key before; null: nothing. */
+  readonly fill: { readonly text: string; readonly values: readonly (readonly Buffer[])[] } | null
+  /** So many of the keys are used. */
+  readonly keyShare: number
+  readonly answer: { readonly kind: 'void' } | { readonly kind: 'rows'; readonly rows: number }
+}
+
+const ROWS_OF_SLICE = 100
+const STATEMENTS_OF_BATCH = 20
+
+function bytes(length: number): Buffer {
+  const value = Buffer.alloc(length)
+  for (let i = 0; i < length; i++) value[i] = (i * 131) & 0xff
+  return value
+}
+
+function int(value: number): Buffer {
+  const buffer = Buffer.alloc(4)
+  buffer.writeInt32BE(value)
+  return buffer
+}
+
+/** A set or list of texts, as a value. */
+function texts(...elements: readonly string[]): Buffer {
+  return Buffer.concat([
+    int(elements.length),
+    ...elements.map((text) => Buffer.concat([int(text.length), Buffer.from(text)])),
+  ])
+}
+
+const VOID = { kind: 'void' } as const
+const ONE_ROW = { kind: 'rows', rows: 1 } as const
+const KV = 'CREATE TABLE IF NOT EXISTS bench.kv (k bigint PRIMARY KEY, v blob)'
+const PUT = 'INSERT INTO bench.kv (k, v) VALUES (?, ?)'
+const WIDE = 'CREATE TABLE IF NOT EXISTS bench.wide (k bigint, c int, v blob, PRIMARY KEY (k, c))'
+const PUT_WIDE = 'INSERT INTO bench.wide (k, c, v) VALUES (?, ?, ?)'
+const BAGS = 'CREATE TABLE IF NOT EXISTS bench.bags (k bigint PRIMARY KEY, tags set<text>, counts map<text, int>)'
+
+export function operationsOf(valueBytes: number): Readonly<Record<OperationName, Operation>> {
+  const value = bytes(valueBytes)
+  const small = bytes(40)
+  const single = { statements: 1, keyShare: 1 }
+  return {
+    select: {
+      ...single,
+      table: KV,
+      text: 'SELECT v FROM bench.kv WHERE k = ?',
+      values: [],
+      fill: { text: PUT, values: [[value]] },
+      answer: ONE_ROW,
+    },
+    insert: { ...single, table: KV, text: PUT, values: [value], fill: { text: PUT, values: [[value]] }, answer: VOID },
+    slice: {
+      ...single,
+      table: WIDE,
+      text: 'SELECT c, v FROM bench.wide WHERE k = ? LIMIT 100',
+      values: [],
+      fill: { text: PUT_WIDE, values: Array.from({ length: ROWS_OF_SLICE }, (_, i) => [int(i), small]) },
+      keyShare: 1 / ROWS_OF_SLICE,
+      answer: { kind: 'rows', rows: ROWS_OF_SLICE },
+    },
+    collect: {
+      ...single,
+      table: BAGS,
+      text: "INSERT INTO bench.bags (k, tags, counts) VALUES (?, ?, {'likes': 1, 'views': 2})",
+      values: [texts('one', 'two', 'three', 'four', 'five')],
+      fill: null,
+      answer: VOID,
+    },
+    collected: {
+      ...single,
+      table: BAGS,
+      text: 'SELECT tags, counts FROM bench.bags WHERE k = ?',
+      values: [],
+      fill: {
+        text: "INSERT INTO bench.bags (k, tags, counts) VALUES (?, ?, {'likes': 1, 'views': 2})",
+        values: [[texts('one', 'two', 'three', 'four', 'five')]],
+      },
+      answer: ONE_ROW,
+    },
+    batch: {
+      ...single,
+      table: WIDE,
+      text: PUT_WIDE,
+      values: [int(0), small],
+      statements: STATEMENTS_OF_BATCH,
+      fill: null,
+      answer: VOID,
+    },
+    count: {
+      ...single,
+      table: 'CREATE TABLE IF NOT EXISTS bench.counts (k bigint PRIMARY KEY, n counter)',
+      text: 'UPDATE bench.counts SET n = n + 1 WHERE k = ?',
+      values: [],
+      fill: null,
+      answer: VOID,
+    },
+    cas: {
+      ...single,
+      table: 'CREATE TABLE IF NOT EXISTS bench.cas (k bigint PRIMARY KEY, v int)',
+      text: 'INSERT INTO bench.cas (k, v) VALUES (?, ?) IF NOT EXISTS',
+      values: [int(1)],
+      fill: null,
+      answer: ONE_ROW,
+    },
+  }
+}
+
+/** The request with `key` wherever its key belongs. */
+export function requestOf(operation: Operation, id: string, key: Buffer): Request {
+  const parameters = plainParameters(VERSION, Consistency.ONE)
+  if (operation.statements === 1)
+    return {
+      kind: 'execute',
+      id,
+      resultMetadataId: null,
+      parameters: { ...parameters, values: [key, ...operation.values], skipMetadata: true },
+    }
+  const items = Array.from({ length: operation.statements }, (_, i) => ({
+    kind: 'prepared' as const,
+    id,
+    values: [key, int(i), ...operation.values.slice(1)],
+  }))
+  return { kind: 'batch', type: 'unlogged', items, parameters }
+}
+
+/** Whether the frame at `at` is a right answer; `body` is where its body begins. */
+export function isRight(operation: Operation, chunk: Buffer, at: number, body: number): boolean {
+  if (chunk[at + 4] !== Opcode.RESULT) return false
+  const kind = chunk.readInt32BE(body)
+  if (operation.answer.kind === 'void') return kind === ResultKind.VOID
+  if (kind !== ResultKind.ROWS) return false
+  // Without metadata the number of rows follows flags and the number of columns; with it, it lies further on.
+  const isSkipped = (chunk.readInt32BE(body + 4) & NO_METADATA) !== 0
+  return !isSkipped || chunk.readInt32BE(body + 12) === operation.answer.rows
+}
+
+const NO_METADATA = 4
+
+/** Makes the operation's table and, for those that read, a row or more for each key. */
+export async function fill(client: ToolClient, operation: Operation, keys: number): Promise<void> {
+  await client.query(
+    "CREATE KEYSPACE IF NOT EXISTS bench WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 1}",
+  )
+  await client.query(operation.table)
+  if (operation.fill === null) return
+  const { text, values } = operation.fill
+  const id = await client.prepare(text)
+  const parameters = plainParameters(VERSION, Consistency.ONE)
+  const write = (k: number, rest: readonly Buffer[]): Promise<unknown> => {
+    const key = Buffer.alloc(8)
+    key.writeBigInt64BE(BigInt(k))
+    const all = { ...parameters, values: [key, ...rest] }
+    return client.request({ kind: 'execute', id, resultMetadataId: null, parameters: all })
+  }
+  const writes = Math.floor(keys * operation.keyShare) * values.length
+  for (let from = 0; from < writes; from += IN_FLIGHT) {
+    const count = Math.min(IN_FLIGHT, writes - from)
+    await Promise.all(
+      Array.from({ length: count }, (_, i) =>
+        write(Math.floor((from + i) / values.length), values[(from + i) % values.length]!),
+      ),
+    )
+  }
+}
+
+const IN_FLIGHT = 256
