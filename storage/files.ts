@@ -240,16 +240,24 @@ export class Files {
     await disk.syncDirectory(keyspace.slice(0, keyspace.lastIndexOf('/')))
   }
 
-  /** Forgets everything that was written to a table before this call; `atMs` (since 1970) is kept as the time of it. */
-  async truncate(store: TableStore, atMs: number): Promise<void> {
+  /** Forgets everything that was written to tables before this call, all or none after a crash; `atMs` (since 1970) is kept as the time of it. */
+  async truncate(stores: readonly TableStore[], atMs: number): Promise<void> {
     const position = this.#position
-    store.swapMemtable(position)
-    const numbers = new Set(store.files.map((file) => file.number))
-    const edits: Edit[] = [...numbers].map((number) => ({ kind: 'remove', table: store.id, number }))
-    await this.manifest.apply([...edits, { kind: 'truncated', table: store.id, position, atMs }])
-    while (store.pending) store.settlePending(null)
-    this.#removeFiles(store, numbers)
-    this.#log?.markFlushed(store.id, position)
+    const edits: Edit[] = []
+    const emptied: { readonly store: TableStore; readonly numbers: ReadonlySet<number> }[] = []
+    for (const store of stores) {
+      store.swapMemtable(position)
+      const numbers = new Set(store.files.map((file) => file.number))
+      for (const number of numbers) edits.push({ kind: 'remove', table: store.id, number })
+      edits.push({ kind: 'truncated', table: store.id, position, atMs })
+      emptied.push({ store, numbers })
+    }
+    await this.manifest.apply(edits)
+    for (const { store, numbers } of emptied) {
+      while (store.pending) store.settlePending(null)
+      this.#removeFiles(store, numbers)
+      this.#log?.markFlushed(store.id, position)
+    }
   }
 
   /** Forgets a table. Nobody may write to it any more. */

@@ -304,29 +304,47 @@ export class Store {
     }
   }
 
-  /** Forgets what was written to a table before this call; when it resolves, for good. A snapshot is taken first if the table is to have one. */
-  async truncate(id: string): Promise<void> {
+  /**
+   * Forgets what was written to a table before this call; when it resolves, for good. A snapshot is taken first if the table is to have one.
+   * `also`: tables that go with it; after a crash all of them are truncated or none.
+   */
+  async truncate(id: string, also: readonly string[] = []): Promise<void> {
     const table = this.#tables.get(id)
     if (!table) return
+    const all = [table, ...also.flatMap((other) => this.#tables.get(other) ?? [])]
     const atMs = Math.floor(this.#runtime.clock.wallMicros() / 1000)
-    const release = await this.compactions?.hold(id)
+    const releases: (() => void)[] = []
     try {
-      await this.#flusher.run(id, () => this.#truncate(table, atMs))
+      for (const each of all) {
+        const release = await this.compactions?.hold(each.id)
+        if (release) releases.push(release)
+      }
+      await this.#inTurns(all, () => this.#truncate(all, atMs))
     } finally {
-      release?.()
+      for (const release of releases) release()
     }
   }
 
-  async #truncate(table: TableStore, atMs: number): Promise<void> {
+  /** In the turns of all the tables at once; whoever asks for several asks for them in one order. */
+  #inTurns(tables: readonly TableStore[], work: () => Promise<void>): Promise<void> {
+    const [first, ...others] = tables
+    return first === undefined ? work() : this.#flusher.run(first.id, () => this.#inTurns(others, work))
+  }
+
+  /** The first is the one that is meant; the others go with it. */
+  async #truncate(tables: readonly TableStore[], atMs: number): Promise<void> {
+    const table = tables[0]!
     if (this.#files) {
       if (this.snapshots?.isAutomatic(table)) {
         await this.#files.flush(table)
         await this.snapshots.takeBefore('truncated', table)
       }
-      await this.#files.truncate(table, atMs)
+      await this.#files.truncate(tables, atMs)
     } else {
-      table.swapMemtable(0)
-      table.settlePending(null)
+      for (const each of tables) {
+        each.swapMemtable(0)
+        each.settlePending(null)
+      }
       this.#truncatedInMemory.set(table.id, { segment: 0, offset: 0, atMs })
     }
   }
