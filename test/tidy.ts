@@ -16,6 +16,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   cluster: ['lib/base', 'lib/runtime', 'lib/types', 'storage/model'],
   'lib/schema': ['lib/base', 'lib/types'],
   'lib/cql': ['lib/base', 'lib/types', 'lib/schema', 'storage/model'],
+  'lib/index': ['lib/base', 'lib/runtime', 'lib/types', 'lib/schema', 'storage/model'],
 }
 
 /** Pure functions of Node's own that any room may use. */

@@ -2,7 +2,7 @@
  * The coordinator of a cluster of one: every replica there can be is this node. Levels are checked as they will be with many: what cannot
  * be met is refused before anything is written or read.
  */
-import { RequestError } from '../../lib/base/errors.ts'
+import { ReplicaFailure, RequestError } from '../../lib/base/errors.ts'
 import type { Latency } from '../../lib/base/latency.ts'
 import type { Clock } from '../../lib/runtime/runtime.ts'
 import { Consistency, consistencyName } from '../../lib/types/consistency.ts'
@@ -186,17 +186,18 @@ export class LocalCoordinator {
   ): Error {
     if (cause instanceof RequestError) return cause
     if (!isReplicaFailure(cause)) return cause as Error
-    this.#options.report(cause)
+    const known = cause instanceof ReplicaFailure ? cause : null
+    if (known === null) this.#options.report(cause)
     const { address } = this.#options
     const name = consistencyName(fields.consistency) ?? 'ONE'
     return Object.assign(
       new RequestError(
         code,
-        `Operation failed - received 0 responses and 1 failures: UNKNOWN from this node at ${name}`,
+        `Operation failed - received 0 responses and 1 failures: ${known?.reason ?? 'UNKNOWN'} from this node at ${name}`,
         {
           ...fields,
           received: 0,
-          failures: [{ address, reason: REASON_UNKNOWN }],
+          failures: [{ address, reason: known?.reasonCode ?? REASON_UNKNOWN }],
         },
       ),
       { cause },
@@ -204,7 +205,7 @@ export class LocalCoordinator {
   }
 }
 
-const REPLICA_ERRORS = new Set(['StorageError', 'NoRoomError', 'CorruptionError', 'SnapshotError'])
+const REPLICA_ERRORS = new Set(['StorageError', 'NoRoomError', 'CorruptionError', 'SnapshotError', 'ReplicaFailure'])
 
 /** What storage says of itself or hands on from the disk; anything else is a bug, and passes as it is. */
 function isReplicaFailure(cause: unknown): cause is Error {

@@ -80,3 +80,16 @@ export function syntaxError(message: string): RequestError {
 export function configError(message: string): RequestError {
   return new RequestError('CONFIG_ERROR', message)
 }
+
+/** What a replica could not do, and why, as failures name it (native_protocol_v5.spec §9, reason codes). Who asked it tells the client. */
+export class ReplicaFailure extends Error {
+  override name = 'ReplicaFailure'
+  readonly reason: string
+  readonly reasonCode: number
+
+  constructor(reason: string, reasonCode: number, message: string) {
+    super(message)
+    this.reason = reason
+    this.reasonCode = reasonCode
+  }
+}

@@ -9,6 +9,7 @@ import type { CqlType } from '../types/type.ts'
 import { rebuildTable } from './build.ts'
 import { changed, checkModifiable, type Outcome, tableText, unchanged } from './changes.ts'
 import { checkNestedCells, isCounterType, noTimeToLive, staticNeedsClustering, validateTable } from './create-table.ts'
+import { refuseIndexed } from './index-changes.ts'
 import { hashMapOrder, identifierHash } from './java.ts'
 import type { KeyspaceSchema, Schema } from './keyspace.ts'
 import { checkReadable, tableOptions } from './options.ts'
@@ -162,6 +163,7 @@ function dropColumns(
       throw invalid(`Cannot drop PRIMARY KEY column ${name}`)
     if (column.type.kind === 'udt' && !column.type.frozen)
       throw invalid(`Cannot drop non-frozen column ${name} of user type ${typeToCql(column.type)}`)
+    refuseIndexed(table, name, `Cannot drop column ${name}`)
     columns.delete(name)
     const type = expandUserTypes(column.type)
     dropped.set(name, { name, id: column.id, kind: column.kind, type, droppedAtMicros: nextTimestampMicros() })
@@ -186,6 +188,7 @@ function renameColumns(
       throw invalid(
         `Cannot rename column ${from} to ${to} in table '${tableText(table)}'; another column with that name already exists`,
       )
+    refuseIndexed(table, from, `Can't rename column ${from}`)
     columns.delete(from)
     columns.set(to, { ...column, name: to })
   }

@@ -17,10 +17,14 @@ export function identifierHash(name: string): number {
   return hash ^ (hash >>> 16)
 }
 
-/** The keys in the order in which a HashMap with room for them would give them; equal buckets keep their order. */
-export function hashMapOrder(keys: Iterable<string>, hash: (key: string) => number = stringHash): string[] {
+/** The keys in the order in which a HashMap would give them that grew with them; equal buckets keep their order. */
+export function hashMapOrder(
+  keys: Iterable<string>,
+  hash: (key: string) => number = stringHash,
+  initialCapacity = 16,
+): string[] {
   const list = [...keys]
-  let capacity = 16
+  let capacity = initialCapacity
   while (list.length > capacity * 0.75) capacity *= 2
   return list.sort((a, b) => (hash(a) & (capacity - 1)) - (hash(b) & (capacity - 1)))
 }

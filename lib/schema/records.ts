@@ -41,7 +41,12 @@ export interface TableRecord {
   readonly dropped: readonly DroppedRecord[]
   readonly nextColumnId: number
   readonly isCounter: boolean
-  readonly indexes: readonly { readonly name: string; readonly kind: IndexSchema['kind']; readonly options: Pairs }[]
+  readonly indexes: readonly {
+    readonly name: string
+    readonly id: string
+    readonly kind: IndexSchema['kind']
+    readonly options: Pairs
+  }[]
   readonly options: Omit<TableOptions, MapOption> & { readonly [Name in MapOption]: Pairs }
 }
 
@@ -80,6 +85,7 @@ export function tableRecord(table: TableSchema): SchemaRecord {
   }))
   const indexes = [...table.indexes.values()].map((index) => ({
     name: index.name,
+    id: index.id,
     kind: index.kind,
     options: [...index.options],
   }))
@@ -161,7 +167,7 @@ export function readTableRecord(record: TableRecord, types: ReadonlyMap<string, 
     nextColumnId: record.nextColumnId,
     isCounter: record.isCounter,
     indexes: new Map(
-      record.indexes.map(({ name, kind, options }) => [name, { name, kind, options: new Map(options) }]),
+      record.indexes.map(({ name, id, kind, options }) => [name, { name, id, kind, options: new Map(options) }]),
     ),
     options: {
       ...options,

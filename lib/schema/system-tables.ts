@@ -28,7 +28,14 @@ const REPLICATED_KEYSPACES: ReadonlyMap<string, string> = new Map([
 ])
 const VIRTUAL_KEYSPACES: ReadonlySet<string> = new Set(['system_views', 'system_virtual_schema'])
 /** Tables outside the virtual keyspaces that are answered from the node's state all the same. */
-const ANSWERED: ReadonlySet<string> = new Set(['local', 'peers', 'peers_v2', 'size_estimates', 'table_estimates'])
+const ANSWERED: ReadonlySet<string> = new Set([
+  'IndexInfo',
+  'local',
+  'peers',
+  'peers_v2',
+  'size_estimates',
+  'table_estimates',
+])
 
 export function isLocalSystemKeyspace(name: string): boolean {
   return LOCAL_KEYSPACES.has(name)

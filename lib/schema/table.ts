@@ -34,6 +34,8 @@ export interface DroppedColumn {
 
 export interface IndexSchema {
   readonly name: string
+  /** Of the table that holds its entries, which no CQL name reaches; another one each time an index is made. */
+  readonly id: string
   readonly kind: 'KEYS' | 'CUSTOM' | 'COMPOSITES'
   readonly options: ReadonlyMap<string, string>
 }

@@ -22,7 +22,7 @@ import { decodeRecords, encodeRecords, type SchemaRecord } from '../schema/recor
 import { encodeShape, shapeOf } from '../schema/shape.ts'
 import { applyRecords, snapshotRecords } from '../schema/state.ts'
 import { createSystemSchema, systemTableId } from '../schema/system-tables.ts'
-import type { TableSchema } from '../schema/table.ts'
+import type { IndexSchema, TableSchema } from '../schema/table.ts'
 import { NATIVE } from '../types/names.ts'
 import { decodeClustering, encodeClustering } from '../types/ordered.ts'
 import { encodePosition } from '../types/partition-key.ts'
@@ -154,7 +154,7 @@ export class MetadataLog implements SchemaDoor {
     await this.#write([this.#writer.entry(schema.epoch, payload)])
     this.#current = schema
     this.#entries += 1
-    for (const id of dropped) await this.#store.dropTable(id)
+    for (const id of [...dropped, ...droppedIndexes(before, schema)]) await this.#store.dropTable(id)
     for (const listener of this.#listeners) listener(change, schema)
     return change
   }
@@ -343,7 +343,10 @@ async function registerTables(store: MetadataStore, before: Schema | null, after
     if (earlier === keyspace) continue
     for (const table of keyspace.tables.values())
       if (!table.isVirtual && (!earlier || mustRegister(earlier, keyspace, table)))
-        done.push(store.registerTable(table.id, storedTable(keyspace, table)))
+        done.push(
+          store.registerTable(table.id, storedTable(keyspace, table)),
+          ...Array.from(table.indexes.values(), (index) => store.registerTable(index.id, storedIndex(table, index))),
+        )
   }
   await Promise.all(done)
 }
@@ -351,9 +354,14 @@ async function registerTables(store: MetadataStore, before: Schema | null, after
 /** Data of tables that the log says were dropped: the node went down before storage had done it. */
 async function dropLeftovers(store: MetadataStore, records: readonly SchemaRecord[], schema: Schema): Promise<void> {
   const stored = new Set(store.tableIds)
-  for (const record of records)
-    if (record.kind === 'table' && !schema.tablesById.has(record.table.id) && stored.has(record.table.id))
-      await store.dropTable(record.table.id)
+  const indexes = indexIds(schema)
+  for (const record of records) {
+    if (record.kind !== 'table') continue
+    const { id } = record.table
+    const gone = schema.tablesById.has(id) ? [] : [id]
+    for (const index of record.table.indexes) if (!indexes.has(index.id)) gone.push(index.id)
+    for (const each of gone) if (stored.delete(each)) await store.dropTable(each)
+  }
 }
 
 function mustRegister(before: KeyspaceSchema, after: KeyspaceSchema, table: TableSchema): boolean {
@@ -369,6 +377,28 @@ function storedTable(keyspace: KeyspaceSchema, table: TableSchema): StoredTable 
     shape: encodeShape(shapeOf(table)),
     options: storedOptions(table.options),
   }
+}
+
+/** An index's entries are the node's own, and are kept whatever becomes of the keyspace's writes: what is missing in them would not be found. */
+function storedIndex(table: TableSchema, index: IndexSchema): StoredTable {
+  return {
+    keyspace: table.keyspace,
+    name: `${table.name}.${index.name}`,
+    durableWrites: true,
+    hasClustering: true,
+    options: { ...DEFAULT_TABLE_OPTIONS, gcGraceSeconds: 0, allowAutoSnapshot: false },
+  }
+}
+
+function indexIds(schema: Schema): Set<string> {
+  const ids = new Set<string>()
+  for (const table of schema.tablesById.values()) for (const { id } of table.indexes.values()) ids.add(id)
+  return ids
+}
+
+function droppedIndexes(before: Schema, after: Schema): string[] {
+  const kept = indexIds(after)
+  return [...indexIds(before)].filter((id) => !kept.has(id))
 }
 
 function droppedTables(before: Schema, after: Schema): string[] {

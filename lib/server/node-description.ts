@@ -10,6 +10,7 @@ import type { Identity } from './identity.ts'
 import type { ClientListener } from './listener.ts'
 import { metricRows } from './system-tables/metric-rows.ts'
 import type { ClientInfo, NodeInfo } from './system-tables/node-info.ts'
+import type { PlainRow } from './system-tables/plain-values.ts'
 import { estimateRows } from './system-tables/size-estimates.ts'
 
 export interface DescribedNode {
@@ -17,11 +18,13 @@ export interface DescribedNode {
   readonly identity: Identity
   readonly store: Store
   schema(): Schema
+  /** Keyspaces and names. */
+  builtIndexes(): readonly { readonly keyspace: string; readonly name: string }[]
   /** Known only when clients are served. */
   readonly late: { readonly clients: ClientListener | null; readonly metrics: Metrics | null; readonly port: number }
 }
 
-export function describeNode({ settings, identity, store, schema, late }: DescribedNode): NodeInfo {
+export function describeNode({ settings, identity, store, schema, builtIndexes, late }: DescribedNode): NodeInfo {
   const listenAddress = settings.listen_address ?? settings.rpc_address
   return {
     clusterName: identity.clusterName,
@@ -40,22 +43,28 @@ export function describeNode({ settings, identity, store, schema, late }: Descri
     gossipGeneration: identity.generation,
     version: POLYXENA_VERSION,
     peers: () => [],
-    truncations: () => truncatedAt(store, identity.generation),
+    truncations: () => truncatedAt(store, schema(), identity.generation),
     settings: () => settingTexts(settings),
     clients: () => Array.from(late.clients?.connections ?? [], describeClient),
     rows: (table) =>
+      (table === 'IndexInfo' ? builtIndexes().map(indexRow) : null) ??
       (late.metrics ? metricRows(table, late.metrics) : null) ??
       estimateRows(table, { schema: schema(), tokens: identity.tokens, estimate: (id) => store.tableEstimate(id) }),
   }
 }
 
+function indexRow({ keyspace, name }: { readonly keyspace: string; readonly name: string }): PlainRow {
+  return { table_name: keyspace, index_name: name, value: null }
+}
+
 /** The tables of estimates begin empty with each start; of the others the store knows. Blobs: segment i64, offset i32, ms since 1970 i64. */
-function truncatedAt(store: Store, startSeconds: number): Map<string, Buffer> {
+function truncatedAt(store: Store, schema: Schema, startSeconds: number): Map<string, Buffer> {
   const blobs = new Map<string, Buffer>()
   const emptied = { segment: 0, offset: 0, atMs: startSeconds * 1000 }
   for (const table of ['size_estimates', 'table_estimates'])
     blobs.set(systemTableId('system', table), truncationBlob(emptied))
-  for (const [table, truncation] of store.truncations()) blobs.set(table, truncationBlob(truncation))
+  for (const [table, truncation] of store.truncations())
+    if (schema.tablesById.has(table)) blobs.set(table, truncationBlob(truncation))
   return blobs
 }
 

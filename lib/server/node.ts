@@ -12,6 +12,7 @@ import type { Settings } from '../config/settings.ts'
 import { snapshotSchemaText } from '../cql/ddl/snapshot-text.ts'
 import { QueryProcessor } from '../cql/processor.ts'
 import type { CqlLimits, Environment } from '../cql/statement.ts'
+import type { NodeIndexes } from '../index/node-indexes.ts'
 import { type MemoryFigures, type Metrics, openMetrics } from '../metrics.ts'
 import { createTextLog, SILENT_LOG } from '../runtime/node/log.ts'
 import { openNodePauses } from '../runtime/node/pauses.ts'
@@ -23,6 +24,7 @@ import { POLYXENA_VERSION } from '../version.ts'
 import { addressBytes } from './addresses.ts'
 import { HybridClock } from './hybrid-clock.ts'
 import { createIdentity, type Identity, loadIdentity } from './identity.ts'
+import { openIndexes } from './indexes.ts'
 import { ClientListener } from './listener.ts'
 import { type MetadataLog, openMetadataLog } from './metadata-log.ts'
 import { describeNode } from './node-description.ts'
@@ -105,9 +107,11 @@ async function openNode({ settings, memory }: LoadedConfig, log: Log): Promise<S
     late.schema = () => metadata.current
     opened.defer(() => metadata.settle())
     logSubstitutes(metadata, log)
+    const indexes = await openIndexes({ store, metadata, clock: runtime.clock, log })
+    opened.defer(() => indexes.close())
     const pauses = openNodePauses()
     opened.defer(() => pauses[Symbol.dispose]())
-    const listener = await serve({ settings, runtime, store, metadata, identity, pauses })
+    const listener = await serve({ settings, runtime, store, metadata, indexes, identity, pauses })
     opened.defer(async () => {
       listener.metrics[Symbol.dispose]()
       await listener.clients.close(settings.drain_grace)
@@ -166,11 +170,12 @@ interface Parts {
   readonly runtime: Runtime
   readonly store: Store
   readonly metadata: MetadataLog
+  readonly indexes: NodeIndexes
   readonly identity: Identity
   readonly pauses: Pauses
 }
 
-async function serve({ settings, runtime, store, metadata, identity, pauses }: Parts): Promise<Serving> {
+async function serve({ settings, runtime, store, metadata, indexes, identity, pauses }: Parts): Promise<Serving> {
   const { clock, random, log } = runtime
   const address = settings.broadcast_rpc_address ?? settings.rpc_address
   // The description needs the port and the listener, which come last: it is asked for them only once clients are there.
@@ -180,15 +185,22 @@ async function serve({ settings, runtime, store, metadata, identity, pauses }: P
     port: settings.native_transport_port,
   }
   const virtual = new VirtualTables(
-    describeNode({ settings, identity, store, schema: () => metadata.current, late }),
+    describeNode({
+      settings,
+      identity,
+      store,
+      schema: () => metadata.current,
+      builtIndexes: () => indexes.builtIndexes(),
+      late,
+    }),
     () => metadata.current,
   )
   const coordinator = new LocalCoordinator({
     clock,
     replica: {
-      apply: (mutations) => store.apply(mutations),
-      read: (command) => (virtual.handles(command.table) ? virtual.read(command) : store.read(command)),
-      truncate: (table) => store.truncate(table),
+      apply: (mutations) => indexes.apply(mutations),
+      read: (command) => (virtual.handles(command.table) ? virtual.read(command) : indexes.read(command)),
+      truncate: (table) => indexes.truncate(table),
     },
     datacenter: identity.datacenter,
     address: addressBytes(address),

@@ -34,6 +34,19 @@ export interface ReadPoint {
   readonly rowsGiven: number
 }
 
+/**
+ * Rows that an index of the table names, where `target` and `slices` allow them. They hold one of the terms asked for, or had it when they were
+ * written: who asks looks at them again. The terms are positions in the index's own table.
+ */
+export interface IndexRead {
+  /** The id of the index's own table. */
+  readonly id: string
+  /** One term, or all whose positions lie in [start, end) (null: no bound). */
+  readonly terms:
+    | { readonly kind: 'one'; readonly position: Buffer }
+    | { readonly kind: 'range'; readonly start: Buffer | null; readonly end: Buffer | null }
+}
+
 export interface ReadCommand {
   /** The table's id: lower-case UUID with dashes. */
   readonly table: string
@@ -63,6 +76,8 @@ export interface ReadCommand {
   readonly columns?: readonly number[]
   /** The read ends early when it met more tombstones than this: it will fail. Absent: no bound. */
   readonly tombstonesMax?: number
+  /** Only rows that an index names; absent: all. Storage itself knows no indexes: who stands before it does. */
+  readonly index?: IndexRead
 }
 
 /** Views into memory of the store: valid until the caller's turn ends; whoever keeps them copies them. */

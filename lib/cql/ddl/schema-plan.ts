@@ -1,7 +1,7 @@
 /**
  * A DDL statement ready to be executed: one pure change that goes through the schema's door.
  */
-import { invalid } from '../../base/errors.ts'
+import { invalid, RequestError } from '../../base/errors.ts'
 import type { Outcome } from '../../schema/changes.ts'
 import type { Schema } from '../../schema/keyspace.ts'
 import type { Datacenters } from '../../schema/replication.ts'
@@ -52,10 +52,20 @@ export class SchemaPlan implements CompiledStatement {
         nextTimestampMicros: () => next++,
         newTableId: () => id,
       }
-      return this.#change(schema, context)
+      return withWarnings(warnings, () => this.#change(schema, context))
     })
     const result: StatementResult = change ? { kind: 'schema_change', change } : { kind: 'void' }
     return warnings.length === 0 ? result : { ...result, warnings }
+  }
+}
+
+/** What was warned of goes with the refusal too. */
+function withWarnings(warnings: readonly string[], change: () => Outcome): Outcome {
+  try {
+    return change()
+  } catch (error) {
+    if (error instanceof RequestError && warnings.length > 0) error.warnings = [...warnings]
+    throw error
   }
 }
 

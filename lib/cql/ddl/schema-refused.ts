@@ -1,10 +1,10 @@
 /**
- * DDL that is understood but not done: indexes, views, functions, aggregates, triggers. Each is refused with the error that Cassandra 5.0.6
+ * DDL that is understood but not done: views, functions, aggregates, triggers. Each is refused with the error that Cassandra 5.0.6
  * gives where such things are disabled or missing; what names nothing that is there gets the same error as in Cassandra.
  */
 import { unreachable } from '../../base/assert.ts'
 import { invalid } from '../../base/errors.ts'
-import { checkModifiable, keyspaceOf, tableText, unchanged } from '../../schema/changes.ts'
+import { checkModifiable, keyspaceOf, unchanged } from '../../schema/changes.ts'
 import type { KeyspaceSchema, Schema } from '../../schema/keyspace.ts'
 import { isLocalSystemKeyspace } from '../../schema/system-tables.ts'
 import type { TableSchema } from '../../schema/table.ts'
@@ -20,6 +20,8 @@ type Done =
   | 'create_table'
   | 'alter_table'
   | 'drop_table'
+  | 'create_index'
+  | 'drop_index'
   | 'create_type'
   | 'alter_type'
   | 'drop_type'
@@ -37,13 +39,10 @@ export function compileRefused(statement: RefusedStatement, current: string | nu
 
 function subject(statement: RefusedStatement): QualifiedName {
   switch (statement.kind) {
-    case 'create_index':
     case 'create_trigger':
     case 'drop_trigger':
     case 'create_table_like':
       return statement.table
-    case 'drop_index':
-      return statement.index
     case 'create_view':
     case 'alter_view':
     case 'drop_view':
@@ -59,16 +58,6 @@ function refusal(statement: RefusedStatement, keyspace: string): Change {
       return () => {
         throw invalid('CREATE TABLE LIKE is not supported')
       }
-    case 'create_index':
-      return (schema) => {
-        checkModifiable(keyspace, `table ${keyspace}.${statement.table.name}`, 'ALTER')
-        const table = tableOf(keyspaceOf(schema, keyspace), statement.table.name)
-        for (const { column } of statement.targets)
-          if (!table.columns.has(column)) throw invalid(`Undefined column name ${column} in table ${tableText(table)}`)
-        throw invalid('Secondary indexes are not supported')
-      }
-    case 'drop_index':
-      return absent(keyspace, statement.ifExists, `Index '${keyspace}.${statement.index.name}' doesn't exist'`, true)
     case 'create_view':
       return () => {
         checkModifiable(keyspace, `all tables in ${keyspace}`, 'CREATE')

@@ -6,6 +6,7 @@ import { unreachable } from '../../base/assert.ts'
 import { invalid } from '../../base/errors.ts'
 import { alterTable, type TableAlteration } from '../../schema/alter-table.ts'
 import { createTable, dropTable, type NewTable } from '../../schema/create-table.ts'
+import { createIndex, dropIndex } from '../../schema/index-changes.ts'
 import type { Schema } from '../../schema/keyspace.ts'
 import { alterKeyspace, createKeyspace, dropKeyspace } from '../../schema/keyspace-changes.ts'
 import { alterType, createType, dropType, type TypeAlteration } from '../../schema/type-changes.ts'
@@ -41,6 +42,12 @@ export function compileSchemaStatement(
       const name = keyspaceName(statement.table.keyspace, keyspace)
       const table = statement.table.name
       return new SchemaPlan(name, table, (schema) => dropTable(schema, name, table, statement.ifExists))
+    }
+    case 'create_index':
+      return compileCreateIndex(statement, keyspaceName(statement.table.keyspace, keyspace))
+    case 'drop_index': {
+      const name = keyspaceName(statement.index.keyspace, keyspace)
+      return new SchemaPlan(name, null, (schema) => dropIndex(schema, name, statement.index.name, statement.ifExists))
     }
     case 'create_type':
     case 'alter_type':
@@ -156,6 +163,24 @@ function tableAlteration(action: AlterTableAction): Alteration {
     default:
       return unreachable(action)
   }
+}
+
+function compileCreateIndex(statement: Statement<'create_index'>, keyspace: string): CompiledStatement {
+  const { table, name, ifNotExists, custom, targets, using } = statement
+  const properties = propertyMap(statement.properties)
+  const definition = {
+    keyspace,
+    table: table.name,
+    name: name?.name ?? null,
+    ifNotExists,
+    custom,
+    targets,
+    using,
+    properties,
+  }
+  return new SchemaPlan(keyspace, table.name, (schema, context) =>
+    createIndex(schema, definition, context.newTableId(), context.warnings),
+  )
 }
 
 function compileType(

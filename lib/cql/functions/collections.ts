@@ -10,6 +10,7 @@ import type { CqlType } from '../../types/type.ts'
 import { aggregateFactories, aggregateFunctions, inferType } from './aggregates.ts'
 import type { AggregateFunction, FunctionArgument, FunctionFactory, ScalarFunction } from './function.ts'
 import { isNumeric } from './numbers.ts'
+import { cosine, dot, floats, squareDistance } from './vectors.ts'
 
 const collectionTypes = (type: CqlType): readonly CqlType[] | null => {
   if (type.kind === 'map') return [type.key, type.value]
@@ -166,31 +167,4 @@ function vectorType(
     throw invalid('All arguments must have the same vector dimensions')
   const type = inferType(argument, called)
   throw refuse(name, 'float vector', argument, type)
-}
-
-function floats(bytes: Buffer): Float32Array {
-  const values = new Float32Array(bytes.length / 4)
-  for (let i = 0; i < values.length; i++) values[i] = bytes.readFloatBE(i * 4)
-  return values
-}
-
-function dot(a: Float32Array, b: Float32Array): number {
-  let sum = 0
-  for (let i = 0; i < a.length; i++) sum = Math.fround(sum + Math.fround(a[i]! * b[i]!))
-  return sum
-}
-
-function squareDistance(a: Float32Array, b: Float32Array): number {
-  let sum = 0
-  for (let i = 0; i < a.length; i++) {
-    const difference = Math.fround(a[i]! - b[i]!)
-    sum = Math.fround(sum + Math.fround(difference * difference))
-  }
-  return sum
-}
-
-function cosine(a: Float32Array, b: Float32Array): number {
-  const lengths = dot(a, a) * dot(b, b)
-  if (lengths === 0) throw invalid("Function system.similarity_cosine doesn't support all-zero vectors.")
-  return (1 + dot(a, b) / Math.sqrt(lengths)) / 2
 }

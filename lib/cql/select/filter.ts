@@ -3,6 +3,7 @@
  * Always: null satisfies nothing; conditions on key and static columns decide for a whole partition.
  */
 import { invalid } from '../../base/errors.ts'
+import type { Analyzer } from '../../schema/index-analysis.ts'
 import type { ColumnSchema } from '../../schema/table.ts'
 import { compare } from '../../types/compare.ts'
 import { type BoundValue, type Environment, type QueryOptions, UNSET } from '../statement.ts'
@@ -16,7 +17,11 @@ type Test =
   | { readonly operator: 'CONTAINS' | 'CONTAINS KEY'; readonly value: Buffer }
   | { readonly operator: 'ENTRY'; readonly key: Buffer; readonly value: Buffer }
 
-type Expression = Test & { readonly column: ColumnSchema }
+type Expression = Test & {
+  readonly column: ColumnSchema
+  /** What texts are compared as. */
+  readonly analyzer?: Analyzer | undefined
+}
 
 /** Gives a column's value in the current row: collections serialised whole. */
 export interface RowValues {
@@ -54,7 +59,9 @@ function matches(expression: Expression, values: RowValues): boolean {
   const { type } = column
   switch (expression.operator) {
     case '=':
-      return compare(type, found, expression.value) === 0
+      return expression.analyzer === undefined
+        ? compare(type, found, expression.value) === 0
+        : expression.analyzer(found).equals(expression.value)
     case '<':
       return compare(type, found, expression.value) < 0
     case '<=':
@@ -68,7 +75,10 @@ function matches(expression: Expression, values: RowValues): boolean {
     case 'CONTAINS':
       if (type.kind === 'map') return mapEntries(found).some(([, v]) => compare(type.value, v, expression.value) === 0)
       if (type.kind !== 'list' && type.kind !== 'set') return false
-      return splitList(found).some((v) => v !== null && compare(type.element, v, expression.value) === 0)
+      return splitList(found).some((v) => {
+        if (v === null) return false
+        return compare(type.element, expression.analyzer?.(v) ?? v, expression.value) === 0
+      })
     case 'CONTAINS KEY':
       return type.kind === 'map' && mapEntries(found).some(([k]) => compare(type.key, k, expression.value) === 0)
     case 'ENTRY':
@@ -95,12 +105,14 @@ function mapEntries(bytes: Buffer): (readonly [Buffer, Buffer])[] {
 }
 
 const VALUE_LENGTH_MAX = 65535
+const NO_ANALYZERS: ReadonlyMap<ColumnSchema, Analyzer> = new Map()
 
 /** Binds the values of restrictions into a filter. Throws INVALID on what cannot be compared. */
 export function bindFilter(
   restrictions: readonly Restriction[],
   options: QueryOptions,
   environment: Environment,
+  analyzers: ReadonlyMap<ColumnSchema, Analyzer> = NO_ANALYZERS,
 ): RowFilter {
   const expressions: Expression[] = []
   for (const restriction of restrictions) {
@@ -109,7 +121,9 @@ export function bindFilter(
       case 'eq':
         restriction.tuple.bind(options, environment).forEach((value, i) => {
           const target = restriction.columns[i]!
-          expressions.push({ column: target, operator: '=', value: usable(value, target) })
+          const analyzer = analyzers.get(target)
+          const bytes = usable(value, target)
+          expressions.push({ column: target, operator: '=', value: analyzer?.(bytes) ?? bytes, analyzer })
         })
         break
       case 'in': {
@@ -129,7 +143,11 @@ export function bindFilter(
       }
       case 'contains': {
         const bind = (term: Value): Buffer => usable(term.bind(options, environment), column)
-        for (const term of restriction.values) expressions.push({ column, operator: 'CONTAINS', value: bind(term) })
+        const analyzer = column.type.kind === 'map' ? undefined : analyzers.get(column)
+        for (const term of restriction.values) {
+          const value = bind(term)
+          expressions.push({ column, operator: 'CONTAINS', value: analyzer?.(value) ?? value, analyzer })
+        }
         for (const term of restriction.keys) expressions.push({ column, operator: 'CONTAINS KEY', value: bind(term) })
         for (const entry of restriction.entries) {
           const key = usable(entry.key.bind(options, environment), column, 'map key ')

@@ -7,9 +7,11 @@ import type { SelectClause, SelectStatement, Term } from '../ast.ts'
 import { tableOf } from '../prepare.ts'
 import { resultMetadata } from '../result-metadata.ts'
 import { compileTerm, type TermScope, type Value, type Variables } from '../terms/terms.ts'
+import { TableIndexPlans } from '../where/index-plan.ts'
 import { checkRangeFiltering, compileRestrictions, type Restrictions } from '../where/restrictions.ts'
 import { Select, type Selection } from './select.ts'
 import { compileGrouping, type Grouping } from './select-groups.ts'
+import { Nearest } from './select-nearest.ts'
 import { compileOrdering, orderingColumns } from './select-ordering.ts'
 import { type Selectable, SelectorCompiler } from './selectors.ts'
 import { asResult, type Expression, ItemExpression, JsonExpression } from './selectors-expressions.ts'
@@ -27,13 +29,14 @@ export function compileSelect(
   const selectors = new SelectorCompiler(table, scope)
   const clauses = statement.clauses ?? allClauses(table)
   const selectables = clauses.map(({ selector }) => selectors.prepare(selector))
-  const orderedBy = orderingColumns(statement, table)
+  const { columns: orderedBy, nearest } = orderingColumns(statement, table, scope)
   const restrictions = compileRestrictions({
     type: 'SELECT',
     table,
     where: statement.where,
     allowFiltering: statement.allowFiltering,
     onlyStatics: statement.clauses !== null && selectsOnlyStatics(selectables),
+    nearest: nearest?.column ?? null,
     scope,
   })
   const expressions = selectables.map((selectable) => selectable.compile(null))
@@ -54,6 +57,10 @@ export function compileSelect(
   )
   if (selection.kind === 'groups' && grouping === null && statement.perPartitionLimit !== null)
     throw invalid('PER PARTITION LIMIT is not allowed with aggregate queries.')
+  if (nearest !== null) {
+    if (selection.kind === 'groups') throw invalid('Top-K queries can not be run with aggregation')
+    if (statement.perPartitionLimit !== null) throw invalid('Top-K queries do not support per-partition limits')
+  }
   const ordering = compileOrdering(orderedBy, table, restrictions)
   checkRangeFiltering(restrictions, statement.allowFiltering)
   const limit = compileLimit(statement.limit, '[limit]', table, scope)
@@ -68,6 +75,9 @@ export function compileSelect(
     restrictions,
     selection,
     ordering,
+    nearest:
+      nearest &&
+      new Nearest(table, nearest.column, nearest.vector, new TableIndexPlans(table).vectorIndex(nearest.column)),
     isDistinct: statement.distinct,
     limit,
     perPartitionLimit,
@@ -138,7 +148,7 @@ function checkDistinct(
 ): void {
   if (statement.perPartitionLimit !== null)
     throw invalid('PER PARTITION LIMIT is not allowed with SELECT DISTINCT queries')
-  if (restrictions.restrictsClustering || restrictions.restrictsRegulars)
+  if (restrictions.restrictsClustering || restrictions.restrictsRegulars || statement.orderBy[0]?.kind === 'ann')
     throw invalid('SELECT DISTINCT with WHERE clause only supports restriction by partition key and/or static columns.')
   for (const column of columns)
     if (column.kind !== 'partition_key' && !isStatic(column))

@@ -8,7 +8,7 @@ import { invalid } from '../../base/errors.ts'
 import type { ColumnSchema, TableSchema } from '../../schema/table.ts'
 import { decodeComponentTo } from '../../types/ordered.ts'
 import type { SelectStatement } from '../ast.ts'
-import { columnReceiver } from '../terms/terms.ts'
+import { columnReceiver, compileTerm, type TermScope, type Value } from '../terms/terms.ts'
 import type { Restrictions } from '../where/restrictions.ts'
 import type { ResultRowWriter } from './select-output.ts'
 import type { RowOutput } from './select-scan.ts'
@@ -20,15 +20,35 @@ export interface Ordering {
   readonly sortedBy: readonly ColumnSchema[] | null
 }
 
-/** The columns of ORDER BY, before anything else is asked of them. Throws INVALID. */
-export function orderingColumns(statement: SelectStatement, table: TableSchema): ReadonlyMap<ColumnSchema, boolean> {
+/** ORDER BY column ANN OF vector. */
+export interface NearestOrdering {
+  readonly column: ColumnSchema
+  readonly vector: Value
+}
+
+/** The columns of ORDER BY (or the one of ANN OF), before anything else is asked of them. Throws INVALID. */
+export function orderingColumns(
+  statement: SelectStatement,
+  table: TableSchema,
+  scope: TermScope,
+): { readonly columns: ReadonlyMap<ColumnSchema, boolean>; readonly nearest: NearestOrdering | null } {
   const columns = new Map<ColumnSchema, boolean>()
+  let nearest: NearestOrdering | null = null
   for (const ordering of statement.orderBy) {
-    if (ordering.kind === 'ann') throw invalid('ORDER BY … ANN OF is not supported yet')
-    columnReceiver(table, ordering.column)
-    columns.set(table.columns.get(ordering.column)!, ordering.descending)
+    const receiver = columnReceiver(table, ordering.column)
+    const column = table.columns.get(ordering.column)!
+    if (ordering.kind === 'ann') nearest ??= { column, vector: compileTerm(ordering.vector, receiver, scope) }
+    else columns.set(column, ordering.descending)
   }
-  return columns
+  if (nearest !== null) checkAlone(statement)
+  return { columns, nearest }
+}
+
+function checkAlone({ orderBy }: SelectStatement): void {
+  if (orderBy.filter(({ kind }) => kind === 'ann').length > 1)
+    throw invalid('Cannot specify more than one ANN ordering')
+  if (orderBy.length > 1) throw invalid('ANN ordering does not support any other ordering')
+  if (orderBy[0]!.descending) throw invalid('Descending ANN ordering is not supported')
 }
 
 export function compileOrdering(
@@ -37,6 +57,7 @@ export function compileOrdering(
   restrictions: Restrictions,
 ): Ordering {
   if (columns.size === 0) return { reversed: false, sortedBy: null }
+  if (restrictions.usesIndex) throw invalid('ORDER BY with 2ndary indexes is not supported, except for ANN queries.')
   if (restrictions.isKeyRange)
     throw invalid('ORDER BY is only supported when the partition key is restricted by an EQ or an IN.')
   return {

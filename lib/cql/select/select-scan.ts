@@ -5,6 +5,7 @@
  * Always: what a read gave is looked at in the turn in which it came; what has to last is copied.
  */
 import type {
+  IndexRead,
   PartitionData,
   ReadCommand,
   ReadPoint,
@@ -43,6 +44,8 @@ export interface ScanRequest {
   /** A partition without rows is given by its static row. */
   readonly staticCounts: boolean
   readonly filter: RowFilter | null
+  /** Rows are found by an index; null: all that the targets and slices name. */
+  readonly index: IndexRead | null
   readonly filterColumns: FilterColumns | null
   /** Ids of the columns that are looked at; null: all, some with more than one cell. */
   readonly columns: readonly number[] | null
@@ -191,7 +194,7 @@ export class Scan {
 
   #read(limit: number, byteLimit: number): MaybePromise<ReadResult> {
     const { table, targets, slices, reversed, wantStatic, staticCounts, nowSeconds, consistency } = this.#request
-    const { filter, perPartitionLimit, columns } = this.#request
+    const { filter, perPartitionLimit, columns, index } = this.#request
     const command: ReadCommand = {
       table: table.id,
       target: targets[this.#target]!,
@@ -200,12 +203,14 @@ export class Scan {
       wantStatic,
       staticCounts,
       limit,
-      perPartitionLimit: filter === null && !this.#checksRows ? perPartitionLimit : Number.POSITIVE_INFINITY,
+      perPartitionLimit:
+        filter === null && index === null && !this.#checksRows ? perPartitionLimit : Number.POSITIVE_INFINITY,
       byteLimit,
       nowSeconds,
       after: this.#after,
       tombstonesMax: this.#environment.limits.tombstoneFailureThreshold,
       ...(columns === null ? {} : { columns }),
+      ...(index === null ? {} : { index }),
     }
     return this.#environment.coordinator.read(command, consistency, table.keyspace)
   }

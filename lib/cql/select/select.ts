@@ -19,6 +19,7 @@ import { FilterColumns } from './select-filter.ts'
 import { GroupOutput, type GroupParts } from './select-groups.ts'
 import { SelectKeys } from './select-keys.ts'
 import { checkTombstones, unpagedTooLarge } from './select-limits.ts'
+import { checkNearestLimit, downgraded, type Nearest, NearestOutput, type NearestTarget } from './select-nearest.ts'
 import { type Ordering, RowSorter, SortedOutput } from './select-ordering.ts'
 import { ExpressionWriter, RowByRowOutput } from './select-output.ts'
 import { type RowOutput, Scan, type ScanEnd } from './select-scan.ts'
@@ -40,6 +41,8 @@ export interface SelectParts {
   readonly restrictions: Restrictions
   readonly selection: Selection
   readonly ordering: Ordering
+  /** ORDER BY … ANN OF; null without it. */
+  readonly nearest: Nearest | null
   readonly isDistinct: boolean
   readonly limit: Value | null
   readonly perPartitionLimit: Value | null
@@ -92,18 +95,25 @@ export class Select implements CompiledStatement {
     this.#staticCounts = !restrictions.restrictsClustering && !restrictions.restrictsRegulars
     this.#wantStatic =
       table.statics.length > 0 &&
-      (this.#staticCounts || restrictions.restrictsStatics || selection.items.some(isStatic))
-    this.#isDirect = !restrictions.needsFilter && table.dropped.size === 0 && selection.kind !== 'groups'
+      (this.#staticCounts ||
+        restrictions.restrictsStatics ||
+        selection.items.some(isStatic) ||
+        parts.nearest?.column.kind === 'static')
+    this.#isDirect =
+      !restrictions.needsFilter && !restrictions.usesIndex && table.dropped.size === 0 && selection.kind !== 'groups'
   }
 
   execute(environment: Environment, options: QueryOptions): MaybePromise<RowsResult> {
-    const { table, restrictions, ordering, selection, isDistinct } = this.#parts
+    const { table, restrictions, ordering, selection, isDistinct, nearest } = this.#parts
     checkReadConsistency(options.consistency)
     const limit = boundLimit(this.#parts.limit, options, environment)
     const perPartitionLimit = isDistinct ? 1 : boundLimit(this.#parts.perPartitionLimit, options, environment)
     const targets = this.#keys.targets(options, environment)
     const slices = this.#keys.slices(options, environment)
     const filter = restrictions.filter(options, environment)
+    const index = restrictions.indexRead(options, environment)
+    const target = nearest === null ? null : nearest.bind(options, environment)
+    const warnings = nearest === null ? NO_WARNINGS : checkNearestLimit(limit, options)
     checkPartitionCount(options.consistency, targets.length)
     const isEmpty = targets.length === 0 || slices?.length === 0
     if (ordering.sortedBy !== null) this.#checkUnpaged(options, isEmpty)
@@ -111,11 +121,12 @@ export class Select implements CompiledStatement {
     const isPaged = options.pageSize !== null
     const state = isPaged && options.pagingState !== null ? decodePagingState(options.pagingState) : null
     const remaining = state === null ? limit : state.remaining
-    const isWhole = ordering.sortedBy !== null || (selection.kind === 'groups' && selection.grouping === null)
+    const isWhole =
+      ordering.sortedBy !== null || target !== null || (selection.kind === 'groups' && selection.grouping === null)
     const wanted = isWhole ? Number.POSITIVE_INFINITY : Math.min(options.pageSize ?? remaining, remaining)
     const out = this.#writer
     out.reset()
-    const output = this.#output(out, { wanted, limit, perPartitionLimit, state }, environment, options)
+    const output = this.#output(out, { wanted, limit, perPartitionLimit, state, target }, environment, options)
     const { limits } = environment
     const scan = new Scan(
       environment,
@@ -127,6 +138,7 @@ export class Select implements CompiledStatement {
         wantStatic: this.#wantStatic,
         staticCounts: this.#staticCounts,
         filter,
+        index,
         filterColumns: this.#filterColumns,
         isDirect: this.#isDirect,
         wanted,
@@ -134,19 +146,19 @@ export class Select implements CompiledStatement {
         columns: this.#columns,
         byteLimit: isPaged ? limits.pageBytesMax : limits.unpagedBytesMax,
         nowSeconds: options.nowSeconds ?? Math.floor(environment.wallMicros() / 1_000_000),
-        consistency: options.consistency,
+        consistency: nearest === null ? options.consistency : downgraded(options.consistency),
         state,
       },
       output,
     )
     const running = scan.run()
     if (running === undefined) {
-      const result = this.#answer(scan, output, out, remaining, environment, options)
+      const result = this.#answer(scan, output, out, remaining, environment, options, warnings)
       if (out.buffer.length > WRITER_BYTES_KEPT) this.#writer = new ByteWriter(WRITER_BYTES)
       return result
     }
     this.#writer = new ByteWriter(WRITER_BYTES)
-    return running.then(() => this.#answer(scan, output, out, remaining, environment, options))
+    return running.then(() => this.#answer(scan, output, out, remaining, environment, options, warnings))
   }
 
   #output(out: ByteWriter, limits: OutputLimits, environment: Environment, options: QueryOptions): RowOutput {
@@ -162,6 +174,7 @@ export class Select implements CompiledStatement {
       selection.kind === 'columns'
         ? this.#encoder!
         : new ExpressionWriter(this.#values!, selection.expressions, options, environment)
+    if (limits.target !== null) return new NearestOutput(writer, out, limits.target, limits.limit)
     return sorter === null ? new RowByRowOutput(writer, out) : new SortedOutput(writer, out, sorter)
   }
 
@@ -172,9 +185,10 @@ export class Select implements CompiledStatement {
     remaining: number,
     environment: Environment,
     options: QueryOptions,
+    before: readonly string[],
   ): RowsResult {
     const { table, restrictions } = this.#parts
-    const warnings = this.#warnings()
+    const warnings = [...before, ...this.#warnings()]
     if (scan.tombstones > 0) checkTombstones(scan, table, restrictions.isKeyRange, environment, options, warnings)
     let pagingState: Buffer | null = null
     if (options.pageSize === null) {
@@ -227,7 +241,10 @@ interface OutputLimits {
   readonly limit: number
   readonly perPartitionLimit: number
   readonly state: PagingState | null
+  readonly target: NearestTarget | null
 }
+
+const NO_WARNINGS: readonly string[] = []
 
 function isStatic({ column }: OutputItem): boolean {
   return column.kind === 'static'

@@ -4,13 +4,15 @@
  * Always: compileRestrictions refuses what can be refused without values; the functions of Restrictions refuse the rest, at execution.
  */
 
-import type { Slice } from '../../../storage/model/command.ts'
+import type { IndexRead, Slice } from '../../../storage/model/command.ts'
 import { invalid } from '../../base/errors.ts'
+import { isFloatVector } from '../../schema/index-target.ts'
 import type { ColumnSchema, TableSchema } from '../../schema/table.ts'
 import type { Relation } from '../ast.ts'
 import { bindFilter, type RowFilter } from '../select/filter.ts'
 import type { Environment, QueryOptions } from '../statement.ts'
 import type { TermScope, Value } from '../terms/terms.ts'
+import { type IndexPlan, TableIndexPlans } from './index-plan.ts'
 import { boundPrefixes, boundSlices, filtered, sliceable } from './restrictions-clustering.ts'
 import { addRestriction, mergeTokens } from './restrictions-merge.ts'
 import { boundKeys, boundTokenRange, type PositionRange } from './restrictions-partition.ts'
@@ -32,6 +34,8 @@ export interface RestrictionsRequest {
   readonly allowFiltering: boolean
   /** SELECT: nothing but static (and partition key) columns are selected. UPDATE and DELETE: nothing but static columns are changed. */
   readonly onlyStatics: boolean
+  /** SELECT: the column of ORDER BY … ANN OF; null without one. */
+  readonly nearest?: ColumnSchema | null
   readonly scope: TermScope
 }
 
@@ -70,6 +74,12 @@ export interface Restrictions {
   clusterings(options: QueryOptions, environment: Environment): Buffer[]
   /** Disjoint ascending intervals; one that holds all for no restriction. */
   slices(options: QueryOptions, environment: Environment): Slice[]
+  /** Rows are found by an index. */
+  readonly usesIndex: boolean
+  /** Only with ALLOW FILTERING: asked after all other checks of a SELECT, as in Cassandra. */
+  readonly needsAllowFiltering: boolean
+  /** What is asked of an index; null when none is used. The filter is bound before. */
+  indexRead(options: QueryOptions, environment: Environment): IndexRead | null
   /** What the rows read must satisfy; null when needsFilter is false. */
   filter(options: QueryOptions, environment: Environment): RowFilter | null
 }
@@ -79,28 +89,73 @@ const ALLOW_FILTERING_NEEDED =
 
 /** Throws INVALID with Cassandra's words. */
 export function compileRestrictions(request: RestrictionsRequest): Restrictions {
-  const sets = gather(request)
-  const keyNeedsFilter = checkPartitionKey(request, sets)
-  if (request.onlyStatics && sets.clustering.length > 0) {
-    if (request.type === 'SELECT')
-      throw invalid('Cannot restrict clustering columns when selecting only static columns')
-    throw invalid(
-      `Invalid restrictions on clustering columns since the ${request.type} statement modifies only static columns`,
-    )
+  const { type, table, allowFiltering } = request
+  const plans = type === 'SELECT' ? new TableIndexPlans(table) : null
+  const sets = gather(request, plans)
+  const nearest = request.nearest ?? null
+  const { key, clustering, values } = sets
+  const isByClustering = plans?.supportsAny(clustering) ?? false
+  const isIndexed =
+    plans !== null &&
+    (isByClustering || plans.supportsAny(key) || plans.supportsAny(values) || isOrdered(plans, nearest))
+  const keyNeedsFilter = checkPartitionKey(request, sets, isIndexed)
+  const isKeyRange = key.length === 0 || keyNeedsFilter
+  let usesIndex = isIndexed && ((key.length === 0 && sets.token === null) || keyNeedsFilter)
+  const indexed: Restriction[] = usesIndex || keyNeedsFilter ? [...key] : []
+  if (request.onlyStatics && clustering.length > 0) {
+    if (type === 'SELECT') throw invalid('Cannot restrict clustering columns when selecting only static columns')
+    throw invalid(`Invalid restrictions on clustering columns since the ${type} statement modifies only static columns`)
   }
-  checkClustering(request, sets.clustering)
-  if (sets.values.length > 0) {
-    if (request.type !== 'SELECT')
-      throw invalid(`Non PRIMARY KEY columns found in where clause: ${names(sets.values.flatMap((r) => r.columns))} `)
-    if (!request.allowFiltering) throw invalid(ALLOW_FILTERING_NEEDED)
+  checkClustering(request, clustering, isIndexed)
+  const isClusteringFiltered = type === 'SELECT' && filtered(clustering).length > 0
+  usesIndex ||= (isIndexed && isClusteringFiltered) || (isKeyRange && isByClustering)
+  if (usesIndex || isClusteringFiltered) indexed.push(...clustering)
+  if (values.length > 0 && type !== 'SELECT')
+    throw invalid(`Non PRIMARY KEY columns found in where clause: ${names(values.flatMap((r) => r.columns))} `)
+  if (plans !== null) checkNearest(plans, sets, nearest, keyNeedsFilter)
+  if (values.length > 0 || nearest !== null) {
+    usesIndex ||= isIndexed
+    if (!usesIndex && !allowFiltering) throw invalid(ALLOW_FILTERING_NEEDED)
+    indexed.push(...values)
   }
-  return new CompiledRestrictions(request.table, sets, keyNeedsFilter)
+  if (usesIndex && key.some(({ kind }) => kind === 'in'))
+    throw invalid('Select on indexed columns and with IN clause for the PRIMARY KEY are not supported')
+  const needsAllowFiltering =
+    (isKeyRange || usesIndex) &&
+    (indexed.length === 0 && nearest === null
+      ? clustering.length > 0
+      : (plans?.needsFiltering(indexed, nearest) ?? true))
+  const index = usesIndex ? plans!.choose([...values, ...clustering, ...key]) : null
+  return new CompiledRestrictions(table, sets, keyNeedsFilter, { index, usesIndex, needsAllowFiltering })
 }
 
-/** Without ALLOW FILTERING partitions found by range are read whole. Asked after all other checks of a SELECT, as in Cassandra. Throws INVALID. */
+function isOrdered(plans: TableIndexPlans, nearest: ColumnSchema | null): boolean {
+  return nearest !== null && isFloatVector(nearest.type) && plans.isIndexed(nearest)
+}
+
+/** What ORDER BY … ANN OF needs, and what it forbids where a column could be ordered so. */
+function checkNearest(
+  plans: TableIndexPlans,
+  { key, clustering, values }: RestrictionSets,
+  nearest: ColumnSchema | null,
+  keyNeedsFilter: boolean,
+): void {
+  if (nearest === null) {
+    const vector = values.flatMap(({ columns }) => columns).find(({ type }) => type.kind === 'vector')
+    if (vector !== undefined && plans.isIndexed(vector)) throw invalid('Vector indexes only support ANN queries')
+    return
+  }
+  plans.vectorIndex(nearest)
+  const needsIndexes = () => invalid('ANN ordering by vector requires all restricted column(s) to be indexed')
+  if (keyNeedsFilter) throw needsIndexes()
+  if (values.some(({ columns }) => columns.some((column) => !plans.isIndexed(column)))) throw needsIndexes()
+  const isPlain = clustering.every(({ columns }) => columns.every((column) => plans.isIndexed(column)))
+  if (!isPlain && (key.length === 0 || filtered(clustering).length > 0)) throw needsIndexes()
+}
+
+/** Throws INVALID. */
 export function checkRangeFiltering(restrictions: Restrictions, allowFiltering: boolean): void {
-  if (!allowFiltering && restrictions.isKeyRange && restrictions.restrictsClustering)
-    throw invalid(ALLOW_FILTERING_NEEDED)
+  if (!allowFiltering && restrictions.needsAllowFiltering) throw invalid(ALLOW_FILTERING_NEEDED)
 }
 
 interface RestrictionSets {
@@ -111,12 +166,13 @@ interface RestrictionSets {
   readonly values: readonly Restriction[]
 }
 
-function gather(request: RestrictionsRequest): RestrictionSets {
+function gather(request: RestrictionsRequest, plans: TableIndexPlans | null): RestrictionSets {
   let key: readonly Restriction[] = []
   let token: TokenRestriction | null = null
   let clustering: readonly Restriction[] = []
   let values: readonly Restriction[] = []
   for (const relation of request.where) {
+    if (relation.kind === 'expression' && plans !== null) plans.refuseExpression(relation.index.name)
     const restriction = toRestriction(relation, request.table, request.scope)
     if (restriction.kind === 'token') {
       token = token ? mergeTokens(token, restriction) : restriction
@@ -160,7 +216,11 @@ function addClustering(
 }
 
 /** True when restrictions on the key are not enough to find partitions by key. */
-function checkPartitionKey({ type, table, allowFiltering }: RestrictionsRequest, sets: RestrictionSets): boolean {
+function checkPartitionKey(
+  { type, table, allowFiltering }: RestrictionsRequest,
+  sets: RestrictionSets,
+  isIndexed: boolean,
+): boolean {
   const { key, token } = sets
   const missing = table.partitionKey.filter((column) => !key.some(({ columns }) => columns.includes(column)))
   if (type !== 'SELECT') {
@@ -174,13 +234,14 @@ function checkPartitionKey({ type, table, allowFiltering }: RestrictionsRequest,
   }
   if (key.length === 0) return false
   const needsFilter = missing.length > 0 || key.some(({ kind }) => kind === 'slice' || kind === 'contains')
-  if (needsFilter && !allowFiltering) throw invalid(ALLOW_FILTERING_NEEDED)
+  if (needsFilter && !allowFiltering && !isIndexed) throw invalid(ALLOW_FILTERING_NEEDED)
   return needsFilter
 }
 
 function checkClustering(
   { type, table, onlyStatics, allowFiltering }: RestrictionsRequest,
   set: readonly Restriction[],
+  isIndexed: boolean,
 ): void {
   const hasSlice = set.some(({ kind }) => kind === 'slice')
   if (type === 'UPDATE') {
@@ -189,7 +250,7 @@ function checkClustering(
     if (!onlyStatics && missing.length > 0) throw invalid(`Some clustering keys are missing: ${names(missing)}`)
     return
   }
-  if (allowFiltering) return
+  if (allowFiltering || isIndexed) return
   if (set.some(({ kind }) => kind === 'contains'))
     throw invalid('Clustering columns can only be restricted with CONTAINS with a secondary index or filtering')
   if (filtered(set).length === 0) return
@@ -207,6 +268,12 @@ function names(columns: readonly ColumnSchema[]): string {
   return columns.map((column) => column.name).join(', ')
 }
 
+interface IndexUse {
+  readonly index: IndexPlan | null
+  readonly usesIndex: boolean
+  readonly needsAllowFiltering: boolean
+}
+
 class CompiledRestrictions implements Restrictions {
   readonly partitionKeyTerms: readonly Value[] | null
   readonly clusteringTerms: readonly Value[] | null
@@ -221,6 +288,9 @@ class CompiledRestrictions implements Restrictions {
   readonly needsFilter: boolean
   readonly filterColumns: readonly ColumnSchema[]
   readonly hasTokenBesideKeys: boolean
+  readonly usesIndex: boolean
+  readonly needsAllowFiltering: boolean
+  readonly #index: IndexPlan | null
   readonly #table: TableSchema
   readonly #key: readonly Restriction[]
   readonly #token: TokenRestriction | null
@@ -228,9 +298,12 @@ class CompiledRestrictions implements Restrictions {
   readonly #sliceable: readonly (EqRestriction | InRestriction | SliceRestriction)[]
   readonly #filtered: readonly Restriction[]
 
-  constructor(table: TableSchema, sets: RestrictionSets, keyNeedsFilter: boolean) {
+  constructor(table: TableSchema, sets: RestrictionSets, keyNeedsFilter: boolean, use: IndexUse) {
     const { key, token, clustering, values } = sets
     this.#table = table
+    this.#index = use.index
+    this.usesIndex = use.usesIndex
+    this.needsAllowFiltering = use.needsAllowFiltering
     this.#key = key
     this.#token = token
     this.#clustering = clustering
@@ -276,8 +349,12 @@ class CompiledRestrictions implements Restrictions {
     return this.isColumnRange ? slices : slices.map(({ start, end }) => ({ start, end, single: true }))
   }
 
+  indexRead(options: QueryOptions, environment: Environment): IndexRead | null {
+    return this.#index === null ? null : this.#index.read(options, environment)
+  }
+
   filter(options: QueryOptions, environment: Environment): RowFilter | null {
-    return this.needsFilter ? bindFilter(this.#filtered, options, environment) : null
+    return this.needsFilter ? bindFilter(this.#filtered, options, environment, this.#index?.analyzers) : null
   }
 }
 

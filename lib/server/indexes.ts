@@ -1,0 +1,157 @@
+/**
+ * The node's secondary indexes, opened: what is known of them for ever lies in a table of the engine's own, which no CQL name reaches.
+ * Partition key: text. `built <index id>`: that index is built. `reserved`: column 0, a bigint, the time (µs) below which timestamps of entries
+ * were taken.
+ */
+import type { ReadCommand, ReadResult } from '../../storage/model/command.ts'
+import { MutationWriter } from '../../storage/model/mutation.ts'
+import { RowReader } from '../../storage/model/row.ts'
+import { DEFAULT_TABLE_OPTIONS } from '../../storage/table-options.ts'
+import { type StoredTable, tableIdBytes } from '../../storage/table-store.ts'
+import { type IndexMarks, type IndexStore, NodeIndexes } from '../index/node-indexes.ts'
+import type { Clock, Log } from '../runtime/runtime.ts'
+import type { Schema, SchemaChange } from '../schema/keyspace.ts'
+import { systemTableId } from '../schema/system-tables.ts'
+import { encodePosition } from '../types/partition-key.ts'
+
+export const INDEX_MARKS_ID = systemTableId('system', 'polyxena_indexes')
+
+const MARKS_TABLE: StoredTable = {
+  keyspace: 'system',
+  name: 'polyxena_indexes',
+  durableWrites: true,
+  hasClustering: false,
+  options: { ...DEFAULT_TABLE_OPTIONS, gcGraceSeconds: 0 },
+}
+
+const BUILT = 'built '
+const RESERVED = 'reserved'
+const COLUMN = 0
+
+export interface IndexesStore extends IndexStore {
+  registerTable(id: string, table: StoredTable): Promise<void>
+  flush(id: string): Promise<void>
+}
+
+export interface OpenIndexesOptions {
+  readonly store: IndexesStore
+  readonly metadata: {
+    readonly current: Schema
+    listen(listener: (change: SchemaChange, schema: Schema) => void): Disposable
+  }
+  readonly clock: Clock
+  readonly log: Log
+}
+
+/** Reads what is known, and begins to build what is not built. */
+export async function openIndexes({ store, metadata, clock, log }: OpenIndexesOptions): Promise<NodeIndexes> {
+  await store.registerTable(INDEX_MARKS_ID, MARKS_TABLE)
+  const nowMicros = () => clock.wallMicros()
+  const marks = await StoredMarks.open(store, nowMicros)
+  const indexes = new NodeIndexes({ store, marks, schema: () => metadata.current, clock, log })
+  metadata.listen(() => indexes.refresh())
+  return indexes
+}
+
+class StoredMarks implements IndexMarks {
+  readonly #store: IndexesStore
+  readonly #nowMicros: () => number
+  readonly #mutation = new MutationWriter()
+  readonly #built = new Set<string>()
+  #last = 0
+  reserved = 0
+
+  constructor(store: IndexesStore, nowMicros: () => number) {
+    this.#store = store
+    this.#nowMicros = nowMicros
+  }
+
+  static async open(store: IndexesStore, nowMicros: () => number): Promise<StoredMarks> {
+    const marks = new StoredMarks(store, nowMicros)
+    const result: ReadResult = await store.read(everything(Math.floor(nowMicros() / 1_000_000)))
+    const reader = new RowReader()
+    for (const { key, rows } of result.partitions) {
+      const name = key.toString('utf8')
+      if (name.startsWith(BUILT)) marks.#built.add(name.slice(BUILT.length))
+      if (name !== RESERVED) continue
+      reader.reset(rows[0]!.row)
+      while (reader.next()) marks.reserved = Number(reader.buffer.readBigInt64BE(reader.valueStart))
+    }
+    return marks
+  }
+
+  get built(): ReadonlySet<string> {
+    return this.#built
+  }
+
+  async setBuilt(id: string): Promise<void> {
+    this.#begin(BUILT + id)
+    const { high, low } = this.#time()
+    this.#mutation.beginRow(Buffer.alloc(0))
+    this.#mutation.liveness(high, low, 0, 0)
+    this.#mutation.endRow()
+    const mark = Buffer.from(this.#mutation.finish())
+    // A commit log may be told to promise little: the mark must not outlive the entries.
+    await this.#store.flush(id)
+    await this.#store.apply([mark])
+    this.#built.add(id)
+  }
+
+  forget(id: string): void {
+    if (!this.#built.delete(id)) return
+    this.#begin(BUILT + id)
+    const { high, low } = this.#time()
+    this.#mutation.partitionDeletion(high, low, Math.floor(this.#nowMicros() / 1_000_000))
+    this.#apply()
+  }
+
+  reserve(untilMicros: number): void {
+    this.reserved = untilMicros
+    this.#begin(RESERVED)
+    const { high, low } = halves(untilMicros)
+    const value = Buffer.alloc(8)
+    value.writeBigInt64BE(BigInt(untilMicros))
+    this.#mutation.beginRow(Buffer.alloc(0))
+    this.#mutation.cell(COLUMN, high, low, value)
+    this.#mutation.endRow()
+    this.#apply()
+  }
+
+  /** Whether it lasts is told to nobody: what comes after it in the log lasts only if it does. */
+  #apply(): void {
+    this.#store.apply([this.#mutation.finish()])?.catch(() => undefined)
+  }
+
+  /** Ids are never used twice, so what comes later need only be later within this run. */
+  #time(): { high: number; low: number } {
+    this.#last = Math.max(this.#last + 1, this.#nowMicros())
+    return halves(this.#last)
+  }
+
+  #begin(name: string): void {
+    const key = Buffer.from(name)
+    const token = new Int32Array(2)
+    encodePosition(key, token)
+    this.#mutation.begin(tableIdBytes(INDEX_MARKS_ID), token[0]!, token[1]!, key)
+  }
+}
+
+function halves(micros: number): { high: number; low: number } {
+  return { high: Math.floor(micros / 2 ** 32), low: micros >>> 0 }
+}
+
+function everything(nowSeconds: number): ReadCommand {
+  return {
+    table: INDEX_MARKS_ID,
+    target: { kind: 'range', start: null, end: null },
+    slices: null,
+    reversed: false,
+    wantStatic: false,
+    staticCounts: false,
+    limit: Number.POSITIVE_INFINITY,
+    perPartitionLimit: Number.POSITIVE_INFINITY,
+    byteLimit: Number.POSITIVE_INFINITY,
+    nowSeconds,
+    after: null,
+  }
+}

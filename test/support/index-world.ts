@@ -1,0 +1,147 @@
+/** A node's statements over storage and indexes on a simulated disk and clock, and a judge who reads the same without indexes. */
+import { LocalCoordinator } from '../../cluster/coordinator/local.ts'
+import { QueryProcessor } from '../../lib/cql/processor.ts'
+import type { StatementResult } from '../../lib/cql/result.ts'
+import type { ClientState, Environment, QueryOptions } from '../../lib/cql/statement.ts'
+import type { NodeIndexes } from '../../lib/index/node-indexes.ts'
+import type { SimulatedClock } from '../../lib/runtime/simulated/clock.ts'
+import type { SimulatedDisk } from '../../lib/runtime/simulated/disk.ts'
+import { openIndexes } from '../../lib/server/indexes.ts'
+import { openMetadataLog } from '../../lib/server/metadata-log.ts'
+import { Consistency } from '../../lib/types/consistency.ts'
+import { openStore, type Store } from '../../storage/store.ts'
+import { settled } from './power-loss.ts'
+import { storageRuntime } from './storage-runtime.ts'
+
+export interface IndexWorld {
+  readonly store: Store
+  readonly indexes: NodeIndexes
+  run(cql: string, options?: Partial<QueryOptions>): Promise<StatementResult>
+  /** All rows of a query, page by page, as text. */
+  rows(cql: string, pageSize?: number | null): Promise<string[]>
+  /** The same, every row of the table looked at. */
+  scan(cql: string): Promise<string[]>
+  close(): Promise<void>
+}
+
+const OPTIONS: QueryOptions = {
+  protocolVersion: 5,
+  consistency: Consistency.ONE,
+  serialConsistency: Consistency.SERIAL,
+  values: [],
+  pageSize: null,
+  pagingState: null,
+  timestamp: null,
+  nowSeconds: null,
+}
+
+const LIMITS = {
+  batchSizeWarnBytes: 1e9,
+  batchSizeFailBytes: 1e9,
+  unloggedBatchAcrossPartitionsWarn: 1e9,
+  tombstoneWarnThreshold: 1e9,
+  tombstoneFailureThreshold: 1e9,
+  pageBytesMax: 4 * 1024 * 1024,
+  unpagedBytesMax: 64 * 1024 * 1024,
+  inProductMax: 25,
+}
+
+export async function openIndexWorld(disk: SimulatedDisk, clock: SimulatedClock): Promise<IndexWorld> {
+  const runtime = storageRuntime(clock, disk)
+  const wait = <T>(promise: Promise<T>): Promise<T> => soonSettled(clock, promise)
+  await disk.mkdir('/data')
+  await disk.syncDirectory('/')
+  const store = await wait(
+    openStore({
+      runtime,
+      directory: '/data',
+      settings: { memtableBytesMax: 4_000_000, commitLog: { mode: 'group', segmentBytes: 64 * 1024 } },
+    }),
+  )
+  const nowSeconds = () => Math.floor(clock.wallMicros() / 1e6)
+  const metadata = await wait(openMetadataLog({ store, nowSeconds }))
+  const indexes = await wait(openIndexes({ store, metadata, clock, log: runtime.log }))
+  const coordinator = new LocalCoordinator({
+    clock,
+    replica: {
+      apply: (mutations) => indexes.apply(mutations),
+      read: (command) => indexes.read(command),
+      truncate: (table) => indexes.truncate(table),
+    },
+    datacenter: 'dc1',
+    address: Uint8Array.of(127, 0, 0, 1),
+    replication: () => null,
+    epoch: () => metadata.current.epoch,
+    report: () => {},
+  })
+  let micros = 0
+  const random = runtime.random.stream('cql')
+  const environment: Environment = {
+    schema: metadata,
+    coordinator,
+    timestampMicros: () => {
+      micros = Math.max(micros + 1, clock.wallMicros())
+      return micros
+    },
+    wallMicros: () => clock.wallMicros(),
+    randomBytes: (target) => random.fill(target),
+    limits: LIMITS,
+  }
+  const processor = new QueryProcessor(environment)
+  const judge = new QueryProcessor({
+    ...environment,
+    coordinator: {
+      write: (...parts) => coordinator.write(...parts),
+      truncate: (table) => coordinator.truncate(table),
+      read: ({ index: _, ...command }, consistency, keyspace) => coordinator.read(command, consistency, keyspace),
+    },
+  })
+  const client: ClientState = { keyspace: null, user: null, remoteAddress: '127.0.0.1', remotePort: 1 }
+  const query = (by: QueryProcessor, cql: string, options: Partial<QueryOptions>) =>
+    wait(Promise.resolve(by.query(cql, { ...OPTIONS, ...options }, null, client, null)))
+  const all = async (by: QueryProcessor, cql: string, pageSize: number | null): Promise<string[]> => {
+    const rows: string[] = []
+    let pagingState: Buffer | null = null
+    do {
+      const result: StatementResult = await query(by, cql, { pageSize, pagingState })
+      if (result.kind !== 'rows') throw new Error(`${cql} answers no rows`)
+      rows.push(...cut(result.rowBytes, result.metadata.columns.length, result.rowCount))
+      pagingState = result.pagingState
+    } while (pagingState !== null)
+    return rows
+  }
+  return {
+    store,
+    indexes,
+    run: (cql, options = {}) => query(processor, cql, options),
+    rows: (cql, pageSize = null) => all(processor, cql, pageSize),
+    scan: (cql) => all(judge, cql, null),
+    async close() {
+      await wait(indexes.close())
+      await wait(metadata.settle())
+      await wait(store.close())
+    },
+  }
+}
+
+/** What needs no more than a few turns is not given more. */
+async function soonSettled<T>(clock: SimulatedClock, promise: Promise<T>): Promise<T> {
+  let done = false
+  const finish = (): void => {
+    done = true
+  }
+  promise.then(finish, finish)
+  for (let turn = 0; turn < 20 && !done; turn++) await Promise.resolve()
+  return done ? promise : settled(clock, promise)
+}
+
+function cut(bytes: Buffer, columns: number, count: number): string[] {
+  const rows: string[] = []
+  let at = 0
+  for (let i = 0; i < count; i++) {
+    const start = at
+    for (let column = 0; column < columns; column++) at += 4 + Math.max(bytes.readInt32BE(at), 0)
+    rows.push(bytes.toString('hex', start, at))
+  }
+  return rows
+}
