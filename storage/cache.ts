@@ -8,6 +8,9 @@ import type { Block } from './sstable/block.ts'
 /** Default of `block_cache_bytes`. */
 export const BLOCK_CACHE_BYTES = 64 * 1024 * 1024
 
+/** Default of `key_cache_size`: the index blocks of 5 GB of rows of a kilobyte, compressed to a half. */
+export const INDEX_CACHE_BYTES = 32 * 1024 * 1024
+
 /** What a cached block takes beside its bytes, roughly. */
 const OVERHEAD_BYTES = 200
 

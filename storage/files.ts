@@ -7,7 +7,7 @@
 import { BytesError } from '../lib/base/bytes.ts'
 import type { Runtime } from '../lib/runtime/runtime.ts'
 import { Backups } from './backups.ts'
-import { BlockCache } from './cache.ts'
+import { BlockCache, INDEX_CACHE_BYTES } from './cache.ts'
 import { type LogPosition, segmentOf } from './commitlog/segment.ts'
 import { type CommitLog, type CommitLogOptions, openCommitLog } from './commitlog/writer.ts'
 import { CorruptionError } from './errors.ts'
@@ -26,6 +26,7 @@ export interface FilesOptions {
   readonly directory: string
   readonly commitLogDirectory: string
   readonly blockCacheBytes: number | undefined
+  readonly indexCacheBytes: number | undefined
   readonly incrementalBackups: boolean
 }
 
@@ -57,6 +58,8 @@ export async function openFiles(options: FilesOptions): Promise<Files> {
 export class Files {
   readonly manifest: Manifest
   readonly cache: BlockCache
+  /** Of index blocks, which data blocks do not drive out. */
+  readonly indexCache: BlockCache
   readonly backups: Backups
   readonly #options: FilesOptions
   #log: CommitLog | null = null
@@ -70,6 +73,7 @@ export class Files {
     this.#options = options
     this.manifest = manifest
     this.cache = new BlockCache(options.blockCacheBytes)
+    this.indexCache = new BlockCache(options.indexCacheBytes ?? INDEX_CACHE_BYTES)
     this.backups = new Backups(options.runtime, options.directory, options.incrementalBackups)
   }
 
@@ -152,7 +156,8 @@ export class Files {
   /** Opens an SSTable, whether the manifest names it already or not yet. */
   async open(table: string, number: number, expected: { uid: Buffer; fileBytes: number }): Promise<TableReader> {
     const path = this.manifest.filePath(table, number)
-    return openTableReader(this.#options.runtime.disk, path, { cache: this.cache, expected })
+    const { cache, indexCache } = this
+    return openTableReader(this.#options.runtime.disk, path, { cache, indexCache, expected })
   }
 
   /**
@@ -223,6 +228,7 @@ export class Files {
       runtime: this.#options.runtime,
       manifest: this.manifest,
       cache: this.cache,
+      indexCache: this.indexCache,
       backups: this.backups,
       makeDirectory: (path: string) => this.#makeDirectory(path),
       inTurn,

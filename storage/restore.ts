@@ -45,6 +45,7 @@ export interface RestoreServices {
   readonly runtime: Pick<Runtime, 'disk' | 'random'>
   readonly manifest: Manifest
   readonly cache: BlockCache
+  readonly indexCache: BlockCache
   readonly backups: Backups
   /** Makes the folder of a file of the table, durably. */
   readonly makeDirectory: (filePath: string) => Promise<void>
@@ -113,14 +114,14 @@ async function take(
   path: string,
 ): Promise<TableReader | null> {
   const { disk } = services.runtime
-  const { cache } = services
+  const { cache, indexCache } = services
   if (source.fit.kind === 'mapped') {
     const isWritten = await rewrite(services, store, source, path)
-    return isWritten ? openTableReader(disk, path, { cache }) : null
+    return isWritten ? openTableReader(disk, path, { cache, indexCache }) : null
   }
   const isCopy = await linkOrCopy(disk, source.path, path)
   const { uid, fileBytes } = source
-  const reader = await openTableReader(disk, path, { cache, expected: { uid, fileBytes } })
+  const reader = await openTableReader(disk, path, { cache, indexCache, expected: { uid, fileBytes } })
   try {
     if (isCopy) await reader.verify()
   } catch (error) {

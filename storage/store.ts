@@ -21,6 +21,7 @@ import { MutationReader } from './model/mutation.ts'
 import { readInt32 } from './model/row.ts'
 import { PeriodicFlush } from './periodic-flush.ts'
 import type { RestoreOptions, RestoreResult } from './restore.ts'
+import { RowCache } from './row-cache.ts'
 import { DEFAULT_TABLE_OPTIONS } from './table-options.ts'
 import { reportTable, type TableReport } from './table-report.ts'
 import { type SnapshotSettings, TableSnapshots } from './table-snapshots.ts'
@@ -40,6 +41,10 @@ export interface StoreSettings {
   readonly memtableBytesMax?: number
   /** Memory of the blocks of SSTables that are kept, in bytes. Default 32 MiB. */
   readonly blockCacheBytes?: number
+  /** Memory of the index blocks of SSTables that are kept apart from those of data, in bytes. Default 32 MiB. */
+  readonly indexCacheBytes?: number
+  /** Memory of the heads of partitions that are kept, of tables whose option asks for it. Default 0: none are. */
+  readonly rowCacheBytes?: number
   /** Default: `commitlog` in the directory. A disk of its own keeps syncs from waiting for flushes. */
   readonly commitLogDirectory?: string
   /** Default: mode group. */
@@ -100,6 +105,7 @@ export async function openStore(options: StoreOptions): Promise<Store> {
     directory,
     commitLogDirectory: settings.commitLogDirectory ?? `${directory}/commitlog`,
     blockCacheBytes: settings.blockCacheBytes,
+    indexCacheBytes: settings.indexCacheBytes,
     incrementalBackups: settings.incrementalBackups ?? false,
   })
   const store = new Store(runtime, settings, files)
@@ -138,6 +144,7 @@ export class Store {
   readonly #record = new LogRecord()
   #registering: { readonly tables: Registration[]; readonly done: Promise<void> } | null = null
   #closing: Promise<void> | null = null
+  readonly #rowCache: RowCache
   readonly #caches: readonly CacheRates[]
   #writes = 0
   #reads = 0
@@ -157,7 +164,11 @@ export class Store {
           flush: (id) => this.#flusher.flush(id),
         })
       : null
-    this.#caches = files ? [new CacheRates('blocks', files.cache)] : []
+    this.#rowCache = new RowCache(settings.rowCacheBytes ?? 0)
+    this.#caches = [
+      ...(files ? [new CacheRates('blocks', files.cache), new CacheRates('keys', files.indexCache)] : []),
+      new CacheRates('rows', this.#rowCache),
+    ]
     this.#flusher = new Flusher({
       clock: runtime.clock,
       log: runtime.log,
@@ -231,7 +242,7 @@ export class Store {
     await this.#files?.register(tables)
     for (const { id, table } of tables) {
       const known = this.#tables.get(id)
-      if (known) known.table = table
+      known?.changeTable(table)
       const store = known ?? this.#add(id, table)
       void this.compactions?.changed(store)
       if (this.#files) this.#periodicFlush.set(id, table.options.memtableFlushPeriodMs)
@@ -247,6 +258,7 @@ export class Store {
     const made = new TableStore(id, table, {
       clock: this.#runtime.clock,
       resolution: this.#resolution,
+      rowCache: this.#rowCache.bytesMax > 0 ? this.#rowCache : null,
       froze: (bytes) => this.#flusher.froze(bytes),
       wrote: (bytes) => this.#flusher.wrote(bytes),
       freed: (bytes) => this.#flusher.freed(bytes),
@@ -423,6 +435,7 @@ export class Store {
     const began = isTimed ? clock.monotonicMs() : 0
     const before = memtable.bytes
     memtable.apply(mutation)
+    table.invalidate(mutation.buffer, mutation.positionStart, mutation.positionEnd)
     if (isTimed) metrics.writes.sampled(clock.monotonicMs() - began)
     metrics.mutationBytes += mutation.buffer.length
     this.#writes++

@@ -10,9 +10,11 @@ import { Memtable } from './memtable.ts'
 import type { ReadCommand, ReadResult } from './model/command.ts'
 import type { Resolution } from './model/merge.ts'
 import { compareTimestamps } from './model/row.ts'
+import { headCommand, headOf, readHead } from './read/head.ts'
 import { type ReadContext, readRows } from './read/read.ts'
 import type { Source } from './read/source.ts'
 import { drive } from './read/steps.ts'
+import type { Filling, RowCache } from './row-cache.ts'
 import type { TableReader } from './sstable/reader.ts'
 import { TableMetrics } from './table-metrics.ts'
 import type { TableOptions } from './table-options.ts'
@@ -46,6 +48,8 @@ export interface PendingMemtable {
 }
 
 export interface TableServices {
+  /** Null: there is none. */
+  readonly rowCache: RowCache | null
   readonly clock: Runtime['clock']
   readonly resolution: Resolution
   /** Told when a memtable of so many bytes is not written to any more, how much of it is in its file, and when it is dropped. */
@@ -98,6 +102,14 @@ export class TableStore implements ReadContext {
     return this.#files
   }
 
+  /** What is known of the table changes, its options among it. */
+  changeTable(table: StoredTable): void {
+    this.table = table
+    // While rows are not to be kept, writes do not tell the cache.
+    this.#services.rowCache?.clear(this.id)
+    for (const { reader } of this.#files) reader.keepsIndex = table.options.caching.keys
+  }
+
   /** Memory of all memtables. */
   get memtableBytes(): number {
     return this.#pending.reduce((sum, { memtable }) => sum + memtable.bytes, this.memtable.bytes)
@@ -129,18 +141,79 @@ export class TableStore implements ReadContext {
     const latency = command.target.kind === 'partition' ? this.metrics.reads : this.metrics.scans
     const isTimed = latency.begins()
     const began = isTimed ? clock.monotonicMs() : 0
-    const files = this.#files
-    const result = drive(readRows(this, command))
+    const result = this.#rowsKept === 0 ? this.#run(command) : this.#readKept(command)
     if (!(result instanceof Promise)) {
       if (isTimed) latency.sampled(clock.monotonicMs() - began)
       return result
     }
-    for (const file of files) file.reads++
     const waits = isTimed ? began : clock.monotonicMs()
-    return result.finally(() => {
-      this.#release(files)
-      latency.single(clock.monotonicMs() - waits)
-    })
+    return result.finally(() => latency.single(clock.monotonicMs() - waits))
+  }
+
+  /** Reads the sources; the files stay while it does. */
+  #run(command: ReadCommand): ReadResult | Promise<ReadResult> {
+    const files = this.#files
+    const result = drive(readRows(this, command))
+    if (!(result instanceof Promise) || files.length === 0) return result
+    for (const file of files) file.reads++
+    return result.finally(() => this.#release(files))
+  }
+
+  /** Rows of a partition that the row cache keeps; 0: none. */
+  get #rowsKept(): number {
+    return this.#services.rowCache === null ? 0 : this.table.options.caching.rowsPerPartition
+  }
+
+  /** A read of a table with a row cache. */
+  #readKept(command: ReadCommand): ReadResult | Promise<ReadResult> {
+    const { target, slices, reversed, after } = command
+    const cache = this.#services.rowCache!
+    if (target.kind !== 'partition') return this.#run(command)
+    const known = cache.get(this.id, target.position)
+    const found = known && readHead(known, command, this)
+    if (found) {
+      cache.hits++
+      this.didRead(0, found.tombstones, found.partitions[0]?.rows.length ?? 0)
+      return found
+    }
+    cache.misses++
+    const rows = this.#rowsKept
+    // Only what a head answers is worth reading one for: any part of a whole partition, or the beginning.
+    const isOfHead = rows === Number.POSITIVE_INFINITY || (slices === null && !reversed && after === null)
+    const filling = known === null && isOfHead ? cache.begin(this.id, target.position) : null
+    return filling === null ? this.#run(command) : this.#fill(filling, command, rows)
+  }
+
+  /** Reads the head, keeps it, and answers from it if it can. */
+  #fill(filling: Filling, command: ReadCommand, rows: number): ReadResult | Promise<ReadResult> {
+    const cache = this.#services.rowCache!
+    const wanted = headCommand(command, rows, cache.headBytesMax)
+    const take = (result: ReadResult): ReadResult | Promise<ReadResult> => {
+      // A read that ends at its tombstones has not seen all there is.
+      if (result.tombstones > (command.tombstonesMax ?? Number.POSITIVE_INFINITY)) {
+        cache.abort(filling)
+        return result
+      }
+      const head = headOf(result, wanted)
+      cache.end(filling, head)
+      return (head && readHead(head, command, this)) ?? this.#run(command)
+    }
+    try {
+      const result = this.#run(wanted)
+      if (!(result instanceof Promise)) return take(result)
+      return result.then(take, (error: unknown) => {
+        cache.abort(filling)
+        throw error
+      })
+    } catch (error) {
+      cache.abort(filling)
+      throw error
+    }
+  }
+
+  /** Called when a mutation has become visible: the partition whose position lies there is not what the row cache has of it. */
+  invalidate(bytes: Buffer, positionStart: number, positionEnd: number): void {
+    if (this.#rowsKept !== 0) this.#services.rowCache!.invalidate(this.id, bytes, positionStart, positionEnd)
   }
 
   didRead(tables: number, tombstones: number, rows: number): void {
@@ -185,22 +258,33 @@ export class TableStore implements ReadContext {
     const [oldest, ...others] = this.#pending
     assert(oldest !== undefined)
     this.#pending = others
-    if (file) this.addFile(file)
-    else this.#changed()
+    if (file) this.#add(file)
+    else {
+      this.#changed()
+      this.#services.rowCache?.clear(this.id)
+    }
     this.#services.freed(oldest.memtable.bytes)
   }
 
+  /** A file from outside, or of the start. */
   addFile(file: LiveFile): void {
-    const files = [...this.#files, heldFile(file)]
+    this.#add(file)
+    this.#services.rowCache?.clear(this.id)
+  }
+
+  #add(file: LiveFile): void {
+    const files = [...this.#files, this.#held(file)]
     this.#files = files.sort((a, b) => b.number - a.number)
     this.#changed()
   }
 
   /** In one step for whoever reads later; each of the files that go is handed to `discard` when no read uses it any more. */
   replaceFiles(numbers: ReadonlySet<number>, added: readonly LiveFile[], discard: (file: LiveFile) => void): void {
+    // A compaction changes nothing of what is read.
+    if (added.length === 0) this.#services.rowCache?.clear(this.id)
     const removed = this.#files.filter((file) => numbers.has(file.number))
     const kept = this.#files.filter((file) => !numbers.has(file.number))
-    this.#files = [...kept, ...added.map(heldFile)].sort((a, b) => b.number - a.number)
+    this.#files = [...kept, ...added.map((file) => this.#held(file))].sort((a, b) => b.number - a.number)
     this.#changed()
     for (const file of removed) {
       this.metrics.retire(file.reader)
@@ -213,14 +297,15 @@ export class TableStore implements ReadContext {
     }
   }
 
+  #held(file: LiveFile): HeldFile {
+    file.reader.keepsIndex = this.table.options.caching.keys
+    return { ...file, reads: 0, discard: null }
+  }
+
   #changed(): void {
     const pending = this.#pending.map(({ memtable }) => memtable).reverse()
     this.sources = [this.memtable, ...pending, ...this.#files.map((file) => file.reader)]
   }
-}
-
-function heldFile(file: LiveFile): HeldFile {
-  return { ...file, reads: 0, discard: null }
 }
 
 /** The 16 bytes of a UUID written in hexadecimal with dashes. */

@@ -175,6 +175,15 @@ export const SETTINGS = {
     'MiB',
   ]),
   file_cache_size: size(64 * MIB, 'Memory for blocks of SSTables.', ['file_cache_size_in_mb', 'MiB']),
+  key_cache_size: size(32 * MIB, 'Memory for index blocks of SSTables, apart from those of data.', [
+    'key_cache_size_in_mb',
+    'MiB',
+  ]),
+  row_cache_size: size(
+    0,
+    'Memory for the heads of partitions, of tables whose caching option asks for rows; 0: none.',
+    ['row_cache_size_in_mb', 'MiB'],
+  ),
   auto_snapshot: flag(true, 'Take a snapshot (hard links) of a table with data before it is truncated or dropped.'),
   auto_snapshot_ttl: duration(
     null,

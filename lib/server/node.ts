@@ -310,6 +310,8 @@ function storeSettings(settings: Settings): NonNullable<Parameters<typeof openSt
     memtableBytesMax: settings.memtable_offheap_space,
     incrementalBackups: settings.incremental_backups,
     blockCacheBytes: settings.file_cache_size,
+    indexCacheBytes: settings.key_cache_size,
+    rowCacheBytes: settings.row_cache_size,
     compaction: {
       concurrent: settings.concurrent_compactors,
       bytesPerSecond: settings.compaction_throughput,

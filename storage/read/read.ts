@@ -382,7 +382,7 @@ function kindAt(cursor: MergedCursor, position: Buffer): number {
 }
 
 /** The bound at which reading a slice begins (its end when reversed), or null when all of it was given before. */
-function startOf(slice: Slice, last: Buffer | null, reversed: boolean): Buffer | null {
+export function startOf(slice: Slice, last: Buffer | null, reversed: boolean): Buffer | null {
   if (last === null) return reversed ? slice.end : slice.start
   if (reversed) {
     if (last.compare(slice.start) <= 0) return null

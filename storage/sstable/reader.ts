@@ -28,6 +28,8 @@ import { verifyTable } from './verify.ts'
 
 export interface TableReaderOptions {
   readonly cache: BlockCache
+  /** Where index blocks are kept instead, so that blocks of data do not drive them out. */
+  readonly indexCache?: BlockCache
   /** What the manifest says of the file; a file of another id or length is refused. */
   readonly expected?: { readonly uid: Buffer; readonly fileBytes: number }
 }
@@ -72,7 +74,7 @@ export async function openTableReader(disk: Disk, path: string, options: TableRe
     if (statistics === null) throw new CorruptionError(path, footer.statistics.offset, 'no statistics')
     const header = await readExactly(file, 0, HEADER_BYTES)
     checkHeader(header, footer.uid, path)
-    return new TableReader(file, options.cache, { footer, root, bloom, statistics, seed })
+    return new TableReader(file, options, { footer, root, bloom, statistics, seed })
   } catch (error) {
     await file.close()
     throw error
@@ -106,6 +108,9 @@ export class TableReader {
   readonly #bloom: BloomFilter | null
   readonly #cache: BlockCache
   readonly #cached: CachedFile
+  readonly #indexCached: CachedFile
+  /** False: index blocks are kept among those of data, as if there were no cache of keys. */
+  keepsIndex = true
   /** Blocks that are being read, so that two who need one read it once. */
   readonly #loading = new Map<number, Promise<Block>>()
   /** For look-ups, which never wait while they use them. */
@@ -120,7 +125,7 @@ export class TableReader {
   bloomNegatives = 0
 
   /** Use openTableReader. */
-  constructor(file: DiskFile, cache: BlockCache, parts: TableParts) {
+  constructor(file: DiskFile, options: TableReaderOptions, parts: TableParts) {
     this.path = file.path
     this.statistics = parts.statistics
     this.footer = parts.footer
@@ -133,8 +138,9 @@ export class TableReader {
     this.#seed = parts.seed
     this.#root = parts.root
     this.#bloom = parts.bloom
-    this.#cache = cache
-    this.#cached = cache.openFile()
+    this.#cache = options.cache
+    this.#cached = options.cache.openFile()
+    this.#indexCached = (options.indexCache ?? options.cache).openFile()
     this.#lookupIndex = this.index(true)
   }
 
@@ -285,7 +291,11 @@ export class TableReader {
   }
 
   #block(offset: number, length: number, want: { kind: number; fillCache: boolean }): Block | Promise<Block> {
-    return this.#cached.get(offset) ?? this.#read(offset, length, want)
+    return this.#cacheOf(want.kind).get(offset) ?? this.#read(offset, length, want)
+  }
+
+  #cacheOf(kind: number): CachedFile {
+    return kind === SectionKind.INDEX && this.keepsIndex ? this.#indexCached : this.#cached
   }
 
   #read(offset: number, length: number, want: { kind: number; fillCache: boolean }): Promise<Block> {
@@ -306,13 +316,13 @@ export class TableReader {
   #loaded(bytes: Buffer, offset: number, want: { kind: number; fillCache: boolean }): Block | Promise<Block> {
     this.#loading.delete(offset)
     const raw = decodeSection(bytes, { kind: want.kind, offset, seed: this.#seed, path: this.path })
-    if (raw instanceof Promise) return raw.then((decoded) => this.#keep(decoded, offset, want.fillCache))
-    return this.#keep(raw, offset, want.fillCache)
+    if (raw instanceof Promise) return raw.then((decoded) => this.#keep(decoded, offset, want))
+    return this.#keep(raw, offset, want)
   }
 
-  #keep(raw: Buffer, offset: number, fillCache: boolean): Block {
+  #keep(raw: Buffer, offset: number, want: { kind: number; fillCache: boolean }): Block {
     const block = new Block(raw)
-    if (fillCache) this.#cached.put(offset, block)
+    if (want.fillCache) this.#cacheOf(want.kind).put(offset, block)
     return block
   }
 
@@ -332,6 +342,7 @@ export class TableReader {
     if (this.#closed) return
     this.#closed = true
     this.#cached.close()
+    this.#indexCached.close()
     await this.#file.close()
   }
 }

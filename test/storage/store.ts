@@ -9,7 +9,7 @@ import {
   type ReadResult,
   type Slice,
 } from '../../storage/model/command.ts'
-import { openStore, type Store } from '../../storage/store.ts'
+import { openStore, type Store, type StoreSettings } from '../../storage/store.ts'
 import { DEFAULT_TABLE_OPTIONS } from '../../storage/table-options.ts'
 import { tableIdBytes } from '../../storage/table-store.ts'
 import { createDice, type Dice, testSeed } from '../support/random.ts'
@@ -44,17 +44,35 @@ const ALL: ReadCommand = {
   after: null,
 }
 
-async function open(disk: SimulatedDisk | null): Promise<Store> {
+/** What caches there are must not show. */
+interface Caches extends StoreSettings {
+  /** Rows at the head of a partition that are kept. */
+  readonly rows: number
+}
+
+const NO_CACHES: Caches = { rows: 0 }
+
+function randomCaches(dice: Dice): Caches {
+  return {
+    rows: dice.pick([0, 1, 2, 5, Number.POSITIVE_INFINITY]),
+    rowCacheBytes: dice.pick([0, 3_000, 100_000, 1_000_000]),
+    blockCacheBytes: dice.pick([0, 2_000, 1_000_000]),
+    indexCacheBytes: dice.pick([0, 1_000_000]),
+  }
+}
+
+async function open(disk: SimulatedDisk | null, caches = NO_CACHES): Promise<Store> {
   // What has expired for the reader, and only that, has for the store.
   const clock = { ...openNodeClock(), wallMicros: () => NOW * 1_000_000 }
   const runtime = disk ? storageRuntime(clock, disk) : memoryRuntime(clock)
-  const store = await openStore({ runtime, directory: disk ? '/data' : null })
+  const { rows, ...settings } = caches
+  const store = await openStore({ runtime, directory: disk ? '/data' : null, settings })
   await store.registerTable(TABLE, {
     keyspace: 'k',
     name: 't',
     durableWrites: true,
     hasClustering: true,
-    options: DEFAULT_TABLE_OPTIONS,
+    options: { ...DEFAULT_TABLE_OPTIONS, caching: { keys: true, rowsPerPartition: rows } },
   })
   return store
 }
@@ -130,10 +148,11 @@ async function readInPages(store: Store, command: ReadCommand, limit: number): P
 for (const durable of [false, true])
   t.test(`reads agree with the model, ${durable ? 'on disk' : 'in memory'}`, async (t) => {
     const first = testSeed()
-    for (let seed = first; seed < first + (durable ? 25 : 50); seed++) {
+    for (let seed = first; seed < first + (durable ? 18 : 40); seed++) {
       const dice = createDice(seed)
       const disk = durable ? openSimulatedDisk() : null
-      let store = await open(disk)
+      const caches = randomCaches(dice)
+      let store = await open(disk, caches)
       const model: Model = new Map()
       for (let n = 1 + dice.int(60); n > 0; n--) {
         const write = randomWrite(dice)
@@ -143,8 +162,10 @@ for (const durable of [false, true])
         if (dice.chance(0.1)) await store.flush()
         if (dice.chance(0.03)) {
           await store.close()
-          store = await open(disk)
+          store = await open(disk, caches)
         }
+        // What is read in between must not be what is read later.
+        if (dice.chance(0.3)) await store.read(randomCommand(dice, []))
       }
       const all = modelView(model, NOW)
       const message = `TEST_SEED=${seed}`
