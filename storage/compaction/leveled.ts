@@ -205,10 +205,8 @@ function remember(memory: StrategyMemory, merge: Merge, levels: readonly SSTable
   return { ...memory, lastPositions, roundsWithout }
 }
 
-function mostDroppable(tables: readonly SSTableInfo[]): SSTableInfo {
-  return tables.reduce((best, table) =>
-    table.level > best.level || (table.level === best.level && table.droppable > best.droppable) ? table : best,
-  )
+function mostDroppable(a: SSTableInfo, b: SSTableInfo): number {
+  return b.level - a.level || b.droppable - a.droppable || a.number - b.number
 }
 
 /** SSTables that are to go up, level by level, as if each were a task of its own; and merges within level 0 when it is behind. */

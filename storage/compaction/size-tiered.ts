@@ -17,7 +17,7 @@ export function chooseSizeTiered(snapshot: Snapshot, options: SizeTieredOptions)
       memory,
     }
   const output = { level: () => 0, bytesMax: Number.POSITIVE_INFINITY }
-  return { task: tombstoneTask(snapshot, largest, output), memory }
+  return { task: tombstoneTask(snapshot, (a, b) => compareSize(b, a), output), memory }
 }
 
 /** SSTables of like size: each lies within bucketLow and bucketHigh of its bucket's average as it was when it came, or both are small. Ascending. */
@@ -65,8 +65,4 @@ export function pendingSizeTiered(tables: readonly SSTableInfo[], options: SizeT
   for (const bucket of buckets(tables, options))
     if (bucket.length >= options.minThreshold) tasks += Math.ceil(bucket.length / options.maxThreshold)
   return tasks
-}
-
-function largest(tables: readonly SSTableInfo[]): SSTableInfo {
-  return [...tables].sort(compareSize).at(-1)!
 }

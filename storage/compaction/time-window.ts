@@ -6,7 +6,7 @@
 import type { CompactionOptions, SizeTieredOptions, TimeWindowOptions } from '../table-options.ts'
 import { buckets, mostInterestingBucket, pendingSizeTiered } from './size-tiered.ts'
 import { type Choice, compareSize, type Snapshot, type SSTableInfo, type Task } from './strategy.ts'
-import { fullyExpired, worthDroppingTombstones } from './tombstones.ts'
+import { fullyExpired, worthRewriting } from './tombstones.ts'
 
 type TimeWindow = Extract<CompactionOptions['strategy'], { kind: 'time-window' }>
 
@@ -17,8 +17,8 @@ export function chooseTimeWindow(snapshot: Snapshot, { window, sizeTiered }: Tim
   if (checked.task.kind === 'drop') return checked
   const inputs = pickFromWindows(snapshot, window, sizeTiered)
   if (inputs.length > 0) return { task: mergeOf(inputs, 'compaction'), memory: checked.memory }
-  const worth = snapshot.tables.filter((table) => worthDroppingTombstones(table, snapshot)).sort(compareSize)
-  return worth.length > 0 ? { task: mergeOf([worth[0]!], 'tombstones'), memory: checked.memory } : checked
+  const worth = worthRewriting(snapshot, compareSize)
+  return worth === null ? checked : { task: mergeOf([worth], 'tombstones'), memory: checked.memory }
 }
 
 function mergeOf(inputs: readonly SSTableInfo[], why: 'compaction' | 'tombstones'): Task {

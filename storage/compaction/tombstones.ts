@@ -4,7 +4,8 @@
  * Always: an SSTable is dropped whole only if all that it holds is past gc_grace, and nothing outside that it overlaps, in files or memory, may hold
  * data as old as what it may cover. The engine looks once more when it drops.
  */
-import { overlaps, type Snapshot, type SSTableInfo, type Task } from './strategy.ts'
+import { OverlapIndex } from './overlap-index.ts'
+import type { Snapshot, SSTableInfo, Task } from './strategy.ts'
 
 const SECOND_MS = 1000
 /** An SSTable is not rewritten for its tombstones more often, whatever the options say: those that stay would be rewritten for ever. */
@@ -24,46 +25,54 @@ export function fullyExpired(snapshot: Snapshot): SSTableInfo[] {
   const candidates = snapshot.tables.filter((table) => isExpired(table) && !table.isCompacting)
   if (candidates.length === 0) return candidates
   // One that is expired covers nothing that anybody sees, and what it holds is not seen either: only the others count.
-  const others = snapshot.tables.filter((table) => !isExpired(table))
+  const others = new OverlapIndex(snapshot.tables.filter((table) => !isExpired(table)))
   return candidates.filter((candidate) => {
     const covered = candidate.maxTimestamp
     if (covered === null) return true
     if (snapshot.memtableMinTimestamp !== null && snapshot.memtableMinTimestamp <= covered) return false
-    return !others.some(
-      (other) => other.minTimestamp !== null && other.minTimestamp <= covered && overlaps(other, candidate),
-    )
+    return !others.some(candidate, ({ minTimestamp }) => minTimestamp !== null && minTimestamp <= covered)
   })
 }
 
-/** Whether enough of an SSTable would go if it were rewritten alone. */
-export function worthDroppingTombstones(table: SSTableInfo, snapshot: Snapshot): boolean {
+/** The first in order of `prefer` of which enough would go if it were rewritten alone; null: none is worth it. */
+export function worthRewriting(
+  snapshot: Snapshot,
+  prefer: (a: SSTableInfo, b: SSTableInfo) => number,
+): SSTableInfo | null {
   const { compaction } = snapshot.options
+  const rich = snapshot.tables.filter((table) => isRich(table, snapshot)).sort(prefer)
+  if (rich.length === 0 || compaction.uncheckedTombstoneCompaction) return rich[0] ?? null
+  const all = new OverlapIndex(snapshot.tables)
+  return rich.find((table) => table.droppable * shareAlone(table, all) > compaction.tombstoneThreshold) ?? null
+}
+
+function isRich(table: SSTableInfo, { options: { compaction }, nowMs }: Snapshot): boolean {
   if (!compaction.tombstoneCompaction || table.isCompacting) return false
   if (compaction.onlyPurgeRepairedTombstones && table.repairedAtMs === 0) return false
   const intervalMs = Math.max(compaction.tombstoneCompactionIntervalS, INTERVAL_MIN_S) * SECOND_MS
-  if (snapshot.nowMs < table.madeAtMs + intervalMs) return false
-  if (table.droppable <= compaction.tombstoneThreshold) return false
-  if (compaction.uncheckedTombstoneCompaction) return true
-  return table.droppable * shareAlone(table, snapshot) > compaction.tombstoneThreshold
+  return nowMs >= table.madeAtMs + intervalMs && table.droppable > compaction.tombstoneThreshold
 }
 
 /**
  * The share of its token range that overlaps no SSTable whose data its tombstones may cover: there they certainly go. Tokens are spread evenly, so
  * the share of the range is that of the partitions.
  */
-function shareAlone(table: SSTableInfo, snapshot: Snapshot): number {
+function shareAlone(table: SSTableInfo, all: OverlapIndex): number {
   const covered = table.maxTimestamp
   if (covered === null) return 1
   const start = tokenOf(table.minPosition)
   const end = tokenOf(table.maxPosition)
   const ranges: [number, number][] = []
-  for (const other of snapshot.tables) {
-    if (other === table || other.minTimestamp === null || other.minTimestamp > covered || !overlaps(other, table))
-      continue
-    ranges.push([Math.max(start, tokenOf(other.minPosition)), Math.min(end, tokenOf(other.maxPosition))])
-  }
-  if (ranges.length === 0) return 1
-  if (end <= start) return 0
+  const isAllShared = all.some(table, (other) => {
+    if (other === table || other.minTimestamp === null || other.minTimestamp > covered) return false
+    const range: [number, number] = [
+      Math.max(start, tokenOf(other.minPosition)),
+      Math.min(end, tokenOf(other.maxPosition)),
+    ]
+    ranges.push(range)
+    return range[0] === start && range[1] === end
+  })
+  if (isAllShared) return 0
   ranges.sort((a, b) => a[0] - b[0])
   let shared = 0
   let reached = start
@@ -72,7 +81,7 @@ function shareAlone(table: SSTableInfo, snapshot: Snapshot): number {
     shared += to - Math.max(from, reached)
     reached = to
   }
-  return 1 - shared / (end - start)
+  return ranges.length === 0 ? 1 : 1 - shared / (end - start)
 }
 
 /** The token, which a position begins with, as an approximate number. */
@@ -86,14 +95,13 @@ const LOOK_AGAIN_MS = 60_000
 /** What a strategy does when its own order asks for nothing: drops what expired whole, else rewrites one SSTable, else rests. */
 export function tombstoneTask(
   snapshot: Snapshot,
-  choose: (worth: readonly SSTableInfo[]) => SSTableInfo,
+  prefer: (a: SSTableInfo, b: SSTableInfo) => number,
   output: { readonly level: (table: SSTableInfo) => number; readonly bytesMax: number },
 ): Task {
   const expired = fullyExpired(snapshot)
   if (expired.length > 0) return { kind: 'drop', inputs: expired, why: 'expired' }
-  const worth = snapshot.tables.filter((table) => worthDroppingTombstones(table, snapshot))
-  if (worth.length === 0) return { kind: 'rest', againInMs: changesByTime(snapshot) ? LOOK_AGAIN_MS : null }
-  const table = choose(worth)
+  const table = worthRewriting(snapshot, prefer)
+  if (table === null) return { kind: 'rest', againInMs: changesByTime(snapshot) ? LOOK_AGAIN_MS : null }
   return {
     kind: 'merge',
     inputs: [table],

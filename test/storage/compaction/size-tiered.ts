@@ -1,9 +1,13 @@
 /** SizeTieredCompactionStrategy, and what all strategies do about tombstones. */
+import { strict as assert } from 'node:assert'
 import t from 'tap'
 import { chooseCompaction, majorCompactions, pendingCompactions } from '../../../storage/compaction/choose.ts'
+import { OverlapIndex } from '../../../storage/compaction/overlap-index.ts'
 import { buckets } from '../../../storage/compaction/size-tiered.ts'
 import type { Snapshot, Task } from '../../../storage/compaction/strategy.ts'
+import { overlaps } from '../../../storage/compaction/strategy.ts'
 import { DEFAULT_SIZE_TIERED } from '../../../storage/table-options.ts'
+import { forAll } from '../../support/random.ts'
 import { MIB, NOW_MS, snapshot, sstable, type TableSpec } from '../../support/sstables.ts'
 
 function numbers(task: Task): number[] {
@@ -138,4 +142,30 @@ t.test('a table to which nothing happens is looked at again when time may change
   t.same(again({ isDroppableLater: true }), { kind: 'rest', againInMs: 60_000 })
   t.same(again({ droppable: 0.5, madeAtMs: NOW_MS }), { kind: 'rest', againInMs: 60_000 })
   t.same(again({ droppable: 0.1 }), { kind: 'rest', againInMs: null })
+})
+
+t.test('the index finds what overlaps, and nothing else', async (t) => {
+  forAll(200, (dice) => {
+    const tables = Array.from({ length: dice.int(30) }, (_, number) => {
+      const from = dice.int(1000)
+      return sstable({ number, range: [from, Math.min(1000, from + dice.int(dice.pick([1, 50, 1000])))] })
+    })
+    const index = new OverlapIndex(tables)
+    const asked = sstable({ number: 99, range: [dice.int(500), 500 + dice.int(500)] })
+    const found: number[] = []
+    index.some(asked, ({ number }) => {
+      found.push(number)
+      return false
+    })
+    const expected = tables.filter((table) => overlaps(table, asked)).map(({ number }) => number)
+    assert.deepEqual(
+      found.sort((a, b) => a - b),
+      expected,
+    )
+    assert.equal(
+      index.some(asked, ({ number }) => number % 3 === 0),
+      expected.some((number) => number % 3 === 0),
+    )
+  })
+  t.pass('all runs')
 })
