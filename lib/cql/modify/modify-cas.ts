@@ -45,7 +45,8 @@ export async function executeConditional(
   return await sink.locks.run(`${table.id}/${key.toString('latin1')}`, async () => {
     const { serialConsistency } = options
     const clusterings = conditions.flatMap(({ clustering }) => (clustering === null ? [] : [clustering]))
-    const wanted = clusterings.length === 0 ? null : clusterings
+    const writesRows = parts.some(({ modification }) => modification.writesRow)
+    const wanted = clusterings.length > 0 ? clusterings : writesRows ? 'first' : 'inserted'
     const read = readColumns(table, conditions, parts)
     const found = await readPartition(table, key, wanted, serialConsistency, environment, options)
     const partition = visible(found, read, parts)

@@ -124,32 +124,45 @@ export interface ExistingPartition {
   readonly rows: readonly ExistingRow[]
 }
 
-/** Reads these rows of a partition and its static row. Null: its first row. */
+/** Rows that are read at once when one that was inserted is looked for. */
+const ROWS_AT_ONCE = 100
+
+/** Reads these rows of a partition and its static row. 'first': its first row; 'inserted': its first that was not only updated. */
 export async function readPartition(
   table: TableSchema,
   key: Buffer,
-  clusterings: readonly Buffer[] | null,
+  wanted: readonly Buffer[] | 'first' | 'inserted',
   consistency: number,
   environment: Environment,
   options: QueryOptions,
 ): Promise<ExistingPartition> {
   const nowSeconds = options.nowSeconds ?? Math.floor(environment.wallMicros() / 1_000_000)
-  const all = clusterings === null || table.clustering.length === 0
-  const command: ReadCommand = {
+  const all = typeof wanted === 'string' || table.clustering.length === 0
+  let command: ReadCommand = {
     table: table.id,
     target: { kind: 'partition', position: encodePosition(key, new Int32Array(2)) },
-    slices: all ? null : slicesOf(clusterings),
+    slices: all ? null : slicesOf(wanted),
     reversed: false,
     wantStatic: true,
     staticCounts: true,
-    limit: all ? 1 : Number.POSITIVE_INFINITY,
+    limit: !all ? Number.POSITIVE_INFINITY : wanted === 'inserted' ? ROWS_AT_ONCE : 1,
     perPartitionLimit: Number.POSITIVE_INFINITY,
     byteLimit: Number.POSITIVE_INFINITY,
     nowSeconds,
     after: null,
   }
-  const { partitions } = await environment.coordinator.read(command, consistency, table.keyspace)
-  return existingPartition(table, partitions[0], nowSeconds)
+  for (;;) {
+    const { partitions, more } = await environment.coordinator.read(command, consistency, table.keyspace)
+    const partition = existingPartition(table, partitions[0], nowSeconds)
+    if (wanted !== 'inserted') return partition
+    const { staticRow, rows } = partition
+    const inserted = rows.filter((row) => row.isInserted).slice(0, 1)
+    const last = rows.at(-1)
+    if (inserted.length > 0 || !more || last === undefined) return { staticRow, rows: inserted }
+    const { position } = partitions[0]!
+    const after = { position: Buffer.from(position), clustering: last.clustering, partitionDone: false, rowsGiven: 0 }
+    command = { ...command, after }
+  }
 }
 
 function existingPartition(
