@@ -22,6 +22,7 @@ import { readInt32 } from './model/row.ts'
 import { PeriodicFlush } from './periodic-flush.ts'
 import type { RestoreOptions, RestoreResult } from './restore.ts'
 import { RowCache } from './row-cache.ts'
+import type { TableStatistics } from './sstable/statistics.ts'
 import { DEFAULT_TABLE_OPTIONS } from './table-options.ts'
 import { reportTable, type TableReport } from './table-report.ts'
 import { type SnapshotSettings, TableSnapshots } from './table-snapshots.ts'
@@ -60,6 +61,15 @@ export interface StoreSettings {
   readonly compaction?: CompactionSettings
   /** Called once, when nothing can be acknowledged any more. */
   readonly onFailure?: (error: Error) => void
+}
+
+export interface FileDescription {
+  readonly path: string
+  readonly number: number
+  readonly level: number
+  readonly repairedAtMs: number
+  readonly fileBytes: number
+  readonly statistics: TableStatistics
 }
 
 /** `segment` and `offset` in the commit log; 0 where there is none. `atMs` since 1970. */
@@ -302,6 +312,33 @@ export class Store {
   /** Whether new SSTables are hard-linked into backups/; null: nothing is kept on disk. */
   get backups(): Backups | null {
     return this.#files?.backups ?? null
+  }
+
+  /** The live SSTables of a table, newest first; those that may hold a partition, if its position is given. */
+  liveFiles(id: string, position: Buffer | null = null): FileDescription[] {
+    const table = this.#tables.get(id)
+    if (!table || !this.#files) return []
+    const described = this.#files.manifest.tables.get(id)?.files
+    return table.files
+      .filter(({ reader }) => position === null || reader.mayHold(position))
+      .map(({ number, reader }) => ({
+        path: reader.path,
+        number,
+        level: described?.get(number)?.level ?? 0,
+        repairedAtMs: described?.get(number)?.repairedAtMs ?? 0,
+        fileBytes: reader.fileBytes,
+        statistics: reader.statistics,
+      }))
+  }
+
+  /** Reads all SSTables of a table and checks them. Throws CorruptionError at the first thing that is wrong. */
+  async verify(id: string): Promise<void> {
+    const held = this.#tables.get(id)?.hold()
+    try {
+      for (const { reader } of held?.files ?? []) await reader.verify()
+    } finally {
+      held?.release()
+    }
   }
 
   /** Tables that are about to be dropped get their snapshots, if they are to have any. Rejects when one cannot: drop none of them then. */

@@ -131,6 +131,16 @@ export const SETTINGS = {
   listen_address: text(null, 'Address for other nodes; default rpc_address.'),
   broadcast_address: text(null, 'Address that other nodes are told; default listen_address.'),
   storage_port: whole(7000, PORT, 'Port for other nodes.'),
+  admin_port: whole(
+    7199,
+    PORT,
+    'Port of the administration interface (HTTP, what polyxena-nodetool asks), on loopback; 0: none.',
+  ),
+  admin_address: text(
+    null,
+    'Loopback address of the administration interface; default rpc_address if it is one, else 127.0.0.1.',
+  ),
+  admin_socket: text(null, 'A Unix socket for the administration interface, in place of the port.'),
   allow_insecure: flag(false, 'Listen beyond loopback although nobody is asked for a password.'),
   authenticator: choice(['AllowAllAuthenticator'], 'AllowAllAuthenticator', 'Who may connect.'),
   authorizer: choice(['AllowAllAuthorizer'], 'AllowAllAuthorizer', 'Who may do what.'),

@@ -22,6 +22,7 @@ import type { Schema } from '../schema/keyspace.ts'
 import type { TableSchema } from '../schema/table.ts'
 import { POLYXENA_VERSION } from '../version.ts'
 import { addressBytes } from './addresses.ts'
+import { serveAdmin } from './admin/serve.ts'
 import { HybridClock } from './hybrid-clock.ts'
 import { createIdentity, type Identity, loadIdentity } from './identity.ts'
 import { openIndexes } from './indexes.ts'
@@ -58,6 +59,8 @@ export interface StartedNode {
   readonly address: string
   readonly port: number
   readonly hostId: string
+  /** Where the administration interface is (`address:port`, or a socket's path), once it is open; null: there is none. */
+  readonly admin: Promise<string | null>
   readonly store: Store
   /** Answers what is in flight, writes everything down, lets the data go. May be called twice. */
   close(): Promise<void>
@@ -67,6 +70,7 @@ export interface StartedNode {
 export async function startNode(options: NodeOptions = {}): Promise<StartedNode> {
   const settings = defaultSettings({
     native_transport_port: options.port ?? 0,
+    admin_port: 0,
     ...(options.address === undefined ? {} : { rpc_address: options.address }),
     ...(options.directory === undefined ? {} : { data_file_directories: [options.directory] }),
     ...options.settings,
@@ -116,8 +120,16 @@ async function openNode({ settings, memory }: LoadedConfig, log: Log): Promise<S
       listener.metrics[Symbol.dispose]()
       await listener.clients.close(settings.drain_grace)
     })
+    const admin = serveAdmin({ settings, runtime, store, metadata, identity, directory, ...listener })
+    opened.defer(async () => (await admin)?.[Symbol.asyncDispose]())
     log.info(SOURCE, 'Startup complete')
-    return startedNode(listener, identity, store, log, opened)
+    return startedNode(
+      { ...listener, admin: admin.then((served) => served?.name ?? null) },
+      identity,
+      store,
+      log,
+      opened,
+    )
   } catch (error) {
     await opened[Symbol.asyncDispose]()
     throw error
@@ -144,7 +156,13 @@ interface Serving {
   readonly port: number
 }
 
-function startedNode(serving: Serving, identity: Identity, store: Store, log: Log, opened: Closers): StartedNode {
+function startedNode(
+  serving: Serving & Pick<StartedNode, 'admin'>,
+  identity: Identity,
+  store: Store,
+  log: Log,
+  opened: Closers,
+): StartedNode {
   let closing: Promise<void> | null = null
   const close = async (): Promise<void> => {
     log.info(SOURCE, 'DRAINING: no new requests are taken')
@@ -157,6 +175,7 @@ function startedNode(serving: Serving, identity: Identity, store: Store, log: Lo
     address: serving.address,
     port: serving.port,
     hostId: identity.hostId,
+    admin: serving.admin,
     store,
     close() {
       closing ??= close()

@@ -22,11 +22,7 @@ interface Run {
 }
 
 function run(...options: string[]): Run {
-  return runCommand(COMMAND, options)
-}
-
-function runCommand(command: string, options: readonly string[]): Run {
-  const child = spawn(process.execPath, [command, ...options], { timeout: LIMIT_MS, cwd: directory })
+  const child = spawn(process.execPath, [COMMAND, ...options], { timeout: LIMIT_MS, cwd: directory })
   let output = ''
   for (const stream of [child.stdout, child.stderr]) {
     stream.on('data', (chunk) => {
@@ -134,25 +130,4 @@ t.test('nodes in memory live side by side', async (t) => {
   const nodes = await Promise.all([startNode({ memory: true }), startNode({ memory: true })])
   t.not(nodes[0].port, nodes[1].port)
   await Promise.all(nodes.map((node) => node.close()))
-})
-
-t.test('the admin command asks a node', async (t) => {
-  const node = await startNode({ memory: true })
-  const ask = async (...words: string[]): Promise<{ code: number | null; output: string }> => {
-    const { ended, output } = runCommand(join(ROOT, 'dist/tools/admin.js'), ['-p', String(node.port), ...words])
-    return { code: await ended, output: output() }
-  }
-  t.same(await ask('version'), { code: 0, output: 'ReleaseVersion: 5.0.6\n' })
-  const { output } = await ask('status')
-  t.match(
-    output,
-    /^Datacenter: datacenter1\n=+\nStatus=Up\/Down\n\|\/ State=Normal\/Leaving\/Joining\/Moving\n-- {2}Address {4}/,
-  )
-  t.match(output, new RegExp(`\nUN  127\\.0\\.0\\.1  \\?     128     100\\.0% {12}${node.hostId}  rack1\n\n$`))
-  t.match((await ask('describecluster')).output, /\tsystem_schema -> Replication class: LocalStrategy \{\}\n/)
-  t.same(await ask('statusbinary'), { code: 0, output: 'running\n' })
-  t.equal((await ask('nosuch')).code, 1)
-  await node.close()
-  t.same(await ask('statusbinary'), { code: 0, output: 'not running\n' })
-  t.equal((await ask('status')).code, 2)
 })

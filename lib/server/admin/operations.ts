@@ -1,0 +1,78 @@
+/** Everything that the administration interface can be asked: by name, with what it does. Reading ones are safe and may be repeated. */
+
+import { type AdminNode, chosenTables } from './admin-node.ts'
+import {
+  automatic,
+  collectGarbage,
+  compact,
+  compactionHistory,
+  compactionLimits,
+  compactionStats,
+  rewrite,
+  setAutomatic,
+  setCompactionLimits,
+  stopCompactions,
+  verify,
+} from './compaction-operations.ts'
+import type { Parameters } from './parameters.ts'
+import {
+  dataPaths,
+  garbage,
+  info,
+  proxyHistograms,
+  sstablesOf,
+  tableHistograms,
+  tableStats,
+  threadPools,
+} from './reports.ts'
+import {
+  backupStatus,
+  clearSnapshots,
+  importTables,
+  listSnapshots,
+  refresh,
+  setBackup,
+  takeSnapshot,
+} from './snapshot-operations.ts'
+
+type Run = (node: AdminNode, parameters: Parameters) => unknown
+
+/** GET. */
+export const REPORTS: Readonly<Record<string, Run>> = {
+  node: (node) => ({ version: node.version, cql: node.cql(), hostId: node.identity.hostId, directory: node.directory }),
+  info,
+  tablestats: tableStats,
+  tablehistograms: tableHistograms,
+  proxyhistograms: proxyHistograms,
+  tpstats: threadPools,
+  gcstats: garbage,
+  snapshots: listSnapshots,
+  backup: backupStatus,
+  sstables: sstablesOf,
+  datapaths: dataPaths,
+  compactionstats: compactionStats,
+  compactionhistory: compactionHistory,
+  compactionlimits: compactionLimits,
+  autocompaction: automatic,
+}
+
+/** POST. */
+export const ACTIONS: Readonly<Record<string, Run>> = {
+  async flush(node, parameters) {
+    const tables = chosenTables(node, parameters.text('keyspace'), parameters.texts('tables'))
+    await Promise.all(tables.map(({ id }) => node.store.flush(id)))
+  },
+  drain: (node) => node.drain(),
+  snapshot: takeSnapshot,
+  clearsnapshot: clearSnapshots,
+  refresh,
+  import: importTables,
+  backup: setBackup,
+  compact,
+  garbagecollect: collectGarbage,
+  rewrite,
+  verify,
+  stop: stopCompactions,
+  autocompaction: setAutomatic,
+  compactionlimits: setCompactionLimits,
+}

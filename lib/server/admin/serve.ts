@@ -1,0 +1,80 @@
+/** The administration interface of a node: loaded and opened after clients are served, so that it costs no start any time. */
+import type { Store } from '../../../storage/store.ts'
+import type { Settings } from '../../config/settings.ts'
+import type { Metrics } from '../../metrics.ts'
+import type { Runtime } from '../../runtime/runtime.ts'
+import { POLYXENA_VERSION } from '../../version.ts'
+import { addressBytes } from '../addresses.ts'
+import type { Identity } from '../identity.ts'
+import type { ClientListener } from '../listener.ts'
+import type { MetadataLog } from '../metadata-log.ts'
+import type { AdminNode } from './admin-node.ts'
+
+export interface AdministeredNode {
+  readonly settings: Settings
+  readonly runtime: Runtime
+  readonly store: Store
+  readonly metadata: MetadataLog
+  readonly identity: Identity
+  readonly directory: string | null
+  readonly clients: ClientListener
+  readonly metrics: Metrics
+  /** Where clients are served. */
+  readonly address: string
+  readonly port: number
+}
+
+export interface ServedAdmin extends AsyncDisposable {
+  /** `address:port`, or the path of the socket. */
+  readonly name: string
+}
+
+const SOURCE = 'admin.ts'
+
+/** Null: none is wanted, or it could not be opened; the node serves all the same. It is loaded and opened after clients are served. */
+export async function serveAdmin(own: AdministeredNode): Promise<ServedAdmin | null> {
+  const { settings, runtime, store, metadata, identity, directory, clients, metrics, address, port } = own
+  const { admin_port: adminPort, admin_socket: socket } = settings
+  if (adminPort === 0 && socket === null) return null
+  const { clock, disk, log } = runtime
+  const startedAtMs = clock.monotonicMs()
+  let draining: Promise<void> | null = null
+  const drain = async (): Promise<void> => {
+    log.info(SOURCE, 'DRAINING: no new requests are taken')
+    clients.events.broadcast({ kind: 'STATUS_CHANGE', change: 'DOWN', address: addressBytes(address), port })
+    await clients.close(settings.drain_grace)
+    await store.flush()
+    log.info(SOURCE, 'DRAINED')
+  }
+  try {
+    const { openAdmin, isLoopback } = await import('../admin.ts')
+    const loopback = isLoopback(settings.rpc_address) ? settings.rpc_address : '127.0.0.1'
+    const adminAddress = settings.admin_address ?? loopback
+    if (!isLoopback(adminAddress)) throw new Error(`${adminAddress} is not on loopback`)
+    const node: AdminNode = {
+      settings,
+      identity,
+      store,
+      metrics,
+      compactions: store.compactions,
+      clock,
+      disk,
+      directory,
+      startedAtMs,
+      version: POLYXENA_VERSION,
+      schema: () => metadata.current,
+      cql: () => (draining ? null : { address, port }),
+      drain: () => (draining ??= drain()),
+    }
+    const where = socket === null ? { address: adminAddress, port: adminPort } : { socket }
+    const listener = await openAdmin(node, where, log)
+    log.info(SOURCE, `Administration interface on ${listener.name}`)
+    return {
+      name: listener.name,
+      [Symbol.asyncDispose]: () => listener.close(),
+    }
+  } catch (error) {
+    log.warn(SOURCE, `There is no administration interface for polyxena-nodetool: ${(error as Error).message}`)
+    return null
+  }
+}
