@@ -7,7 +7,7 @@ import { checkSeed, explain } from '../support/model/check.ts'
 import { testSeed } from '../support/random.ts'
 
 const SEEDS = 50
-const OPERATIONS = 300
+const OPERATIONS = 200
 
 t.test('whatever is written, flushed, lost and opened again, reads agree with the model', async (t) => {
   const first = testSeed()
