@@ -62,8 +62,9 @@ interface TableState {
   isDirty: boolean
   /** Since when a task of it waits for its turn. */
   waitsSinceMs: number | null
-  /** How many hold it still. */
+  /** How many hold it still, and how often that was asked for: whoever began before has been stopped. */
   holders: number
+  stops: number
   /** Null: as the settings say. */
   automatic: boolean | null
   retryMs: number
@@ -179,6 +180,7 @@ export class Compactions {
         isDirty: false,
         waitsSinceMs: null,
         holders: 0,
+        stops: 0,
         automatic: null,
         retryMs: RETRY_MS_MIN,
         notBeforeMs: Number.NEGATIVE_INFINITY,
@@ -223,7 +225,9 @@ export class Compactions {
     await this.#stopAll(state)
   }
 
-  async #stopAll({ runs }: TableState): Promise<void> {
+  async #stopAll(state: TableState): Promise<void> {
+    state.stops += 1
+    const { runs } = state
     for (const run of runs) run.stop()
     while (runs.size > 0) await Promise.race(this.#ended)
   }
@@ -258,20 +262,20 @@ export class Compactions {
 
   /** Everything of a table that its strategy would ever merge. `splitOutput`: size-tiered, outputs of a half, a quarter, … of the whole. */
   async major(id: string, options: { readonly splitOutput?: boolean } = {}): Promise<void> {
-    await this.#alone(id, async (state) => {
+    await this.#alone(id, async (state, begin) => {
       for (const task of majorCompactions(this.#snapshot(state)))
-        if (task.kind === 'merge') await this.#runAsked(state, this.#order(state, task, options.splitOutput))
+        if (task.kind === 'merge') await begin(this.#order(state, task, options.splitOutput))
     })
   }
 
   /** These SSTables, by their numbers, as one. */
   async merge(id: string, numbers: ReadonlySet<number>): Promise<void> {
-    await this.#alone(id, async (state) => {
+    await this.#alone(id, async (state, begin) => {
       const inputs = state.table.files.filter((file) => numbers.has(file.number) && !state.damaged.has(file.number))
       if (inputs.length === 0) return
       const levels = this.#options.files.manifest.tables.get(id)!.files
       const level = Math.min(...inputs.map(({ number }) => levels.get(number)!.level))
-      await this.#runAsked(state, {
+      await begin({
         table: state.table,
         kind: 'user-defined',
         inputs,
@@ -284,13 +288,13 @@ export class Compactions {
 
   /** Rewrites each SSTable of a table without what deletions in the others cover, those with the oldest data first. */
   async collectGarbage(id: string): Promise<void> {
-    await this.#alone(id, async (state) => {
+    await this.#alone(id, async (state, begin) => {
       const levels = this.#options.files.manifest.tables.get(id)!.files
       const files = [...state.table.files].filter(({ number }) => !state.damaged.has(number))
       const age = ({ reader }: LiveFile): bigint => reader.statistics.maxTimestamp?.readBigInt64BE() ?? 0n
       files.sort((a, b) => (age(a) === age(b) ? a.number - b.number : age(a) < age(b) ? -1 : 1))
       for (const file of files)
-        await this.#runAsked(state, {
+        await begin({
           table: state.table,
           kind: 'garbage',
           inputs: [file],
@@ -310,12 +314,23 @@ export class Compactions {
     await Promise.all(this.#ended)
   }
 
-  /** Nothing else of the table runs or begins meanwhile. */
-  async #alone(id: string, work: (state: TableState) => Promise<void>): Promise<void> {
-    const release = await this.hold(id)
+  /**
+   * Nothing else of the table runs or begins meanwhile. `work` is given `begin`, which runs a compaction in its turn, unless the table was
+   * held by somebody else since: what is to be merged may be gone then.
+   */
+  async #alone(
+    id: string,
+    work: (state: TableState, begin: (order: CompactionOrder) => Promise<void>) => Promise<void>,
+  ): Promise<void> {
+    const held = this.hold(id)
+    const stops = this.#tables.get(id)?.stops
+    const release = await held
     try {
       const state = this.#tables.get(id)
-      if (state && !this.#closed) await work(state)
+      if (state === undefined || this.#closed) return
+      const isStopped = (): boolean => state.stops !== stops || this.#closed
+      if (isStopped()) throw new CompactionStopped('the compaction was stopped')
+      await work(state, (order) => this.#runAsked(state, order, isStopped))
     } finally {
       const state = this.#tables.get(id)
       if (state) state.isDirty = true
@@ -484,15 +499,20 @@ export class Compactions {
   }
 
   /** Waits for its turn, and fails as the compaction does. */
-  async #runAsked(state: TableState, order: CompactionOrder): Promise<void> {
-    if (this.#runs.size >= this.#concurrent)
-      await new Promise<void>((resolve) => {
-        this.#queue.push(resolve)
-      })
-    if (this.#closed) throw new CompactionStopped('the store is closing')
-    const work = this.#merge(state, order)
-    this.#track(work.catch(() => {}))
-    await work
+  async #runAsked(state: TableState, order: CompactionOrder, isStopped: () => boolean): Promise<void> {
+    await new Promise<void>((resolve, reject) => {
+      const begin = (): void => {
+        if (isStopped()) {
+          reject(new CompactionStopped('the compaction was stopped'))
+          return
+        }
+        const work = this.#merge(state, order)
+        this.#track(work.catch(() => {}))
+        work.then(resolve, reject)
+      }
+      if (this.#runs.size >= this.#concurrent) this.#queue.push(begin)
+      else begin()
+    })
   }
 
   async #merge(state: TableState, order: CompactionOrder): Promise<void> {

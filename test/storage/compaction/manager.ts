@@ -1,5 +1,8 @@
 /** When compactions run, what stops them, and what they leave on disk. */
 import t from 'tap'
+import { MutationWriter } from '../../../storage/model/mutation.ts'
+import { DEFAULT_TABLE_OPTIONS } from '../../../storage/table-options.ts'
+import { tableIdBytes } from '../../../storage/table-store.ts'
 import { TABLE } from '../../support/compaction.ts'
 import { openWorld, type World } from '../../support/compaction-world.ts'
 
@@ -89,4 +92,50 @@ t.test('a compaction that was stopped begins again; its progress is shown', asyn
   t.equal(world.sstables().length, 1)
   t.same(await world.seen(), expected)
   await world.wait(world.store.close())
+})
+
+t.test(
+  'of two compactions that are asked for the later stops the earlier, though it still waits for its turn',
+  async (t) => {
+    const world = await openWorld({ compaction: { automatic: false } })
+    const expected = await fill(world)
+    const { compactions } = world.store
+    const numbers = new Set([1, 2])
+    const both = await world.wait(Promise.allSettled([compactions!.merge(TABLE, numbers), compactions!.major(TABLE)]))
+    t.match(both, [{ status: 'rejected', reason: { name: 'CompactionStopped' } }, { status: 'fulfilled' }])
+    t.same(await world.seen(), expected)
+    t.equal(world.sstables().length, 1)
+  },
+)
+
+t.test('a compaction that waits for its turn does not begin when its table is truncated meanwhile', async (t) => {
+  const world = await openWorld({ compaction: { automatic: false, bytesPerSecond: 100 } })
+  await fill(world)
+  const { store } = world
+  const other = '5a1c395e-b41f-11e5-9f22-ba0be0483c19'
+  await world.wait(
+    store.registerTable(other, {
+      keyspace: 'k',
+      name: 'u',
+      durableWrites: true,
+      hasClustering: true,
+      options: DEFAULT_TABLE_OPTIONS,
+    }),
+  )
+  const writer = new MutationWriter()
+  writer.begin(tableIdBytes(other), 0, 0, Buffer.from('p'))
+  writer.partitionDeletion(0, 1, 1)
+  void store.apply([writer.finish()])
+  await world.wait(store.flush(other))
+  const first = store.compactions!.major(TABLE)
+  await world.clock.advance(20)
+  t.equal(store.compactions!.running.length, 1)
+  const second = store.compactions!.major(other)
+  await world.clock.advance(20)
+  await world.wait(store.truncate(other))
+  store.compactions!.bytesPerSecond = 0
+  t.match(await world.wait(Promise.allSettled([first, second])), [
+    { status: 'fulfilled' },
+    { status: 'rejected', reason: { name: 'CompactionStopped' } },
+  ])
 })
