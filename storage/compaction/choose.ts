@@ -3,10 +3,10 @@
  */
 import { unreachable } from '../../lib/base/assert.ts'
 import { chooseFifo, pendingFifo } from './fifo.ts'
-import { chooseLeveled, LEVEL_MAX, levelBytesMax, pendingLeveled } from './leveled.ts'
+import { behindLevel0, chooseLeveled, LEVEL_MAX, levelBytesMax, pendingLeveled } from './leveled.ts'
 import { chooseSizeTiered, pendingSizeTiered } from './size-tiered.ts'
 import { type Choice, REST, type Snapshot, type SSTableInfo, type Task, totalBytes } from './strategy.ts'
-import { chooseTimeWindow, pendingTimeWindow, windowsToMerge } from './time-window.ts'
+import { behindWindow, chooseTimeWindow, pendingTimeWindow, windowsToMerge } from './time-window.ts'
 
 export function chooseCompaction(snapshot: Snapshot): Choice {
   const { enabled, strategy } = snapshot.options.compaction
@@ -39,6 +39,27 @@ export function pendingCompactions(snapshot: Snapshot): number {
       return pendingTimeWindow(snapshot, strategy)
     case 'fifo':
       return pendingFifo(tables, strategy)
+    default:
+      return unreachable(strategy)
+  }
+}
+
+/**
+ * Of the compactions that are due, those that ever more writes make due: what a look-up must go through grows with them, and writers should slow down.
+ * Levels that are too full, or old windows in many pieces (after a change of the strategy, say), are no reason: they wait, and reads bear them.
+ */
+export function compactionsBehind(snapshot: Snapshot): number {
+  const { enabled, strategy } = snapshot.options.compaction
+  if (!enabled || snapshot.tables.length === 0) return 0
+  switch (strategy.kind) {
+    case 'size-tiered':
+      return pendingSizeTiered(snapshot.tables, strategy)
+    case 'leveled':
+      return behindLevel0(snapshot.tables)
+    case 'time-window':
+      return behindWindow(snapshot, strategy)
+    case 'fifo':
+      return 0
     default:
       return unreachable(strategy)
   }

@@ -220,3 +220,8 @@ export function pendingLeveled(tables: readonly SSTableInfo[], { leveled, sizeTi
   if (levels[0]!.length > LEVEL_0_BEHIND) tasks += pendingSizeTiered(levels[0]!, sizeTiered)
   return tasks
 }
+
+/** SSTables of level 0, in tasks of a quarter of what it may have before it is behind. */
+export function behindLevel0(tables: readonly SSTableInfo[]): number {
+  return Math.floor((levelsOf(tables)[0]!.length / LEVEL_0_BEHIND) * 4)
+}

@@ -8,10 +8,11 @@ import { assert } from '../../lib/base/assert.ts'
 import type { Runtime } from '../../lib/runtime/runtime.ts'
 import type { Files } from '../files.ts'
 import type { LiveFile, TableStore } from '../table-store.ts'
-import { chooseCompaction, majorCompactions, pendingCompactions } from './choose.ts'
+import { chooseCompaction, compactionsBehind, majorCompactions, pendingCompactions } from './choose.ts'
 import { type CompactionOrder, CompactionRun, CompactionStopped } from './run.ts'
 import { sstableInfo } from './sstable-info.ts'
 import {
+  describeTask,
   type MergeReason,
   NO_MEMORY,
   type Snapshot,
@@ -162,7 +163,7 @@ export class Compactions {
   get debt(): number {
     let most = 0
     for (const state of this.#tables.values())
-      if (this.#isAutomatic(state)) most = Math.max(most, pendingCompactions(this.#snapshot(state)))
+      if (this.#isAutomatic(state)) most = Math.max(most, compactionsBehind(this.#snapshot(state)))
     return Math.min(1, Math.max(0, (most - DEBT_FROM) / DEBT_RANGE))
   }
 
@@ -349,6 +350,7 @@ export class Compactions {
     const busy = new Set<number>()
     for (const run of state.runs) for (const number of run.numbers) busy.add(number)
     const tables: SSTableInfo[] = []
+    const outside: SSTableInfo[] = []
     for (const { number, reader } of table.files) {
       const file = described?.get(number)
       if (file === undefined) continue
@@ -357,11 +359,12 @@ export class Compactions {
         made = nowMs
         madeAtMs.set(number, made)
       }
-      const isCompacting = busy.has(number) || state.damaged.has(number)
-      tables.push(sstableInfo(file, reader.statistics, { isCompacting, madeAtMs: made, gcBefore }))
+      const into = state.damaged.has(number) ? outside : tables
+      into.push(sstableInfo(file, reader.statistics, { isCompacting: busy.has(number), madeAtMs: made, gcBefore }))
     }
     return {
       tables,
+      outside,
       nowMs,
       memory,
       options:
@@ -433,6 +436,8 @@ export class Compactions {
   }
 
   #begin(state: TableState, task: Task): void {
+    if (task.kind !== 'rest' && state.table.table.options.compaction.logAll)
+      this.#options.runtime.log.info(SOURCE, `${nameOf(state.table)}: ${describeTask(task)}`)
     if (task.kind === 'merge') this.#track(this.#merge(state, this.#order(state, task, false)).catch(() => {}))
     else if (task.kind !== 'rest') {
       // Its answer stays the same until this is done.

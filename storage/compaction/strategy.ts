@@ -34,8 +34,10 @@ export interface SSTableInfo {
 export const NEVER_DROPPED = Number.POSITIVE_INFINITY
 
 export interface Snapshot {
-  /** All live SSTables of the table. */
+  /** The live SSTables of the table. */
   readonly tables: readonly SSTableInfo[]
+  /** Live ones that no task may take, as they are damaged; what they hold still counts. */
+  readonly outside: readonly SSTableInfo[]
   readonly options: TableOptions
   /** Since 1970. */
   readonly nowMs: number
@@ -87,6 +89,14 @@ export interface Choice {
 }
 
 export const REST: Task = { kind: 'rest', againInMs: null }
+
+/** One line: `merge 12, 15 into level 1 (compaction)`. */
+export function describeTask(task: Exclude<Task, { kind: 'rest' }>): string {
+  const numbers = task.inputs.map(({ number }) => number).join(', ')
+  if (task.kind === 'drop') return `drop ${numbers} (${task.why})`
+  if (task.kind === 'move') return `move ${numbers} to level ${task.level}`
+  return `merge ${numbers} into level ${task.level} (${task.why})`
+}
 
 export function totalBytes(tables: readonly SSTableInfo[]): number {
   let bytes = 0

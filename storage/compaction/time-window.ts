@@ -91,6 +91,13 @@ export function pendingTimeWindow(snapshot: Snapshot, { window, sizeTiered }: Ti
   return tasks
 }
 
+/** Tasks within the windows that still grow. */
+export function behindWindow(snapshot: Snapshot, { window, sizeTiered }: TimeWindow): number {
+  const growing = growingFrom(snapshot, window)
+  const tables = snapshot.tables.filter((table) => windowOf(table, window) >= growing)
+  return pendingSizeTiered(tables, sizeTiered)
+}
+
 /** Each window's SSTables, where there are several: for a major compaction. */
 export function windowsToMerge(snapshot: Snapshot, window: TimeWindowOptions): SSTableInfo[][] {
   const idle = snapshot.tables.filter((table) => !table.isCompacting)

@@ -25,7 +25,7 @@ export function fullyExpired(snapshot: Snapshot): SSTableInfo[] {
   const candidates = snapshot.tables.filter((table) => isExpired(table) && !table.isCompacting)
   if (candidates.length === 0) return candidates
   // One that is expired covers nothing that anybody sees, and what it holds is not seen either: only the others count.
-  const others = new OverlapIndex(snapshot.tables.filter((table) => !isExpired(table)))
+  const others = new OverlapIndex([...snapshot.tables.filter((table) => !isExpired(table)), ...snapshot.outside])
   return candidates.filter((candidate) => {
     const covered = candidate.maxTimestamp
     if (covered === null) return true
@@ -42,7 +42,7 @@ export function worthRewriting(
   const { compaction } = snapshot.options
   const rich = snapshot.tables.filter((table) => isRich(table, snapshot)).sort(prefer)
   if (rich.length === 0 || compaction.uncheckedTombstoneCompaction) return rich[0] ?? null
-  const all = new OverlapIndex(snapshot.tables)
+  const all = new OverlapIndex([...snapshot.tables, ...snapshot.outside])
   return rich.find((table) => table.droppable * shareAlone(table, all) > compaction.tombstoneThreshold) ?? null
 }
 

@@ -78,7 +78,7 @@ t.test('off, size-tiered, leveled', async (t) => {
   await until('they are one', () => node.store.sstables(id).length === 1)
   t.same(levels(id), [0])
   await client.execute(
-    `ALTER TABLE k.levels WITH compaction = {'class': '${PACKAGE}.LeveledCompactionStrategy', 'sstable_size_in_mb': '1', 'fanout_size': '2'}`,
+    `ALTER TABLE k.levels WITH compaction = {'class': '${PACKAGE}.LeveledCompactionStrategy', 'sstable_size_in_mb': '1', 'fanout_size': '2', 'log_all': 'true'}`,
   )
   await until('levels were made', () => levels(id).length > 1 && levels(id).every((level) => level > 0))
   await writeSSTable('levels', id, { from: 0, count: 1500 })
@@ -89,6 +89,10 @@ t.test('off, size-tiered, leveled', async (t) => {
   for (const { fileBytes } of node.store.sstables(id))
     t.ok(fileBytes < 1100 * KIB, `${fileBytes} bytes: as large as asked`)
   t.equal(await count('levels'), 1800)
+  t.ok(
+    log.lines.some(({ message }) => /^k\.levels: merge [0-9]+ into level 1 \(compaction\)$/.test(message)),
+    'log_all: each choice is logged',
+  )
 })
 
 t.test('time windows that expired are dropped, without a write or a compaction', async (t) => {
@@ -127,7 +131,7 @@ t.test('flushes by time, and what is done in place of what was asked for', async
     `compaction = {'class': 'UnifiedCompactionStrategy', 'scaling_parameters': 'L4'}`,
   )
   t.same(
-    log.lines.map(({ message }) => message).filter((message) => message.startsWith('k.')),
+    log.lines.map(({ message }) => message).filter((message) => message.startsWith('k.periodic')),
     ['k.periodic: UnifiedCompactionStrategy is carried out as leveled with fanout_size 4'],
   )
   await client.execute(`INSERT INTO k.periodic (k, v) VALUES (1, 0x00)`)

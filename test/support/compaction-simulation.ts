@@ -137,6 +137,7 @@ export class CompactionSimulation {
     while (this.#running.length < this.#load.tasksAtOnce) {
       const snapshot = {
         tables: this.tables,
+        outside: [],
         options: this.#options,
         nowMs: this.#nowS * 1000,
         memtableMinTimestamp: null,

@@ -54,6 +54,7 @@ export function snapshot(
       ...table,
       compaction: { ...DEFAULT_TABLE_OPTIONS.compaction, ...compaction },
     },
+    outside: [],
     nowMs: NOW_MS,
     memtableMinTimestamp: null,
     memory: NO_MEMORY,

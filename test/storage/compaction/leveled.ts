@@ -1,6 +1,11 @@
 /** LeveledCompactionStrategy: what is merged, in which order, and where to. SSTables are of 100 MiB here, levels of 10, 100, … of them. */
 import t from 'tap'
-import { chooseCompaction, majorCompactions, pendingCompactions } from '../../../storage/compaction/choose.ts'
+import {
+  chooseCompaction,
+  compactionsBehind,
+  majorCompactions,
+  pendingCompactions,
+} from '../../../storage/compaction/choose.ts'
 import { levelsOf } from '../../../storage/compaction/leveled.ts'
 import { NO_MEMORY, type Snapshot, type Task } from '../../../storage/compaction/strategy.ts'
 import { DEFAULT_SIZE_TIERED, type LeveledOptions } from '../../../storage/table-options.ts'
@@ -213,6 +218,8 @@ t.test('pending and major compactions', async (t) => {
   t.equal(pendingCompactions(leveled(row(1, 10, 10))), 0)
   t.equal(pendingCompactions(leveled([...row(1, 14, 10), ...row(2, 102, 100)])), 4 + 2)
   t.equal(pendingCompactions(leveled(Array.from({ length: 33 }, (_, number) => ({ number })))), 29 + 2)
+  t.equal(compactionsBehind(leveled(row(1, 500, 10))), 0, 'levels that are too full hold nobody up')
+  t.equal(compactionsBehind(leveled(Array.from({ length: 32 }, (_, number) => ({ number })))), 4)
   const major = (tables: TableSpec[]) => majorCompactions(leveled(tables)).map(text)
   t.same(major([{ number: 1 }, { number: 2 }]), ['merge 1,2 → 1'])
   t.same(

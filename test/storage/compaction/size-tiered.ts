@@ -1,7 +1,12 @@
 /** SizeTieredCompactionStrategy, and what all strategies do about tombstones. */
 import { strict as assert } from 'node:assert'
 import t from 'tap'
-import { chooseCompaction, majorCompactions, pendingCompactions } from '../../../storage/compaction/choose.ts'
+import {
+  chooseCompaction,
+  compactionsBehind,
+  majorCompactions,
+  pendingCompactions,
+} from '../../../storage/compaction/choose.ts'
 import { OverlapIndex } from '../../../storage/compaction/overlap-index.ts'
 import { buckets } from '../../../storage/compaction/size-tiered.ts'
 import type { Snapshot, Task } from '../../../storage/compaction/strategy.ts'
@@ -65,6 +70,7 @@ t.test('pending and major compactions', async (t) => {
   t.equal(pendingCompactions(snapshot(sizes(100, 100, 100, 100, 900, 900, 900, 900))), 2)
   t.equal(pendingCompactions(snapshot(sizes(...Array.from({ length: 65 }, () => 100)))), 3)
   t.equal(pendingCompactions(snapshot(sizes(100, 100, 100, 100), { enabled: false })), 0)
+  t.equal(compactionsBehind(snapshot(sizes(...Array.from({ length: 65 }, () => 100)))), 3)
   const [task, ...others] = majorCompactions(snapshot([...sizes(100, 900), { number: 7, isCompacting: true }]))
   t.same(numbers(task!), [0, 1])
   t.same(others, [])
@@ -86,6 +92,7 @@ t.test('single SSTables are rewritten for their tombstones', async (t) => {
     ['it was not repaired', [[worth], { onlyPurgeRepairedTombstones: true }], []],
     ['it was repaired', [[{ ...worth, repairedAtMs: 1 }], { onlyPurgeRepairedTombstones: true }], [1]],
     ['older data lies all over it', [[worth, { number: 0, mib: 900 }]], []],
+    ['older data that is damaged', [[worth], {}, { outside: [sstable({ number: 0 })] }], []],
     ['unchecked', [[worth, { number: 0, mib: 900 }], { uncheckedTombstoneCompaction: true }], [1]],
     ['what overlaps is newer', [[worth, { number: 2, mib: 900 }]], [1]],
     ['older data over a third of it', [[worth, { number: 0, mib: 900, range: [0, 333] }]], [1]],
@@ -130,6 +137,7 @@ t.test('what expired whole is dropped, unless it may cover something', async (t)
     ['over older data in memory', [[expired], {}, { memtableMinTimestamp: 5n }], []],
     ['beside newer data in memory', [[expired], {}, { memtableMinTimestamp: 6n }], [5]],
     ['over older data that is being compacted', [[expired, { number: 4, isCompacting: true }]], []],
+    ['over older data that is damaged', [[expired], {}, { outside: [sstable({ number: 4 })] }], []],
     ['not repaired', [[expired], { onlyPurgeRepairedTombstones: true }], []],
   ]
   for (const [name, given, expected] of cases) t.same(numbers(choose(snapshot(...given))), expected, name)

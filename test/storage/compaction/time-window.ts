@@ -1,6 +1,11 @@
 /** TimeWindowCompactionStrategy and FIFO. */
 import t from 'tap'
-import { chooseCompaction, majorCompactions, pendingCompactions } from '../../../storage/compaction/choose.ts'
+import {
+  chooseCompaction,
+  compactionsBehind,
+  majorCompactions,
+  pendingCompactions,
+} from '../../../storage/compaction/choose.ts'
 import { NO_MEMORY, type Snapshot, type Task } from '../../../storage/compaction/strategy.ts'
 import {
   DEFAULT_SIZE_TIERED,
@@ -111,6 +116,7 @@ t.test('tombstones: only when it is asked for, the smallest first', async (t) =>
 t.test('pending and major compactions', async (t) => {
   const tables = hoursAgo(0, 0, 0, 0, 1, 2, 2, 3, 3, 3)
   t.equal(pendingCompactions(windows(tables)), 3)
+  t.equal(compactionsBehind(windows(tables)), 1, 'old windows hold nobody up')
   t.same(majorCompactions(windows(tables)).map(text), ['merge 0,1,2,3', 'merge 4', 'merge 5,6', 'merge 7,8,9'])
 })
 
