@@ -15,6 +15,7 @@ import { flushMemtable } from './flush.ts'
 import { readLogRecord } from './log-record.ts'
 import { type Edit, type Manifest, openManifest, type TableFile } from './manifest.ts'
 import type { Memtable } from './memtable.ts'
+import { OpenFiles } from './open-files.ts'
 import { type RestoreOptions, type RestoreResult, restoreTable } from './restore.ts'
 import { openTableReader, type TableReader } from './sstable/reader.ts'
 import { writerOptions } from './table-options.ts'
@@ -27,6 +28,7 @@ export interface FilesOptions {
   readonly commitLogDirectory: string
   readonly blockCacheBytes: number | undefined
   readonly indexCacheBytes: number | undefined
+  readonly openFilesMax: number | undefined
   readonly incrementalBackups: boolean
 }
 
@@ -38,6 +40,8 @@ export interface FileSwap extends Pick<TableFile, 'level' | 'repairedAtMs'> {
 }
 
 const SOURCE = 'storage/files.ts'
+/** Files whose headers and footers are read at the same time at the start. */
+const OPENED_AT_ONCE = 16
 
 /** Opens the manifest; the commit log comes after the tables are known, with openLog. */
 export async function openFiles(options: FilesOptions): Promise<Files> {
@@ -60,6 +64,7 @@ export class Files {
   readonly cache: BlockCache
   /** Of index blocks, which data blocks do not drive out. */
   readonly indexCache: BlockCache
+  readonly openFiles: OpenFiles
   readonly backups: Backups
   readonly #options: FilesOptions
   #log: CommitLog | null = null
@@ -74,6 +79,7 @@ export class Files {
     this.manifest = manifest
     this.cache = new BlockCache(options.blockCacheBytes)
     this.indexCache = new BlockCache(options.indexCacheBytes ?? INDEX_CACHE_BYTES)
+    this.openFiles = new OpenFiles(options.runtime.disk, options.openFilesMax)
     this.backups = new Backups(options.runtime, options.directory, options.incrementalBackups)
   }
 
@@ -146,18 +152,26 @@ export class Files {
 
   /** Opens the files of a table that the manifest knows. */
   async openTable(store: TableStore): Promise<void> {
-    const state = this.manifest.tables.get(store.id)
-    for (const file of state?.files.values() ?? []) {
-      const reader = await this.open(store.id, file.number, { uid: file.uid, fileBytes: file.fileBytes })
-      store.addFile({ number: file.number, reader })
+    const files = [...(this.manifest.tables.get(store.id)?.files.values() ?? [])]
+    const opened: LiveFile[] = []
+    let next = 0
+    const openSome = async (): Promise<void> => {
+      while (next < files.length) {
+        const { number, uid, fileBytes } = files[next++]!
+        opened.push({ number, reader: await this.open(store.id, number, { uid, fileBytes }) })
+      }
     }
+    const results = await Promise.allSettled(Array.from({ length: OPENED_AT_ONCE }, openSome))
+    store.addFiles(opened)
+    const failed = results.find((result) => result.status === 'rejected')
+    if (failed) throw failed.reason
   }
 
   /** Opens an SSTable, whether the manifest names it already or not yet. */
   async open(table: string, number: number, expected: { uid: Buffer; fileBytes: number }): Promise<TableReader> {
     const path = this.manifest.filePath(table, number)
     const { cache, indexCache } = this
-    return openTableReader(this.#options.runtime.disk, path, { cache, indexCache, expected })
+    return openTableReader(this.#options.runtime.disk, path, { cache, indexCache, files: this.openFiles, expected })
   }
 
   /**

@@ -44,6 +44,8 @@ export interface StoreSettings {
   readonly blockCacheBytes?: number
   /** Memory of the index blocks of SSTables that are kept apart from those of data, in bytes. Default 32 MiB. */
   readonly indexCacheBytes?: number
+  /** SSTables that are open at the same time; others are opened again when they are read. Default 1000. */
+  readonly openFilesMax?: number
   /** Memory of the heads of partitions that are kept, of tables whose option asks for it. Default 0: none are. */
   readonly rowCacheBytes?: number
   /** Default: `commitlog` in the directory. A disk of its own keeps syncs from waiting for flushes. */
@@ -116,6 +118,7 @@ export async function openStore(options: StoreOptions): Promise<Store> {
     commitLogDirectory: settings.commitLogDirectory ?? `${directory}/commitlog`,
     blockCacheBytes: settings.blockCacheBytes,
     indexCacheBytes: settings.indexCacheBytes,
+    openFilesMax: settings.openFilesMax,
     incrementalBackups: settings.incrementalBackups ?? false,
   })
   const store = new Store(runtime, settings, files)

@@ -258,7 +258,7 @@ export class TableStore implements ReadContext {
     const [oldest, ...others] = this.#pending
     assert(oldest !== undefined)
     this.#pending = others
-    if (file) this.#add(file)
+    if (file) this.#add([file])
     else {
       this.#changed()
       this.#services.rowCache?.clear(this.id)
@@ -266,14 +266,19 @@ export class TableStore implements ReadContext {
     this.#services.freed(oldest.memtable.bytes)
   }
 
-  /** A file from outside, or of the start. */
+  /** A file from outside. */
   addFile(file: LiveFile): void {
-    this.#add(file)
+    this.addFiles([file])
+  }
+
+  /** Files from outside, or of the start. */
+  addFiles(files: readonly LiveFile[]): void {
+    this.#add(files)
     this.#services.rowCache?.clear(this.id)
   }
 
-  #add(file: LiveFile): void {
-    const files = [...this.#files, this.#held(file)]
+  #add(added: readonly LiveFile[]): void {
+    const files = [...this.#files, ...added.map((file) => this.#held(file))]
     this.#files = files.sort((a, b) => b.number - a.number)
     this.#changed()
   }

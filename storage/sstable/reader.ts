@@ -8,6 +8,7 @@ import type { BlockCache, CachedFile } from '../cache.ts'
 import { CorruptionError } from '../errors.ts'
 import { EntryKind } from '../model/mutation.ts'
 import { readInt32 } from '../model/row.ts'
+import { OpenFiles, type PooledFile } from '../open-files.ts'
 import { positionLength } from '../read/keys.ts'
 import { Block, BlockCursor, compareBytes } from './block.ts'
 import { BloomFilter } from './bloom.ts'
@@ -30,6 +31,8 @@ export interface TableReaderOptions {
   readonly cache: BlockCache
   /** Where index blocks are kept instead, so that blocks of data do not drive them out. */
   readonly indexCache?: BlockCache
+  /** Whose descriptors it uses; absent: one of its own. */
+  readonly files?: OpenFiles
   /** What the manifest says of the file; a file of another id or length is refused. */
   readonly expected?: { readonly uid: Buffer; readonly fileBytes: number }
 }
@@ -49,9 +52,9 @@ export interface CursorOptions {
 
 /** Reads footer, root index, bloom filter and statistics: two reads, however large the file is. */
 export async function openTableReader(disk: Disk, path: string, options: TableReaderOptions): Promise<TableReader> {
-  const file = await disk.open(path, 'read')
+  const file = await (options.files ?? new OpenFiles(disk)).open(path)
   try {
-    const size = await file.size()
+    const size = await sizeOf(file)
     if (options.expected && options.expected.fileBytes !== size)
       throw new CorruptionError(
         path,
@@ -102,7 +105,7 @@ export class TableReader {
   readonly hasStaticRows: boolean
   readonly hasRangeTombstones: boolean
   readonly maxTimestamp: { readonly high: number; readonly low: number } | null
-  readonly #file: DiskFile
+  readonly #file: PooledFile
   readonly #seed: number
   readonly #root: Block
   readonly #bloom: BloomFilter | null
@@ -125,7 +128,7 @@ export class TableReader {
   bloomNegatives = 0
 
   /** Use openTableReader. */
-  constructor(file: DiskFile, options: TableReaderOptions, parts: TableParts) {
+  constructor(file: PooledFile, options: TableReaderOptions, parts: TableParts) {
     this.path = file.path
     this.statistics = parts.statistics
     this.footer = parts.footer
@@ -301,16 +304,40 @@ export class TableReader {
   #read(offset: number, length: number, want: { kind: number; fillCache: boolean }): Promise<Block> {
     const loading = this.#loading.get(offset)
     if (loading) return loading
-    const bytes = Buffer.allocUnsafeSlow(length)
-    const reading = this.#file.read(bytes, offset).then(
-      (read) => this.#loaded(read === length ? bytes : bytes.subarray(0, read), offset, want),
-      (error: unknown) => {
-        this.#loading.delete(offset)
-        throw error
-      },
-    )
+    const handle = this.#file.acquire()
+    const reading =
+      handle instanceof Promise
+        ? handle.then(
+            (opened) => this.#readFrom(opened, offset, length, want),
+            (error: unknown) => this.#failed(error, offset),
+          )
+        : this.#readFrom(handle, offset, length, want)
     this.#loading.set(offset, reading)
     return reading
+  }
+
+  #readFrom(
+    handle: DiskFile,
+    offset: number,
+    length: number,
+    want: { kind: number; fillCache: boolean },
+  ): Promise<Block> {
+    const bytes = Buffer.allocUnsafeSlow(length)
+    return handle.read(bytes, offset).then(
+      (read) => {
+        this.#file.release()
+        return this.#loaded(read === length ? bytes : bytes.subarray(0, read), offset, want)
+      },
+      (error: unknown) => {
+        this.#file.release()
+        return this.#failed(error, offset)
+      },
+    )
+  }
+
+  #failed(error: unknown, offset: number): never {
+    this.#loading.delete(offset)
+    throw error
   }
 
   #loaded(bytes: Buffer, offset: number, want: { kind: number; fillCache: boolean }): Block | Promise<Block> {
@@ -351,10 +378,24 @@ function isRowKey(key: Buffer): boolean {
   return key[positionLength(key)] === EntryKind.ROW
 }
 
+async function sizeOf(file: PooledFile): Promise<number> {
+  const handle = await file.acquire()
+  try {
+    return await handle.size()
+  } finally {
+    file.release()
+  }
+}
+
 /** Fewer bytes than asked for when the file ends early: what is made of them then fails its checks. */
-async function readExactly(file: DiskFile, offset: number, length: number): Promise<Buffer> {
+async function readExactly(file: PooledFile, offset: number, length: number): Promise<Buffer> {
   if (length < 0) throw new CorruptionError(file.path, offset, 'the footer names places outside the file')
   const bytes = Buffer.allocUnsafeSlow(length)
-  const read = await file.read(bytes, offset)
-  return read === length ? bytes : bytes.subarray(0, read)
+  const handle = await file.acquire()
+  try {
+    const read = await handle.read(bytes, offset)
+    return read === length ? bytes : bytes.subarray(0, read)
+  } finally {
+    file.release()
+  }
 }

@@ -58,6 +58,7 @@ function randomCaches(dice: Dice): Caches {
     rowCacheBytes: dice.pick([0, 3_000, 100_000, 1_000_000]),
     blockCacheBytes: dice.pick([0, 2_000, 1_000_000]),
     indexCacheBytes: dice.pick([0, 1_000_000]),
+    openFilesMax: dice.pick([1, 3, 1_000]),
   }
 }
 
