@@ -94,6 +94,11 @@ export class Metrics {
     return this.#sources.memory()
   }
 
+  /** Null when everything is in memory only. */
+  get compactions(): Store['compactions'] {
+    return this.#sources.store.compactions
+  }
+
   get store(): Store['statistics'] {
     return this.#sources.store.statistics
   }

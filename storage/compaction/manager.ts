@@ -567,6 +567,10 @@ export class Compactions {
     this.#completed += 1
     this.#bytesRead += totalBytes
     this.#bytesWritten += bytesOut
+    const { metrics } = run.order.table
+    metrics.compactions++
+    metrics.compactedBytesRead += totalBytes
+    metrics.compactedBytesWritten += bytesOut
     log.debug(
       SOURCE,
       `Compacted (${id}) ${sstables} sstables of ${keyspace}.${name}: ${totalBytes} bytes to ${bytesOut}`,

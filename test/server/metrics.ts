@@ -72,6 +72,21 @@ t.test('counts of tables, caches, statements and batches', async (t) => {
   t.ok(own.compression_ratio! < 0.5 && own.disk_bytes! === own.disk_bytes_total)
   t.ok(own.write_amplification === 1 && own.written_bytes! > 10_000)
 
+  await node.store.compactions!.major(
+    (await run("SELECT id FROM system_schema.tables WHERE keyspace_name = 'm' AND table_name = 't'")).rows[0]!.get(
+      'id',
+    ).toString(),
+  )
+  const merged = await row('polyxena_tables')
+  t.same([merged.sstables, merged.compactions, merged.pending_compactions, merged.partitions], [1, 1, 0, 1])
+  t.equal(merged.compacted_bytes_read, own.disk_bytes)
+  t.equal(merged.compacted_bytes_written, merged.disk_bytes)
+  t.ok(merged.write_amplification! > 1)
+  t.ok(merged.bloom_positives! >= own.bloom_positives!, 'what the SSTables that are gone counted stays')
+  t.same((await run('SELECT * FROM system_views.sstable_tasks')).rows, [])
+  const { rows: executors } = await run("SELECT * FROM system_views.thread_pools WHERE name = 'CompactionExecutor'")
+  t.equal(Number(executors[0]!.get('completed_tasks')), 1)
+
   await client.batch(
     [1, 2, 3].map((k) => ({ query: 'INSERT INTO m.t (k, c) VALUES (?, 1)', params: [k] })),
     { prepare: true, logged: false },

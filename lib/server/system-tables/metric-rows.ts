@@ -3,6 +3,7 @@
  * say (there the p50th_ms and its like are a thousandth of it). polyxena_tables and polyxena_metrics are our own, for what Cassandra shows by JMX alone.
  */
 
+import { KIND_NAMES } from '../../../storage/compaction/task.ts'
 import type { TableReport } from '../../../storage/store.ts'
 import type { Histogram } from '../../base/histogram.ts'
 import type { Latency } from '../../base/latency.ts'
@@ -12,7 +13,7 @@ import type { PlainRow } from './plain-values.ts'
 const MIB = 1024 * 1024
 
 /** What each table shows of a table's figures. */
-const OF_TABLE: Readonly<Record<string, (figures: TableFigures) => PlainRow>> = {
+const OF_TABLE: Readonly<Record<string, (figures: TableFigures, metrics: Metrics) => PlainRow>> = {
   local_read_latency: ({ report }) => latencyRow(report?.metrics.reads),
   local_scan_latency: ({ report }) => latencyRow(report?.metrics.scans),
   local_write_latency: ({ report }) => latencyRow(report?.metrics.writes),
@@ -25,7 +26,10 @@ const OF_TABLE: Readonly<Record<string, (figures: TableFigures) => PlainRow>> = 
   max_partition_size: ({ report }) => mebibytes(report?.maxPartitionBytes),
   max_sstable_size: ({ report }) => mebibytes(report?.maxFileBytes),
   max_sstable_duration: ({ report }) => ({ max_sstable_duration: Math.floor((report?.maxDurationMicros ?? 0) / 1000) }),
-  polyxena_tables: ({ report }) => tableRow(report),
+  polyxena_tables: ({ table, report }, metrics) => ({
+    ...tableRow(report),
+    pending_compactions: metrics.compactions?.pending(table.id) ?? 0,
+  }),
 }
 
 /** Rows of the table of that name; null when it is none of these. */
@@ -35,7 +39,7 @@ export function metricRows(table: string, metrics: Metrics): PlainRow[] | null {
     return metrics.tables().map((figures) => ({
       keyspace_name: figures.table.keyspace,
       table_name: figures.table.name,
-      ...ofTable(figures),
+      ...ofTable(figures, metrics),
     }))
   switch (table) {
     case 'caches':
@@ -44,6 +48,8 @@ export function metricRows(table: string, metrics: Metrics): PlainRow[] | null {
       return statementRows(metrics)
     case 'batch_metrics':
       return batchRows(metrics)
+    case 'sstable_tasks':
+      return taskRows(metrics)
     case 'thread_pools':
       return poolRows(metrics)
     case 'polyxena_metrics':
@@ -167,17 +173,22 @@ function batchRows({ statements }: Metrics): PlainRow[] {
 }
 
 /** Of Cassandra's pools those whose work this node does too, one after the other on its event loop or as jobs. */
-function poolRows({ store, clients }: Metrics): PlainRow[] {
-  const pool = (name: string, completed: number, pending = 0, active = 0): PlainRow => ({
+function poolRows(metrics: Metrics): PlainRow[] {
+  const { store, clients, compactions } = metrics
+  const pool = (name: string, completed: number, pending = 0, active = 0, most = 1): PlainRow => ({
     name,
     active_tasks: active,
-    active_tasks_limit: 1,
+    active_tasks_limit: most,
     blocked_tasks: 0,
     blocked_tasks_all_time: 0,
     completed_tasks: completed,
     pending_tasks: pending,
   })
+  const compacting = compactions?.running.length ?? 0
+  const compacted = compactions?.counts.completed ?? 0
+  const waiting = Math.max(0, pendingCompactions(metrics) - compacting)
   return [
+    pool('CompactionExecutor', compacted, waiting, compacting, compactions?.concurrent ?? 1),
     pool('MemtableFlushWriter', store.flushes),
     pool('MutationStage', store.writes),
     pool('Native-Transport-Requests', clients.counters.requests),
@@ -185,7 +196,30 @@ function poolRows({ store, clients }: Metrics): PlainRow[] {
   ]
 }
 
-function nodeMetricRows({ store, clients, pauses, memory }: Metrics): PlainRow[] {
+function pendingCompactions(metrics: Metrics): number {
+  const { compactions } = metrics
+  if (compactions === null) return 0
+  return metrics.tables().reduce((sum, { table }) => sum + compactions.pending(table.id), 0)
+}
+
+function taskRows({ compactions }: Metrics): PlainRow[] {
+  return (compactions?.running ?? []).map((task) => ({
+    keyspace_name: task.keyspace,
+    table_name: task.name,
+    task_id: task.id,
+    completion_ratio: task.totalBytes === 0 ? 0 : task.completedBytes / task.totalBytes,
+    kind: KIND_NAMES[task.kind].toLowerCase(),
+    progress: task.completedBytes,
+    sstables: task.sstables,
+    target_directory: task.directory,
+    total: task.totalBytes,
+    unit: 'bytes',
+  }))
+}
+
+function nodeMetricRows(metrics: Metrics): PlainRow[] {
+  const { store, clients, pauses, memory, compactions } = metrics
+  const compacted = compactions?.counts
   return namedValues({
     client_connections: clients.connections,
     client_connections_opened: clients.counters.connectionsOpened,
@@ -198,6 +232,13 @@ function nodeMetricRows({ store, clients, pauses, memory }: Metrics): PlainRow[]
     client_stalled: clients.counters.stalled,
     commitlog_bytes: store.commitLogBytes,
     commitlog_pending_bytes: store.commitLogPendingBytes,
+    compaction_bytes_read: compacted?.bytesRead ?? 0,
+    compaction_bytes_written: compacted?.bytesWritten ?? 0,
+    compactions: compacted?.completed ?? 0,
+    compactions_failed: compacted?.failed ?? 0,
+    compactions_pending: pendingCompactions(metrics),
+    compactions_running: compactions?.running.length ?? 0,
+    compactions_stopped: compacted?.stopped ?? 0,
     garbage_collection_longest_ms: pauses.collections.longestMs,
     garbage_collection_ms: pauses.collections.totalMs,
     garbage_collections: pauses.collections.count,
