@@ -32,6 +32,11 @@ export interface TableWriterOptions {
   /** Keys between two restart points. */
   readonly restartInterval?: number
   readonly indexBlockBytes?: number
+  /**
+   * A sync begins whenever so much was written, while writing goes on. Default 8 MiB. One sync of all at the end would hold up the commit log's on
+   * the same disk.
+   */
+  readonly syncBytes?: number
   /** Kept in the file. */
   readonly owner?: TableOwner
 }
@@ -48,6 +53,8 @@ export const DATA_BLOCK_BYTES = 4 * 1024
 const RESTART_INTERVAL = 4
 /** Bytes that are gathered before they are written. */
 const WRITE_BYTES = 512 * 1024
+/** Source: RocksDB's bytes_per_sync. */
+const SYNC_BYTES = 8 * 1024 * 1024
 /** As lib/types and mutation.ts: token 8 and key length 2 before the partition key. */
 const POSITION_HEAD_BYTES = 10
 
@@ -74,6 +81,9 @@ export class TableWriter {
   #gatheredBytes = 0
   /** Where the gathered bytes will be, and where the next section begins. */
   #writeOffset = 0
+  #unsyncedBytes = 0
+  readonly #syncBytes: number
+  #syncing: Promise<void> = Promise.resolve()
   #offset = 0
   #closed = false
 
@@ -86,6 +96,7 @@ export class TableWriter {
     this.#compressed = options.compressed ?? true
     this.#blockBytes = options.blockBytes ?? DATA_BLOCK_BYTES
     this.#block = new BlockBuilder(options.restartInterval ?? RESTART_INTERVAL)
+    this.#syncBytes = options.syncBytes ?? SYNC_BYTES
     this.#index = new IndexBuilder(options.indexBlockBytes)
     this.#owner = options.owner ?? null
     this.#bloom = createBloomFilter(options.partitionsEstimate, options.falsePositiveChance ?? 0.01)
@@ -164,6 +175,17 @@ export class TableWriter {
     this.#gatheredBytes = 0
     this.#writeOffset += bytes.length
     await this.#file.write(bytes, offset)
+    this.#unsyncedBytes += bytes.length
+    if (this.#unsyncedBytes >= this.#syncBytes) await this.#beginSync()
+  }
+
+  /** Fails as the sync before did: what that should have saved no other sync will. */
+  async #beginSync(): Promise<void> {
+    this.#unsyncedBytes = 0
+    await this.#syncing
+    const syncing = this.#file.sync()
+    syncing.catch(() => {})
+    this.#syncing = syncing
   }
 
   /** Writes what is left, syncs file and directory, and closes. There must be an entry. */
@@ -180,6 +202,7 @@ export class TableWriter {
     this.#gather(encodeFooter({ root, bloom, statistics: described, indexLevels: levels, fileBytes, uid: this.#uid }))
     assert(this.#offset === fileBytes)
     await this.#write()
+    await this.#syncing
     await this.#file.sync()
     await this.#close()
     const { path } = this.#file
@@ -201,6 +224,7 @@ export class TableWriter {
   async #close(): Promise<void> {
     if (this.#closed) return
     this.#closed = true
+    await this.#syncing.catch(() => {})
     await this.#file.close()
   }
 }
