@@ -99,6 +99,7 @@ export interface StoreStatistics {
 const MEMTABLE_BYTES_MAX = 256 * 1024 * 1024
 const SEGMENT_BYTES = 32 * 1024 * 1024
 const NO_SNAPSHOTS: SnapshotSettings = { auto: false, autoTtlMs: null, describe: () => '' }
+const DEBT_PERIOD_MS = 1_000
 /** What a table is taken for between the start and its registration. */
 const UNREGISTERED: StoredTable = {
   keyspace: '',
@@ -159,6 +160,7 @@ export class Store {
   #closing: Promise<void> | null = null
   readonly #rowCache: RowCache
   readonly #caches: readonly CacheRates[]
+  #debtTimer: Disposable | null = null
   #writes = 0
   #reads = 0
 
@@ -503,6 +505,18 @@ export class Store {
     if (!table || !this.#files) return
     await this.#files.flush(table)
     void this.compactions?.changed(table)
+    this.#payDebt()
+  }
+
+  /** Writers slow down while compactions are behind. Flushes make debt; how far it is paid is looked at each second until it is. */
+  #payDebt(): void {
+    if (!this.compactions || this.#debtTimer !== null || this.#closing) return
+    this.#flusher.debt = this.compactions.debt
+    if (this.#flusher.debt === 0) return
+    this.#debtTimer = this.#runtime.clock.after(DEBT_PERIOD_MS, () => {
+      this.#debtTimer = null
+      this.#payDebt()
+    })
   }
 
   /** Nobody waits: the commit log is too long, and its oldest segments go when these tables are flushed; or it is time. */
@@ -530,6 +544,8 @@ export class Store {
     this.#periodicFlush.close()
     this.snapshots?.close()
     await this.compactions?.close()
+    this.#debtTimer?.[Symbol.dispose]()
+    this.#flusher.debt = 0
     // What cannot be flushed is in the commit log: the next start replays it.
     await this.flush().catch((cause: unknown) =>
       this.#runtime.log.error('storage/store.ts', 'a flush before closing failed', cause),
