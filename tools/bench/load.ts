@@ -1,6 +1,8 @@
 /**
  * The load: a process of its own that keeps a fixed number of prepared requests in flight and times each answer. Lean on purpose, for it
  * must not be the limit: frames are copies of a template with stream and key put in, answers are looked at only as far as proves them right.
+ * With a rate, requests go out at fixed times whatever the answers do, and an answer's time counts from when its request was due: a server that
+ * stands still is charged with all that waited for it.
  * Argument: a LoadPlan as JSON. Prints a LoadReport as JSON.
  */
 import type net from 'node:net'
@@ -19,6 +21,8 @@ export interface LoadPlan {
   readonly warmSeconds: number
   readonly keys: number
   readonly valueBytes: number
+  /** Requests a second; 0: as many as answers let, with `inFlight` under way. */
+  readonly rate?: number
 }
 
 export interface LoadReport {
@@ -35,6 +39,8 @@ export interface LoadReport {
 }
 
 const KEY_MARK = 0x5a5a5a5a5a5a5a5an
+
+const TICK_MS = 1
 
 /** Milliseconds that a request may take before the run is given up. */
 const STALL_MS = 30_000
@@ -67,6 +73,10 @@ class Pump {
   #stopping = false
   #inFlight = 0
   #done: (() => void) | null = null
+  #isPaced = false
+  /** Streams without a request, when paced. */
+  readonly #free: number[] = []
+  #nextMs = 0
   /** Answered while measuring or warming. */
   answered = 0
   errors = 0
@@ -90,11 +100,31 @@ class Pump {
     socket.on('data', (chunk: Buffer) => this.#take(chunk))
   }
 
-  start(): void {
+  start(rate: number): void {
     const depth = this.#started.length
+    this.#isPaced = rate > 0
+    if (this.#isPaced) {
+      for (let stream = 0; stream < depth; stream++) this.#free.push(stream)
+      this.#nextMs = performance.now()
+      const timer = setInterval(() => {
+        if (this.#stopping) clearInterval(timer)
+        else this.#sendDue(1000 / rate)
+      }, TICK_MS)
+      return
+    }
     const out = Buffer.allocUnsafe(depth * this.#frame.length)
     const now = performance.now()
     for (let stream = 0; stream < depth; stream++) this.#put(out, stream * this.#frame.length, stream, now)
+    this.#socket.write(out)
+  }
+
+  #sendDue(periodMs: number): void {
+    const now = performance.now()
+    const due = Math.min(this.#free.length, Math.floor((now - this.#nextMs) / periodMs) + 1)
+    if (due <= 0) return
+    const out = Buffer.allocUnsafe(due * this.#frame.length)
+    for (let i = 0; i < due; i++, this.#nextMs += periodMs)
+      this.#put(out, i * this.#frame.length, this.#free.pop()!, this.#nextMs)
     this.#socket.write(out)
   }
 
@@ -142,6 +172,10 @@ class Pump {
       if (this.#inFlight === 0) this.#done?.()
       return
     }
+    if (this.#isPaced) {
+      this.#free.push(...streams)
+      return
+    }
     if (streams.length === 0) return
     const out = Buffer.allocUnsafe(streams.length * this.#frame.length)
     for (let i = 0; i < streams.length; i++) this.#put(out, i * this.#frame.length, streams[i]!, now)
@@ -166,7 +200,7 @@ async function run(plan: LoadPlan): Promise<LoadReport> {
     pumps.push(new Pump(client.socket, templateOf(operation, id), operation, keys, depth, record))
   }
   const total = (): number => pumps.reduce((sum, pump) => sum + pump.answered, 0)
-  for (const pump of pumps) pump.start()
+  for (const pump of pumps) pump.start((plan.rate ?? 0) / pumps.length)
   await sleep(plan.warmSeconds * 1000)
   const cpu = process.cpuUsage()
   const before = total()

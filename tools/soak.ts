@@ -1,0 +1,215 @@
+/**
+ * `npm run soak`: a node under steady writes for minutes, and what a minute's benchmark does not show: pauses, collections, growth.
+ *
+ *     npm run soak -- [--minutes 10] [--share 0.6] [--keys 1000000]     steady writes at a share of the measured peak, without compaction and with
+ *     npm run soak -- --gc [--megabytes 256] [--row-bytes 100]          a memtable so full of small rows, then more writes
+ *
+ * Prints figures and their goals; the exit code is 1 when one is not met. Goals are for a machine that does nothing else.
+ */
+import { execFile } from 'node:child_process'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { parseArgs, promisify } from 'node:util'
+import type { LoadPlan, LoadReport } from './bench/load.ts'
+import { rowsOf, ToolClient } from './support/client.ts'
+import { endProcess, type NodeProcess, startProcess } from './support/server.ts'
+
+const LOAD = join(dirname(fileURLToPath(import.meta.url)), 'bench/load.js')
+const ADDRESS = '127.0.0.1'
+const MIB = 1024 * 1024
+const SAMPLE_MS = 1_000
+const PRINT_EVERY = 10
+
+const STALL_MS_MAX = 50
+const P99_FACTOR_MAX = 3
+const COLLECTION_MS_MAX = 20
+const HEAP_MB_MAX = 80
+/** Bytes on disk: at most so many times what one copy of the data takes, as each compaction strategy of a table allows. */
+const DISK_FACTOR_MAX = 4
+
+const { values: flags } = parseArgs({
+  options: {
+    gc: { type: 'boolean', default: false },
+    minutes: { type: 'string', default: '10' },
+    share: { type: 'string', default: '0.6' },
+    keys: { type: 'string', default: '1000000' },
+    'value-bytes': { type: 'string', default: '256' },
+    megabytes: { type: 'string', default: '256' },
+    'row-bytes': { type: 'string', default: '100' },
+  },
+})
+
+type Figures = ReadonlyMap<string, number>
+
+/** A node in a process of its own, on an empty directory, with the table that the load writes to. */
+class SoakedNode {
+  readonly port: number
+  readonly #node: NodeProcess
+  readonly #client: ToolClient
+  readonly #directory: string
+
+  private constructor(node: NodeProcess, client: ToolClient, directory: string) {
+    this.#node = node
+    this.#client = client
+    this.#directory = directory
+    this.port = node.port
+  }
+
+  static async start(options: readonly string[], compaction: boolean): Promise<SoakedNode> {
+    const directory = mkdtempSync(join(tmpdir(), 'polyxena-soak-'))
+    const node = await startProcess(['--data', directory, ...options])
+    const client = await ToolClient.connect(ADDRESS, node.port)
+    await client.query("CREATE KEYSPACE bench WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 1}")
+    await client.query(
+      `CREATE TABLE bench.kv (k bigint PRIMARY KEY, v blob) WITH compaction = {'class': 'SizeTieredCompactionStrategy', 'enabled': '${compaction}'}`,
+    )
+    return new SoakedNode(node, client, directory)
+  }
+
+  async figures(): Promise<Figures> {
+    const response = await this.#client.query('SELECT name, value FROM system_views.polyxena_metrics')
+    return new Map(
+      rowsOf(response).map((row) => [row.get('name')!.bytes!.toString(), row.get('value')!.bytes!.readDoubleBE()]),
+    )
+  }
+
+  async load(plan: Partial<LoadPlan>): Promise<LoadReport> {
+    const whole: LoadPlan = {
+      address: ADDRESS,
+      port: this.port,
+      operation: 'insert',
+      inFlight: 256,
+      connections: 16,
+      seconds: 10,
+      warmSeconds: 1,
+      keys: Number(flags.keys),
+      valueBytes: Number(flags['value-bytes']),
+      ...plan,
+    }
+    const { stdout } = await promisify(execFile)(process.execPath, [LOAD, 'run', JSON.stringify(whole)])
+    return JSON.parse(stdout) as LoadReport
+  }
+
+  async stop(): Promise<void> {
+    this.#client.close()
+    await endProcess(this.#node, 'SIGTERM')
+    rmSync(this.#directory, { recursive: true })
+  }
+}
+
+function line(text: string): void {
+  process.stdout.write(`${text}\n`)
+}
+
+let missed = 0
+
+function goal(what: string, value: number, unit: string, most: number): void {
+  const met = value <= most
+  if (!met) missed++
+  line(`${met ? 'met   ' : 'MISSED'}  ${what}: ${round(value)} ${unit} (at most ${round(most)})`)
+}
+
+function round(value: number): number {
+  return Math.round(value * 100) / 100
+}
+
+function perSecond(report: LoadReport): number {
+  return report.requests / report.seconds
+}
+
+/** Looks at the node each second until the load has ended; tells the largest of each figure, and the last. */
+async function watch(node: SoakedNode, load: Promise<unknown>): Promise<{ largest: Figures; last: Figures }> {
+  const largest = new Map<string, number>()
+  let last: Figures = new Map()
+  let ended = false
+  const end = (): void => {
+    ended = true
+  }
+  load.then(end, end)
+  for (let second = 1; !ended; second++) {
+    await new Promise((resolve) => setTimeout(resolve, SAMPLE_MS))
+    last = await node.figures()
+    for (const [name, value] of last) largest.set(name, Math.max(value, largest.get(name) ?? 0))
+    if (second % PRINT_EVERY === 0) line(`${String(second).padStart(5)} s  ${describe(last)}`)
+  }
+  await load
+  return { largest, last }
+}
+
+function describe(figures: Figures): string {
+  const mib = (name: string): string => `${Math.round(figures.get(name)! / MIB)} MiB`
+  const ms = (name: string): string => `${round(figures.get(name)!)} ms`
+  return [
+    `memtables ${mib('memtable_bytes')}`,
+    `heap ${mib('memory_heap_bytes')}`,
+    `resident ${mib('memory_resident_bytes')}`,
+    `${figures.get('sstables')} SSTables ${mib('sstable_bytes')}`,
+    `${figures.get('stalls')} stalls, longest ${ms('stall_longest_ms')}`,
+    `longest collection ${ms('garbage_collection_longest_ms')}`,
+    `${figures.get('memtable_stalls')} writes delayed`,
+  ].join(', ')
+}
+
+async function steady(): Promise<void> {
+  const seconds = Number(flags.minutes) * 60
+  const peakNode = await SoakedNode.start([], true)
+  const peak = perSecond(await peakNode.load({ seconds: Math.min(30, seconds), warmSeconds: 10 }))
+  await peakNode.stop()
+  const rate = peak * Number(flags.share)
+  line(`peak: ${Math.round(peak)} writes/s; from here on ${Math.round(rate)} writes/s, in flight as many as it takes`)
+  const paced = { rate, inFlight: 4096, warmSeconds: 10 }
+
+  line('without compaction:')
+  const plainNode = await SoakedNode.start([], false)
+  const plainLoad = plainNode.load({ ...paced, seconds: Math.max(20, seconds / 5) })
+  await watch(plainNode, plainLoad)
+  const plain = await plainLoad
+  await plainNode.stop()
+
+  line('with compaction:')
+  const node = await SoakedNode.start([], true)
+  const load = node.load({ ...paced, seconds })
+  const { largest } = await watch(node, load)
+  const report = await load
+  await node.stop()
+
+  line('')
+  for (const [name, { requests, errors, seconds, p50, p99, p999, max }] of [
+    ['without', plain],
+    ['with   ', report],
+  ] as const)
+    line(
+      `${name} compaction: ${Math.round(requests / seconds)} writes/s, p50 ${round(p50)} ms, p99 ${round(p99)} ms, p99.9 ${round(p999)} ms, longest ${round(max)} ms, ${errors} errors`,
+    )
+  const dataBytes = Math.min(Number(flags.keys), report.requests) * (Number(flags['value-bytes']) + 50)
+  goal('errors', plain.errors + report.errors, '', 0)
+  goal('longest stall of the event loop', largest.get('stall_longest_ms')!, 'ms', STALL_MS_MAX)
+  goal('p99 of writes, with compaction : without', report.p99 / plain.p99, '×', P99_FACTOR_MAX)
+  goal('bytes on disk : one copy of the data', largest.get('sstable_bytes')! / dataBytes, '×', DISK_FACTOR_MAX)
+}
+
+async function collections(): Promise<void> {
+  const bytes = Number(flags.megabytes) * MIB
+  const rowBytes = Number(flags['row-bytes'])
+  // So large that it is not flushed before it is as full as it shall be.
+  const node = await SoakedNode.start(['--memtable-offheap-space', `${bytes * 4}B`], false)
+  let figures = await node.figures()
+  while (figures.get('memtable_bytes')! < bytes) {
+    await node.load({ valueBytes: rowBytes, keys: 2 ** 31, seconds: 2, warmSeconds: 0 })
+    figures = await node.figures()
+    line(describe(figures))
+  }
+  await node.load({ valueBytes: rowBytes, keys: 10_000, seconds: 10 })
+  figures = await node.figures()
+  line(describe(figures))
+  await node.stop()
+  line('')
+  goal('longest collection of garbage', figures.get('garbage_collection_longest_ms')!, 'ms', COLLECTION_MS_MAX)
+  goal("V8's heap", figures.get('memory_heap_bytes')! / MIB, 'MiB', HEAP_MB_MAX)
+}
+
+if (flags.gc) await collections()
+else await steady()
+process.exitCode = missed === 0 ? 0 : 1
