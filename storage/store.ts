@@ -197,6 +197,9 @@ export class Store {
           files,
           settings: settings.compaction ?? {},
           inTurn: (table, work) => this.#flusher.run(table, work),
+          beforeMerge: settings.snapshots?.beforeCompaction
+            ? (table) => this.snapshots!.takeBeforeCompaction(table)
+            : null,
         })
       : null
     this.#space = files ? createDiskSpace(runtime, settings, files) : null

@@ -16,6 +16,8 @@ export interface SnapshotSettings {
   readonly autoTtlMs: number | null
   /** CQL that makes a table and what it needs again; '' when it is not known. */
   readonly describe: (tableId: string) => string
+  /** Each compaction takes a snapshot of its table first. Default false. */
+  readonly beforeCompaction?: boolean
 }
 
 export interface TakeOptions {
@@ -104,7 +106,9 @@ export class TableSnapshots {
   async takeBefore(what: 'truncated' | 'dropped', table: TableStore): Promise<void> {
     if (!this.isAutomatic(table) || table.files.length === 0) return
     try {
-      await this.#takeNamed(what, table)
+      const { autoTtlMs } = this.#options.settings
+      await this.#takeNamed((atMs) => `${what}-${atMs}-${table.table.name}`, table, autoTtlMs)
+      if (autoTtlMs !== null) this.#expireAfter(autoTtlMs)
     } catch (cause) {
       const { keyspace, name } = table.table
       this.#options.runtime.log.error(SOURCE, `${keyspace}.${name} is not ${what}: its snapshot failed`, cause)
@@ -112,16 +116,19 @@ export class TableSnapshots {
     }
   }
 
-  async #takeNamed(what: string, table: TableStore): Promise<void> {
-    const { autoTtlMs } = this.#options.settings
+  /** What is about to be compacted gets a snapshot of its files, as Cassandra names it; never removed by itself. */
+  async takeBeforeCompaction(table: TableStore): Promise<void> {
+    await this.#takeNamed((atMs) => `${atMs}-compact-${table.table.name}`, table, null)
+  }
+
+  async #takeNamed(tagAt: (atMs: number) => string, table: TableStore, ttlMs: number | null): Promise<void> {
     for (let atMs = this.#nowMs; ; atMs++) {
-      const tag = `${what}-${atMs}-${table.table.name}`
+      const tag = tagAt(atMs)
       const { keyspace, name } = table.table
       if ((await this.#snapshots.find(tag, keyspace, name)).length > 0) continue
-      await this.#link(tag, [table], autoTtlMs)
-      break
+      await this.#link(tag, [table], ttlMs)
+      return
     }
-    if (autoTtlMs !== null) this.#expireAfter(autoTtlMs)
   }
 
   /** Whether the table gets a snapshot before it is truncated or dropped. */

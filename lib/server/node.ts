@@ -103,6 +103,7 @@ async function openNode({ settings, memory }: LoadedConfig, log: Log): Promise<S
     const snapshots: SnapshotSettings = {
       auto: settings.auto_snapshot,
       autoTtlMs: settings.auto_snapshot_ttl,
+      beforeCompaction: settings.snapshot_before_compaction,
       describe: (table) => (late.schema ? snapshotSchemaText(late.schema(), table) : ''),
     }
     const store = await openStore({ runtime, directory, settings: { ...storeSettings(settings), snapshots } })

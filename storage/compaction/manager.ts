@@ -40,6 +40,8 @@ export interface CompactionsOptions {
   readonly settings: CompactionSettings
   /** Does something to the table in its turn among flushes and truncations. */
   readonly inTurn: (table: string, work: () => Promise<void>) => Promise<void>
+  /** Called in the table's turn before its SSTables are merged; when it fails they are not. Null: nothing comes first. */
+  readonly beforeMerge: ((table: TableStore) => Promise<void>) | null
 }
 
 /** Of all tables since the start. */
@@ -521,13 +523,14 @@ export class Compactions {
   }
 
   async #merge(state: TableState, order: CompactionOrder): Promise<void> {
-    const { runtime, files, inTurn } = this.#options
+    const { runtime, files, inTurn, beforeMerge } = this.#options
     const run = new CompactionRun({ runtime, files, inTurn }, order)
     state.runs.add(run)
     this.#runs.add(run)
     this.#share()
     try {
       await this.#checkRoom(run)
+      if (beforeMerge) await inTurn(order.table.id, () => beforeMerge(order.table))
       const done = await run.run()
       if (done === null) return
       state.retryMs = RETRY_MS_MIN

@@ -12,7 +12,11 @@ const LIMIT_MS = 20_000
 const KIB = 1024
 const directory = mkdtempSync(join(tmpdir(), 'polyxena-compaction-'))
 const log = createMemoryLog()
-const node = await startNode({ directory, log, settings: { concurrent_compactors: 2 } })
+const node = await startNode({
+  directory,
+  log,
+  settings: { concurrent_compactors: 2, snapshot_before_compaction: true },
+})
 const client = new cassandra.Client({
   contactPoints: [`${node.address}:${node.port}`],
   localDataCenter: 'datacenter1',
@@ -77,6 +81,13 @@ t.test('off, size-tiered, leveled', async (t) => {
   await client.execute(`ALTER TABLE k.levels WITH compaction = {'class': 'SizeTieredCompactionStrategy'}`)
   await until('they are one', () => node.store.sstables(id).length === 1)
   t.same(levels(id), [0])
+  const snapshots = (await node.store.snapshots!.list()).filter(({ table }) => table === 'levels')
+  t.same(
+    snapshots.map(({ files }) => files.size),
+    [5],
+    'what was merged is in a snapshot',
+  )
+  t.match(snapshots[0]!.tag, /^[0-9]{13}-compact-levels$/)
   await client.execute(
     `ALTER TABLE k.levels WITH compaction = {'class': '${PACKAGE}.LeveledCompactionStrategy', 'sstable_size_in_mb': '1', 'fanout_size': '2', 'log_all': 'true'}`,
   )
@@ -86,6 +97,12 @@ t.test('off, size-tiered, leveled', async (t) => {
   await until('no level is too full', isIdle(id))
   const inLevel1 = node.store.sstables(id).filter(({ level }) => level === 1)
   t.ok(inLevel1.length <= 2, `level 1 holds ${inLevel1.length} of 2 at most`)
+  const upper = [...node.store.sstables(id)].sort((a, b) => a.level - b.level || a.minPosition.compare(b.minPosition))
+  for (const [i, { level, minPosition }] of upper.slice(1).entries())
+    t.ok(
+      level !== upper[i]!.level || upper[i]!.maxPosition.compare(minPosition) < 0,
+      'levels do not overlap themselves',
+    )
   for (const { fileBytes } of node.store.sstables(id))
     t.ok(fileBytes < 1100 * KIB, `${fileBytes} bytes: as large as asked`)
   t.equal(await count('levels'), 1800)
