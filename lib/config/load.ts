@@ -4,6 +4,7 @@
  */
 import { readFile } from 'node:fs/promises'
 import { CASSANDRA_SETTING_NAMES } from './cassandra-names.ts'
+import { NO_EFFECT } from './no-effect.ts'
 import { SETTINGS, type Setting, type SettingName, type Settings } from './settings.ts'
 import { SettingError } from './units.ts'
 
@@ -59,8 +60,11 @@ export async function resolveConfig(sources: ConfigSources): Promise<LoadedConfi
 
   if (sources.file) {
     const { name: fileName, text } = sources.file
+    const ignored: string[] = []
     for (const [key, value] of await readYaml(fileName, text))
-      takeFromFile(key, value, `${fileName}: ${key}`, { take, problems, warnings })
+      takeFromFile(key, value, `${fileName}: ${key}`, { take, problems, warnings, ignored })
+    if (ignored.length > 0)
+      warnings.push(`${fileName}: known from Cassandra, but without effect here: ${ignored.join(', ')}`)
   }
   for (const [variable, value] of Object.entries(sources.environment)) {
     if (!variable.startsWith(PREFIX) || value === undefined) continue
@@ -128,17 +132,20 @@ async function readYaml(name: string, text: string): Promise<[string, unknown][]
 
 interface Sink {
   take(where: string, name: SettingName, value: unknown): void
-  problems: string[]
-  warnings: string[]
+  readonly problems: string[]
+  readonly warnings: string[]
+  /** Names of settings without effect, of which there is no more to say. */
+  readonly ignored: string[]
 }
 
-function takeFromFile(key: string, value: unknown, where: string, { take, problems, warnings }: Sink): void {
+function takeFromFile(key: string, value: unknown, where: string, { take, problems, warnings, ignored }: Sink): void {
   const name = settingOf(key)
   const old = name ? null : findOldSpelling(key)
   if (name) take(where, name, value)
   else if (old) take(where, old.name, `${String(value)}${old.unit}`)
   else if (key === 'seed_provider') take(where, 'seeds', seedsOf(value))
-  else if (CASSANDRA_SETTING_NAMES.has(key)) warnings.push(`${where}: known from Cassandra, has no effect here`)
+  else if (NO_EFFECT.has(key)) warnings.push(`${where} has no effect: ${NO_EFFECT.get(key)}`)
+  else if (CASSANDRA_SETTING_NAMES.has(key)) ignored.push(key)
   else problems.push(`${where}: there is no setting of this name`)
 }
 

@@ -1,6 +1,9 @@
 /** Settings from every source, their order, old spellings, and every mistake said. */
 import t from 'tap'
+import { CASSANDRA_SETTING_NAMES } from '../../lib/config/cassandra-names.ts'
 import { ConfigError, type ConfigSources, resolveConfig } from '../../lib/config/load.ts'
+import { NO_EFFECT } from '../../lib/config/no-effect.ts'
+import { SETTINGS } from '../../lib/config/settings.ts'
 
 const none: ConfigSources = { flags: new Map(), environment: {}, file: null }
 const yaml = (text: string): ConfigSources => ({ ...none, file: { name: 'polyxena.yaml', text } })
@@ -62,6 +65,25 @@ partitioner: org.apache.cassandra.dht.Murmur3Partitioner
   t.equal(warnings.length, 1)
   t.match(warnings[0], /partitioner/)
 })
+
+t.test(
+  'what is known from Cassandra and has no effect is said: in one line, or with what there is in its place',
+  async (t) => {
+    const { warnings } = await resolveConfig(
+      yaml('partitioner: x\nmemtable_heap_space: 2GiB\nphi_convict_threshold: 8\ncolumn_index_size: 4KiB'),
+    )
+    t.same(warnings, [
+      'polyxena.yaml: memtable_heap_space has no effect: memtables lie outside the heap; memtable_offheap_space limits them',
+      'polyxena.yaml: column_index_size has no effect: every block of a partition is in the index; its size is a quarter of ' +
+        'chunk_length_in_kb of the table',
+      'polyxena.yaml: known from Cassandra, but without effect here: partitioner, phi_convict_threshold',
+    ])
+    for (const name of NO_EFFECT.keys()) {
+      t.ok(CASSANDRA_SETTING_NAMES.has(name), `${name} is one of Cassandra's`)
+      t.notOk(Object.hasOwn(SETTINGS, name), `${name} has no effect`)
+    }
+  },
+)
 
 t.test('every mistake is said', async (t) => {
   t.same(
