@@ -28,6 +28,12 @@ export class SnapshotError extends Error {
   override name = 'SnapshotError'
 }
 
+/** What a failed read of a file means: a place that the disk cannot read is damaged. Other errors stay as they are. */
+export function readFailure(error: unknown, path: string, offset: number): unknown {
+  if (errorCode(error) !== 'EIO') return error
+  return new CorruptionError(path, offset, 'the disk cannot read it', { cause: error })
+}
+
 /** The operating system's code for an error of the disk: ENOSPC, EIO, … */
 export function errorCode(error: unknown): string | null {
   const code = (error as { code?: unknown } | null)?.code

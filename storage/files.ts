@@ -10,6 +10,7 @@ import { Backups } from './backups.ts'
 import { BlockCache, INDEX_CACHE_BYTES } from './cache.ts'
 import { type LogPosition, segmentOf } from './commitlog/segment.ts'
 import { type CommitLog, type CommitLogOptions, openCommitLog } from './commitlog/writer.ts'
+import { DamagedFiles, type DamageSettings } from './damaged-files.ts'
 import { CorruptionError } from './errors.ts'
 import { flushMemtable } from './flush.ts'
 import { readLogRecord } from './log-record.ts'
@@ -30,6 +31,7 @@ export interface FilesOptions {
   readonly indexCacheBytes: number | undefined
   readonly openFilesMax: number | undefined
   readonly incrementalBackups: boolean
+  readonly damage: DamageSettings
 }
 
 /** Files that take the place of others. */
@@ -66,6 +68,7 @@ export class Files {
   readonly indexCache: BlockCache
   readonly openFiles: OpenFiles
   readonly backups: Backups
+  readonly damaged: DamagedFiles
   readonly #options: FilesOptions
   #log: CommitLog | null = null
   /** Positions of the log while it is replayed. */
@@ -79,8 +82,16 @@ export class Files {
     this.manifest = manifest
     this.cache = new BlockCache(options.blockCacheBytes)
     this.indexCache = new BlockCache(options.indexCacheBytes ?? INDEX_CACHE_BYTES)
-    this.openFiles = new OpenFiles(options.runtime.disk, options.openFilesMax)
-    this.backups = new Backups(options.runtime, options.directory, options.incrementalBackups)
+    const { runtime, directory } = options
+    this.openFiles = new OpenFiles(runtime.disk, options.openFilesMax)
+    this.backups = new Backups(runtime, directory, options.incrementalBackups)
+    this.damaged = new DamagedFiles({
+      runtime,
+      manifest,
+      directory,
+      settings: options.damage,
+      open: (path, expected) => this.#openPath(path, expected),
+    })
   }
 
   /** The data directory. */
@@ -154,22 +165,31 @@ export class Files {
   async openTable(store: TableStore): Promise<void> {
     const files = [...(this.manifest.tables.get(store.id)?.files.values() ?? [])]
     const opened: LiveFile[] = []
+    const failed: { readonly file: TableFile; readonly error: unknown }[] = []
     let next = 0
     const openSome = async (): Promise<void> => {
       while (next < files.length) {
-        const { number, uid, fileBytes } = files[next++]!
-        opened.push({ number, reader: await this.open(store.id, number, { uid, fileBytes }) })
+        const file = files[next++]!
+        const { number, uid, fileBytes } = file
+        try {
+          opened.push({ number, reader: await this.open(store.id, number, { uid, fileBytes }) })
+        } catch (error) {
+          failed.push({ file, error })
+        }
       }
     }
-    const results = await Promise.allSettled(Array.from({ length: OPENED_AT_ONCE }, openSome))
+    await Promise.all(Array.from({ length: OPENED_AT_ONCE }, openSome))
     store.addFiles(opened)
-    const failed = results.find((result) => result.status === 'rejected')
-    if (failed) throw failed.reason
+    for (const { file, error } of failed) await this.damaged.couldNotOpen(store, file, error)
+    await this.damaged.open(store)
   }
 
   /** Opens an SSTable, whether the manifest names it already or not yet. */
   async open(table: string, number: number, expected: { uid: Buffer; fileBytes: number }): Promise<TableReader> {
-    const path = this.manifest.filePath(table, number)
+    return this.#openPath(this.manifest.filePath(table, number), expected)
+  }
+
+  #openPath(path: string, expected: { uid: Buffer; fileBytes: number }): Promise<TableReader> {
     const { cache, indexCache } = this
     return openTableReader(this.#options.runtime.disk, path, { cache, indexCache, files: this.openFiles, expected })
   }
@@ -267,7 +287,7 @@ export class Files {
     const emptied: { readonly store: TableStore; readonly numbers: ReadonlySet<number> }[] = []
     for (const store of stores) {
       store.swapMemtable(position)
-      const numbers = new Set(store.files.map((file) => file.number))
+      const numbers = new Set([...store.files, ...store.damaged].map((file) => file.number))
       for (const number of numbers) edits.push({ kind: 'remove', table: store.id, number })
       edits.push({ kind: 'truncated', table: store.id, position, atMs })
       emptied.push({ store, numbers })
@@ -284,7 +304,7 @@ export class Files {
   async drop(store: TableStore): Promise<void> {
     if (!this.manifest.tables.has(store.id)) return
     await this.manifest.apply([{ kind: 'dropped', table: store.id }])
-    this.#removeFiles(store, new Set(store.files.map((file) => file.number)))
+    this.#removeFiles(store, new Set([...store.files, ...store.damaged].map((file) => file.number)))
     this.#log?.markFlushed(store.id, Number.POSITIVE_INFINITY)
   }
 
@@ -327,6 +347,7 @@ export class Files {
 
   #removeFiles(store: TableStore, numbers: ReadonlySet<number>, added: readonly LiveFile[] = []): void {
     const { disk, log } = this.#options.runtime
+    store.forgetDamaged(numbers)
     store.replaceFiles(numbers, added, ({ reader }) => {
       const removal = (async () => {
         await reader.close()
@@ -343,9 +364,10 @@ export class Files {
     try {
       await this.#log?.close()
     } finally {
+      await this.damaged.close()
       await this.manifest.close()
       await Promise.all(this.#discarding)
-      for (const store of stores) for (const { reader } of store.files) await reader.close()
+      for (const store of stores) for (const { reader } of [...store.files, ...store.damaged]) await reader?.close()
     }
   }
 }

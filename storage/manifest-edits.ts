@@ -36,12 +36,14 @@ export type Edit =
       readonly position: number /** ms since 1970. */
       readonly atMs: number
     }
+  /** A file that is damaged: it lies in the quarantine, or is about to be moved there. Of one that is not there nothing changes. */
+  | { readonly kind: 'quarantined'; readonly table: string; readonly number: number }
   /** The table and its files are gone for good. */
   | { readonly kind: 'dropped'; readonly table: string }
   /** No file gets a number below it, no log position before `position` is used again. Part of snapshots. */
   | { readonly kind: 'reserved'; readonly nextFileNumber: number; readonly position: number }
 
-const TAGS = { table: 1, add: 2, remove: 3, flushed: 4, truncated: 5, dropped: 6, reserved: 7 } as const
+const TAGS = { table: 1, add: 2, remove: 3, flushed: 4, truncated: 5, dropped: 6, reserved: 7, quarantined: 8 } as const
 const KINDS = new Map<number, Edit['kind']>(Object.entries(TAGS).map(([kind, tag]) => [tag, kind as Edit['kind']]))
 
 export function writeEdits(out: ByteWriter, edits: Iterable<Edit>): void {
@@ -63,6 +65,7 @@ function writeFields(out: ByteWriter, edit: Edit): void {
       writeFile(out, edit.file)
       break
     case 'remove':
+    case 'quarantined':
       out.int64(BigInt(edit.number))
       break
     case 'flushed':
@@ -125,6 +128,7 @@ function readFields(kind: Edit['kind'], fields: ByteReader): Edit {
     case 'add':
       return { kind, table, file: readFile(fields) }
     case 'remove':
+    case 'quarantined':
       return { kind, table, number: number() }
     case 'flushed':
       return { kind, table, position: number() }

@@ -28,6 +28,8 @@ export interface TableState {
   readonly table: string
   readonly directory: string
   readonly files: ReadonlyMap<number, TableFile>
+  /** Damaged files, which nothing but reads may use, and these only as far as they can. */
+  readonly quarantined: ReadonlyMap<number, TableFile>
   /** Records before it need not be replayed; 0: none was flushed. */
   readonly flushedPosition: number
   /** The last time that the table was truncated. */
@@ -46,6 +48,7 @@ interface MutableTable {
   readonly table: string
   readonly directory: string
   readonly files: Map<number, TableFile>
+  readonly quarantined: Map<number, TableFile>
   flushedPosition: number
   truncated: { readonly position: number; readonly atMs: number } | null
 }
@@ -189,6 +192,7 @@ export class Manifest {
         table,
         directory: edit.directory,
         files: new Map(),
+        quarantined: new Map(),
         flushedPosition: 0,
         truncated: null,
       })
@@ -199,11 +203,20 @@ export class Manifest {
     switch (edit.kind) {
       case 'add':
         state.files.set(edit.file.number, edit.file)
+        state.quarantined.delete(edit.file.number)
         this.#reserve(edit.file.number + 1)
         return
       case 'remove':
-        assert(state.files.delete(edit.number), `file ${edit.number} of ${table} is not there`)
+        if (!state.quarantined.delete(edit.number))
+          assert(state.files.delete(edit.number), `file ${edit.number} of ${table} is not there`)
         return
+      case 'quarantined': {
+        const file = state.files.get(edit.number)
+        if (file === undefined) return
+        state.files.delete(edit.number)
+        state.quarantined.set(edit.number, file)
+        return
+      }
       case 'truncated':
         state.truncated = { position: edit.position, atMs: edit.atMs }
         state.flushedPosition = Math.max(state.flushedPosition, edit.position)
@@ -270,10 +283,14 @@ export class Manifest {
 
   *#snapshot(): Iterable<Edit> {
     yield { kind: 'reserved', nextFileNumber: this.#reservedNumber, position: this.#logPosition }
-    for (const { table, directory, files, flushedPosition, truncated } of this.#tables.values()) {
+    for (const { table, directory, files, quarantined, flushedPosition, truncated } of this.#tables.values()) {
       yield { kind: 'table', table, directory }
       if (truncated) yield { kind: 'truncated', table, ...truncated }
       for (const file of files.values()) yield { kind: 'add', table, file }
+      for (const file of quarantined.values()) {
+        yield { kind: 'add', table, file }
+        yield { kind: 'quarantined', table, number: file.number }
+      }
       if (flushedPosition > 0) yield { kind: 'flushed', table, position: flushedPosition }
     }
   }

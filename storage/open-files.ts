@@ -37,15 +37,24 @@ export class OpenFiles {
     this.#evict(this.#max - 1)
     let handle: DiskFile
     try {
-      handle = await this.#disk.open(file.path, 'read')
+      handle = await this.#openMoved(file)
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== 'EMFILE') throw error
       // Others have taken what there was: half of ours makes room.
       this.#evict(Math.floor(this.#open.length / 2))
-      handle = await this.#disk.open(file.path, 'read')
+      handle = await this.#openMoved(file)
     }
     this.#open.push(file)
     return handle
+  }
+
+  async #openMoved(file: PooledFile): Promise<DiskFile> {
+    try {
+      return await this.#disk.open(file.path, 'read')
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT' || file.movesTo === null) throw error
+      return this.#disk.open(file.movesTo, 'read')
+    }
   }
 
   /** For PooledFile: one is read no more. Files that were read at the same time may have taken more than the budget. */
@@ -82,6 +91,8 @@ export class OpenFiles {
 
 export class PooledFile {
   readonly path: string
+  /** Another name, under which it may be by now. */
+  movesTo: string | null = null
   readonly #files: OpenFiles
   #handle: DiskFile | null = null
   #opening: Promise<DiskFile> | null = null

@@ -3,6 +3,12 @@
  * (docs/operations.md). Below `quarantine/` of the data directory they keep the path that they had below `tables/`.
  */
 import type { Disk } from '../lib/runtime/runtime.ts'
+import type { TableFile } from './manifest-edits.ts'
+
+/** The name of a file that the manifest knows to be there; never that of another file. */
+export function quarantineName({ number, uid }: TableFile): string {
+  return `${String(number).padStart(10, '0')}-${uid.toString('hex')}.sst`
+}
 
 /** Moves a file; both names are durable when it resolves. Returns where it is: a number is added where another lies already. */
 export async function moveToQuarantine(disk: Disk, from: string, to: string): Promise<string> {
@@ -17,6 +23,13 @@ export async function moveToQuarantine(disk: Disk, from: string, to: string): Pr
   await disk.syncDirectory(directory)
   await disk.syncDirectory(parentOf(from))
   return free
+}
+
+/** Moves a file out of it again; both names are durable when it resolves. */
+export async function moveBack(disk: Disk, from: string, to: string): Promise<void> {
+  await disk.rename(from, to)
+  await disk.syncDirectory(parentOf(to))
+  await disk.syncDirectory(parentOf(from))
 }
 
 function parentOf(path: string): string {

@@ -9,6 +9,7 @@ import { CacheRates, type CacheReport } from './cache-report.ts'
 import { offsetOf, segmentOf } from './commitlog/segment.ts'
 import type { CommitLogOptions } from './commitlog/writer.ts'
 import { type CompactionSettings, Compactions } from './compaction/manager.ts'
+import type { DamageSettings } from './damaged-files.ts'
 import { DiskSpace, type DiskSpaceSettings } from './disk-space.ts'
 import { NoRoomError, SnapshotError, StorageError } from './errors.ts'
 import { type Files, openFiles } from './files.ts'
@@ -56,6 +57,7 @@ export interface StoreSettings {
     'mode' | 'syncPeriodMs' | 'groupWindowMs' | 'segmentBytes' | 'totalBytes' | 'archiveDirectory'
   >
   readonly diskSpace?: DiskSpaceSettings
+  readonly damage?: DamageSettings
   /** Default: none before a truncation or drop. */
   readonly snapshots?: SnapshotSettings
   /** Hard-link each SSTable that new data comes in by into backups/. Default false. */
@@ -121,6 +123,7 @@ export async function openStore(options: StoreOptions): Promise<Store> {
     indexCacheBytes: settings.indexCacheBytes,
     openFilesMax: settings.openFilesMax,
     incrementalBackups: settings.incrementalBackups ?? false,
+    damage: settings.damage ?? {},
   })
   const store = new Store(runtime, settings, files)
   try {
@@ -280,6 +283,7 @@ export class Store {
       froze: (bytes) => this.#flusher.froze(bytes),
       wrote: (bytes) => this.#flusher.wrote(bytes),
       freed: (bytes) => this.#flusher.freed(bytes),
+      failed: (store, error) => this.#files?.damaged.report(store, error),
     })
     this.#tables.set(id, made)
     const prefix = readInt32(made.idBytes, 0)
@@ -469,6 +473,11 @@ export class Store {
     if (log?.failure) problems.push(`${log.failure.message}: ${String(log.failure.cause)}`)
     else if (log?.blocked) problems.push(`the commit log waits for room: ${String(log.blocked)}`)
     if (this.#space?.problem) problems.push(`writes are refused: ${this.#space.problem}`)
+    for (const { damaged, table } of this.#tables.values())
+      if (damaged.length > 0)
+        problems.push(
+          `${damaged.length} SSTables of ${table.keyspace}.${table.name} are damaged: some reads of it fail`,
+        )
     if (this.#flusher.failure !== null) problems.push(`memtables cannot be flushed: ${String(this.#flusher.failure)}`)
     return problems
   }

@@ -40,6 +40,16 @@ export interface LiveFile {
   readonly reader: TableReader
 }
 
+/** An SSTable that is damaged, or missing. Reads use what of it is whole; nothing else uses it, and nothing is purged that it may hold. */
+export interface DamagedFile {
+  readonly number: number
+  readonly minPosition: Buffer
+  readonly maxPosition: Buffer
+  /** Null: it cannot be opened. */
+  readonly reader: TableReader | null
+  readonly source: Source
+}
+
 /** A memtable that waits to become a file. */
 export interface PendingMemtable {
   readonly memtable: Memtable
@@ -56,6 +66,8 @@ export interface TableServices {
   readonly froze: (bytes: number) => void
   readonly wrote: (bytes: number) => void
   readonly freed: (bytes: number) => void
+  /** Told of the error of a read that failed. */
+  readonly failed: (table: TableStore, error: unknown) => void
 }
 
 interface HeldFile extends LiveFile {
@@ -75,6 +87,10 @@ export class TableStore implements ReadContext {
   #pending: readonly PendingMemtable[] = []
   /** Newest first. */
   #files: readonly HeldFile[] = []
+  #damaged: readonly DamagedFile[] = []
+  /** All files that reads use; and the damaged ones of them that could be opened. */
+  #counted: readonly HeldFile[] = []
+  #heldDamaged: readonly HeldFile[] = []
   sources: readonly Source[]
   readonly metrics = new TableMetrics()
   /** Of files that are not live any more, but still read. */
@@ -98,6 +114,7 @@ export class TableStore implements ReadContext {
     return this.table.hasClustering
   }
 
+  /** All but the damaged ones. */
   get files(): readonly LiveFile[] {
     return this.#files
   }
@@ -108,6 +125,18 @@ export class TableStore implements ReadContext {
     // While rows are not to be kept, writes do not tell the cache.
     this.#services.rowCache?.clear(this.id)
     for (const { reader } of this.#files) reader.keepsIndex = table.options.caching.keys
+  }
+
+  get damaged(): readonly DamagedFile[] {
+    return this.#damaged
+  }
+
+  /** Whether something of these partitions, from `least` to `greatest`, may be in a damaged file. */
+  isDamagedWithin(least: Uint8Array, greatest: Uint8Array): boolean {
+    return this.#damaged.some(
+      ({ minPosition, maxPosition }) =>
+        Buffer.compare(minPosition, greatest) <= 0 && Buffer.compare(maxPosition, least) >= 0,
+    )
   }
 
   /** Memory of all memtables. */
@@ -152,11 +181,21 @@ export class TableStore implements ReadContext {
 
   /** Reads the sources; the files stay while it does. */
   #run(command: ReadCommand): ReadResult | Promise<ReadResult> {
-    const files = this.#files
+    const files = this.#counted
     const result = drive(readRows(this, command))
     if (!(result instanceof Promise) || files.length === 0) return result
     for (const file of files) file.reads++
-    return result.finally(() => this.#release(files))
+    return result.then(
+      (answer) => {
+        this.#release(files)
+        return answer
+      },
+      (error: unknown) => {
+        this.#release(files)
+        this.#services.failed(this, error)
+        throw error
+      },
+    )
   }
 
   /** Rows of a partition that the row cache keeps; 0: none. */
@@ -283,6 +322,39 @@ export class TableStore implements ReadContext {
     this.#changed()
   }
 
+  /** A file turned out damaged: only reads use it from now on. */
+  setAside(number: number): void {
+    const file = this.#files.find((live) => live.number === number)
+    if (file === undefined) return
+    const { reader } = file
+    const { minPosition, maxPosition } = reader.statistics
+    this.#files = this.#files.filter((live) => live !== file)
+    this.#damaged = [...this.#damaged, { number, minPosition, maxPosition, reader, source: reader }]
+    this.#heldDamaged = [...this.#heldDamaged, file]
+    this.#changed()
+  }
+
+  /** A file that was damaged before the start. */
+  addDamaged(file: DamagedFile): void {
+    const { number, reader } = file
+    this.#damaged = [...this.#damaged, file]
+    if (reader) this.#heldDamaged = [...this.#heldDamaged, this.#held({ number, reader })]
+    this.#changed()
+  }
+
+  /** Forgets damaged files: each is closed when no read uses it any more, and stays in the quarantine. */
+  forgetDamaged(numbers: ReadonlySet<number>): void {
+    if (!this.#damaged.some(({ number }) => numbers.has(number))) return
+    const forgotten = this.#heldDamaged.filter(({ number }) => numbers.has(number))
+    this.#damaged = this.#damaged.filter(({ number }) => !numbers.has(number))
+    this.#heldDamaged = this.#heldDamaged.filter(({ number }) => !numbers.has(number))
+    this.#changed()
+    for (const file of forgotten) {
+      file.discard = () => void file.reader.close()
+      if (file.reads === 0) file.discard()
+    }
+  }
+
   /** In one step for whoever reads later; each of the files that go is handed to `discard` when no read uses it any more. */
   replaceFiles(numbers: ReadonlySet<number>, added: readonly LiveFile[], discard: (file: LiveFile) => void): void {
     // A compaction changes nothing of what is read.
@@ -309,7 +381,9 @@ export class TableStore implements ReadContext {
 
   #changed(): void {
     const pending = this.#pending.map(({ memtable }) => memtable).reverse()
-    this.sources = [this.memtable, ...pending, ...this.#files.map((file) => file.reader)]
+    const damaged = this.#damaged.map(({ source }) => source)
+    this.sources = [this.memtable, ...pending, ...this.#files.map((file) => file.reader), ...damaged]
+    this.#counted = damaged.length === 0 ? this.#files : [...this.#files, ...this.#heldDamaged]
   }
 }
 

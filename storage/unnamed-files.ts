@@ -10,7 +10,7 @@ import { BlockCache } from './cache.ts'
 import { listSegments } from './commitlog/replay.ts'
 import { CorruptionError } from './errors.ts'
 import { FILE_SUFFIX, fileName, MANIFEST_NAME, type Manifest } from './manifest.ts'
-import { moveToQuarantine } from './quarantine.ts'
+import { moveToQuarantine, quarantineName } from './quarantine.ts'
 import { openTableReader } from './sstable/reader.ts'
 
 export interface UnnamedFiles {
@@ -48,10 +48,14 @@ export async function settleUnnamedFiles(
 ): Promise<UnnamedFiles> {
   const { disk, log } = runtime
   const named = new Set<string>()
+  /** Files that a crash kept from their way into the quarantine, or back; and their names there. */
+  const astray = new Map<string, string>()
   const folders = new Set<string>()
   for (const state of manifest.tables.values()) {
     folders.add(state.directory)
     for (const number of state.files.keys()) named.add(`${state.directory}/${fileName(number)}`)
+    for (const file of state.quarantined.values())
+      astray.set(`${state.directory}/${fileName(file.number)}`, `${state.directory}/${quarantineName(file)}`)
   }
   const found = await listTableFiles(disk, directories.tables)
   const unnamed = [...found.values()].flat().filter((file) => !named.delete(file))
@@ -60,6 +64,11 @@ export async function settleUnnamedFiles(
   const quarantined: string[] = []
   for (const file of unnamed) {
     const path = `${directories.tables}/${file}`
+    const name = astray.get(file)
+    if (name !== undefined) {
+      await moveToQuarantine(disk, path, `${directories.quarantine}/${name}`)
+      continue
+    }
     if (named.size > 0 || (numberOf(file) >= manifest.reservedNumber && (await isWhole(disk, path)))) {
       const to = await moveToQuarantine(disk, path, `${directories.quarantine}/${file}`)
       log.warn(SOURCE, `${path} is in no manifest, and nothing shows that it was removed: it is now ${to}`)

@@ -14,6 +14,7 @@ import { sstableInfo } from './sstable-info.ts'
 import {
   describeTask,
   type MergeReason,
+  NEVER_DROPPED,
   NO_MEMORY,
   type Snapshot,
   type SSTableInfo,
@@ -361,8 +362,11 @@ export class Compactions {
         made = nowMs
         madeAtMs.set(number, made)
       }
+      const info = sstableInfo(file, reader.statistics, { isCompacting: busy.has(number), madeAtMs: made, gcBefore })
+      // Nothing may be purged that a damaged file may hold.
+      const mayPurge = !table.isDamagedWithin(file.minPosition, file.maxPosition)
       const into = state.damaged.has(number) ? outside : tables
-      into.push(sstableInfo(file, reader.statistics, { isCompacting: busy.has(number), madeAtMs: made, gcBefore }))
+      into.push(mayPurge ? info : { ...info, lastDropSeconds: NEVER_DROPPED, droppable: 0 })
     }
     return {
       tables,
@@ -591,6 +595,7 @@ export class Compactions {
     const damaged = run.order.inputs.find(({ reader }) => isDamageOf(cause, reader.path))
     if (damaged) {
       state.damaged.add(damaged.number)
+      this.#options.files.damaged.report(state.table, cause)
       log.error(SOURCE, `${damaged.reader.path} is damaged, and left out of compactions from now on`, cause)
       return
     }

@@ -120,6 +120,9 @@ export class CompactionRun {
   #purgeFloor(mayPurge: boolean): Timestamp {
     if (!mayPurge) return BEFORE_ALL
     const { table, inputs } = this.order
+    // What a damaged file holds is not known, nor when it comes back.
+    if (inputs.some(({ reader: { statistics: s } }) => table.isDamagedWithin(s.minPosition, s.maxPosition)))
+      return BEFORE_ALL
     const { onlyPurgeRepairedTombstones } = table.table.options.compaction
     const files = this.#services.files.manifest.tables.get(table.id)?.files
     const isRepaired = inputs.every(({ number }) => (files?.get(number)?.repairedAtMs ?? 0) > 0)

@@ -4,7 +4,7 @@
  * the next one.
  */
 import type { Disk, DiskFile } from '../../lib/runtime/runtime.ts'
-import { CorruptionError } from '../errors.ts'
+import { CorruptionError, readFailure } from '../errors.ts'
 import { readInt32 } from '../model/row.ts'
 import { Block, BlockCursor } from '../sstable/block.ts'
 import { decodeSection, fileSeed, HEADER_BYTES, SECTION_HEAD_BYTES, SectionKind } from '../sstable/format.ts'
@@ -146,7 +146,7 @@ export class TableScan {
   async #loadRest(needed: number): Promise<void> {
     const whole = Buffer.allocUnsafeSlow(needed)
     const have = this.#piece.copy(whole)
-    const read = await this.#file.read(whole.subarray(have), this.#loaded)
+    const read = await this.#read(whole.subarray(have))
     if (have + read < needed) throw new CorruptionError(this.table.path, this.#loaded + read, 'the file ends early')
     this.#loaded += read
     this.bytesRead += read
@@ -157,10 +157,18 @@ export class TableScan {
     this.#spare ??= Buffer.allocUnsafeSlow(HEADROOM_BYTES + this.#readAheadBytes)
     const length = Math.min(this.#readAheadBytes, this.#end - this.#loaded)
     const target = this.#spare.subarray(HEADROOM_BYTES, HEADROOM_BYTES + length)
-    const read = await this.#file.read(target, this.#loaded)
+    const read = await this.#read(target)
     if (read < length) throw new CorruptionError(this.table.path, this.#loaded + read, 'the file ends early')
     this.bytesRead += read
     return read
+  }
+
+  async #read(target: Buffer): Promise<number> {
+    try {
+      return await this.#file.read(target, this.#loaded)
+    } catch (error) {
+      throw readFailure(error, this.table.path, this.#loaded)
+    }
   }
 
   /** May be called at any time, also while a movement waits. */

@@ -5,7 +5,7 @@
 
 import type { Disk, DiskFile } from '../../lib/runtime/runtime.ts'
 import type { BlockCache, CachedFile } from '../cache.ts'
-import { CorruptionError } from '../errors.ts'
+import { CorruptionError, readFailure } from '../errors.ts'
 import { EntryKind } from '../model/mutation.ts'
 import { readInt32 } from '../model/row.ts'
 import { OpenFiles, type PooledFile } from '../open-files.ts'
@@ -337,7 +337,7 @@ export class TableReader {
 
   #failed(error: unknown, offset: number): never {
     this.#loading.delete(offset)
-    throw error
+    throw readFailure(error, this.path, offset)
   }
 
   #loaded(bytes: Buffer, offset: number, want: { kind: number; fillCache: boolean }): Block | Promise<Block> {
@@ -362,6 +362,11 @@ export class TableReader {
   /** Bytes as they are in the file. For verify. */
   read(offset: number, length: number): Promise<Buffer> {
     return readExactly(this.#file, offset, length)
+  }
+
+  /** The file is about to be renamed: it is looked for under both names. */
+  movesTo(path: string): void {
+    this.#file.movesTo = path
   }
 
   /** May be called twice. Cursors must not be used any more. */
@@ -395,6 +400,8 @@ async function readExactly(file: PooledFile, offset: number, length: number): Pr
   try {
     const read = await handle.read(bytes, offset)
     return read === length ? bytes : bytes.subarray(0, read)
+  } catch (error) {
+    throw readFailure(error, file.path, offset)
   } finally {
     file.release()
   }

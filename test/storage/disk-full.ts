@@ -40,7 +40,8 @@ async function open(world: World, settings: object = {}): Promise<Store> {
   const store = await settled(
     clock,
     openStore({
-      runtime: storageRuntime(clock, disk, log),
+      // What has expired for the reader, and only that, has for the store.
+      runtime: storageRuntime({ ...clock, wallMicros: () => NOW * 1_000_000 }, disk, log),
       directory: '/data',
       settings: { memtableBytesMax: MEMTABLES, commitLog: { mode: 'group', segmentBytes: SEGMENT }, ...settings },
     }),
@@ -50,7 +51,7 @@ async function open(world: World, settings: object = {}): Promise<Store> {
 }
 
 function createWorld(disk = openSimulatedDisk()): World {
-  return { clock: createSimulatedClock(), disk, said: [] }
+  return { clock: createSimulatedClock(NOW * 1_000_000), disk, said: [] }
 }
 
 /** A store, what was written to it, and what must be read. */

@@ -2,6 +2,7 @@
 import { createSimulatedClock, type SimulatedClock } from '../../lib/runtime/simulated/clock.ts'
 import { openSimulatedDisk, type SimulatedDisk } from '../../lib/runtime/simulated/disk.ts'
 import type { CompactionSettings } from '../../storage/compaction/manager.ts'
+import type { DamageSettings } from '../../storage/damaged-files.ts'
 import { MutationWriter } from '../../storage/model/mutation.ts'
 import { openStore, type Store } from '../../storage/store.ts'
 import { DEFAULT_TABLE_OPTIONS, type TableOptions } from '../../storage/table-options.ts'
@@ -34,6 +35,8 @@ export interface WorldOptions {
   readonly disk?: SimulatedDisk
   readonly compaction?: CompactionSettings
   readonly options?: Partial<TableOptions>
+  readonly damage?: DamageSettings
+  readonly openFilesMax?: number
 }
 
 export const DIRECTORY = '/data'
@@ -50,7 +53,13 @@ export async function openWorld(given: WorldOptions = {}): Promise<World> {
     const store = await openStore({
       runtime: storageRuntime(clock, disk, log),
       directory: DIRECTORY,
-      settings: { compaction: given.compaction ?? {} },
+      settings: {
+        compaction: given.compaction ?? {},
+        damage: given.damage ?? {},
+        ...(given.openFilesMax === undefined ? {} : { openFilesMax: given.openFilesMax }),
+        // The simulated disk keeps them in memory, whole.
+        commitLog: { mode: 'group', segmentBytes: 256 * 1024 },
+      },
     })
     const options = { ...DEFAULT_TABLE_OPTIONS, ...given.options }
     await store.registerTable(TABLE, { keyspace: 'k', name: 't', durableWrites: true, hasClustering: true, options })
