@@ -474,14 +474,19 @@ export class Compactions {
         const live = new Set(table.files.map(({ number }) => number))
         if (!files.manifest.tables.has(table.id) || !inputs.every((number) => live.has(number))) return
         if (task.kind === 'move') return files.move(table, inputs, task.level)
-        // Once more, and again when it is done: what is written meanwhile may be as old as what they cover.
+        const removed = new Set(inputs)
+        const described = this.#snapshot(state).tables.filter(({ number }) => removed.has(number))
+        // Once more, and again when it is done: what is written meanwhile may be as old as what they cover. By then the manifest names them no more.
         const areExpired = (): boolean => {
           if (task.why !== 'expired') return true
-          const expired = new Set(fullyExpired(this.#snapshot(state)).map(({ number }) => number))
-          return inputs.every((number) => expired.has(number))
+          const now = this.#snapshot(state)
+          const others = now.tables.filter(({ number }) => !removed.has(number))
+          const expired = new Set(
+            fullyExpired({ ...now, tables: [...others, ...described] }).map(({ number }) => number),
+          )
+          return described.every((table) => expired.has(table.number))
         }
         if (!areExpired()) return
-        const removed = new Set(inputs)
         await files.replace(table, { removed, added: [], level: 0, repairedAtMs: 0, stillHolds: areExpired })
       })
       state.isDirty = true

@@ -1,7 +1,7 @@
 /** When compactions run, what stops them, and what they leave on disk. */
 import t from 'tap'
 import { MutationWriter } from '../../../storage/model/mutation.ts'
-import { DEFAULT_TABLE_OPTIONS } from '../../../storage/table-options.ts'
+import { DEFAULT_SIZE_TIERED, DEFAULT_TABLE_OPTIONS, DEFAULT_TIME_WINDOW } from '../../../storage/table-options.ts'
 import { tableIdBytes } from '../../../storage/table-store.ts'
 import { TABLE } from '../../support/compaction.ts'
 import { openWorld, type World } from '../../support/compaction-world.ts'
@@ -138,4 +138,17 @@ t.test('a compaction that waits for its turn does not begin when its table is tr
     { status: 'fulfilled' },
     { status: 'rejected', reason: { name: 'CompactionStopped' } },
   ])
+})
+
+t.test('SSTables of which everything expired are dropped whole, once', async (t) => {
+  const strategy = { kind: 'time-window', window: DEFAULT_TIME_WINDOW, sizeTiered: DEFAULT_SIZE_TIERED } as const
+  const compaction = { ...DEFAULT_TABLE_OPTIONS.compaction, strategy }
+  const world = await openWorld({ options: { gcGraceSeconds: 10, compaction } })
+  world.erase('p', 7)
+  await world.flush()
+  await world.quiet()
+  t.same(world.sstables(), [])
+  const { operations } = world.disk
+  await world.clock.advance(3_600_000)
+  t.equal(world.disk.operations, operations, 'there is nothing more to do')
 })
