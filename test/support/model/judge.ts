@@ -131,20 +131,17 @@ export type Written =
     }
 
 export class Judge {
-  readonly gcGraceSeconds: number
   readonly #partitions = new Map<number, PartitionHistory>()
   /** Writes up to this one count; those after it are judged not to have happened. For what a crash may have taken. */
   upTo = Number.POSITIVE_INFINITY
-  /** The last time, in seconds, at which a compaction may have looked at the table. */
-  #purgedUntil = Number.NEGATIVE_INFINITY
-
-  constructor(gcGraceSeconds: number) {
-    this.gcGraceSeconds = gcGraceSeconds
-  }
+  /** The last time, in seconds, at which a compaction may have looked at the table, and before when what it purged had been made. */
+  #purgedAt = Number.NEGATIVE_INFINITY
+  #gcBefore = Number.NEGATIVE_INFINITY
 
   /** A compaction may run at that time, and purge. */
-  mayPurge(nowSeconds: number): void {
-    this.#purgedUntil = Math.max(this.#purgedUntil, nowSeconds)
+  mayPurge(nowSeconds: number, gcGraceSeconds: number): void {
+    this.#purgedAt = Math.max(this.#purgedAt, nowSeconds)
+    this.#gcBefore = Math.max(this.#gcBefore, nowSeconds - gcGraceSeconds)
   }
 
   partition(index: number): PartitionHistory | null {
@@ -216,14 +213,14 @@ export class Judge {
   }
 
   #mayBePurged(localTime: number): boolean {
-    return localTime + this.gcGraceSeconds <= this.#purgedUntil
+    return localTime < this.#gcBefore
   }
 
   #mayVersionBePurged({ kind, localTime, ttl }: Version): boolean {
     if (kind === 'live') return false
     if (kind === 'tombstone') return this.#mayBePurged(localTime)
     // An expired cell is a tombstone that was made when it was written.
-    return localTime <= this.#purgedUntil && this.#mayBePurged(localTime - ttl)
+    return localTime <= this.#purgedAt && this.#mayBePurged(localTime - ttl)
   }
 
   /** Writes after `sequence` never happened. */

@@ -1,6 +1,13 @@
 /** The ways to run a store that must give the same answers: each seed of the model check takes one. */
 import type { StoreSettings } from '../../../storage/store.ts'
-import { DEFAULT_TABLE_OPTIONS, type TableOptions } from '../../../storage/table-options.ts'
+import {
+  type CompactionOptions,
+  DEFAULT_SIZE_TIERED,
+  DEFAULT_TABLE_OPTIONS,
+  DEFAULT_TIME_WINDOW,
+  type SizeTieredOptions,
+  type TableOptions,
+} from '../../../storage/table-options.ts'
 
 export interface OptionSet {
   readonly name: string
@@ -42,9 +49,6 @@ const filter = (bloomFilterFpChance: number): Partial<TableOptions> => ({ bloomF
 const caching = (keys: boolean, rowsPerPartition: number): Partial<TableOptions> => ({
   caching: { keys, rowsPerPartition },
 })
-const NOTHING_BY_ITSELF: Partial<TableOptions> = {
-  compaction: { ...DEFAULT_TABLE_OPTIONS.compaction, enabled: false },
-}
 
 export const OPTION_SETS: readonly OptionSet[] = [
   set('all in memory until asked', IN_MEMORY, GROUP),
@@ -65,6 +69,54 @@ export const OPTION_SETS: readonly OptionSet[] = [
   set('whole partitions in the row cache', SMALL, GROUP_SMALL, caching(true, Number.POSITIVE_INFINITY)),
   set('two rows of a partition in the row cache', TINY, GROUP, caching(true, 2)),
   set('one row of a partition in the row cache, no keys', SMALL, BATCH, caching(false, 1)),
-  set('nothing is compacted by itself', TINY, GROUP_SMALL, NOTHING_BY_ITSELF),
+  set('flushes all the time, batch, small blocks', TINY, BATCH, blocks(256)),
   set('flushes by time', IN_MEMORY, GROUP, { memtableFlushPeriodMs: 500, ...blocks(1_024) }),
+]
+
+function compaction(strategy: CompactionOptions['strategy'], more: Partial<CompactionOptions> = {}): CompactionOptions {
+  return { ...DEFAULT_TABLE_OPTIONS.compaction, strategy, ...more }
+}
+
+/** Merges as soon as there are two, whatever their sizes. */
+const EAGER: SizeTieredOptions = { ...DEFAULT_SIZE_TIERED, minThreshold: 2, maxThreshold: 4 }
+const SIZES: SizeTieredOptions = { ...DEFAULT_SIZE_TIERED, minThreshold: 2, minSSTableBytes: 1 }
+/** Single SSTables are rewritten for next to no tombstones. */
+const TOMBSTONES: Partial<CompactionOptions> = {
+  tombstoneThreshold: 0.01,
+  tombstoneCompactionIntervalS: 0,
+  uncheckedTombstoneCompaction: true,
+}
+const leveled = (sstableBytes: number, fanout: number): CompactionOptions['strategy'] => ({
+  kind: 'leveled',
+  leveled: { sstableBytes, fanout, singleUplevel: true },
+  sizeTiered: EAGER,
+})
+const window = (windowMs: number): CompactionOptions['strategy'] => ({
+  kind: 'time-window',
+  window: { ...DEFAULT_TIME_WINDOW, windowMs, expiredCheckMs: 1_000 },
+  sizeTiered: EAGER,
+})
+
+/** How tables are compacted: each is made with one, and altered to others. */
+export const COMPACTIONS: readonly CompactionOptions[] = [
+  DEFAULT_TABLE_OPTIONS.compaction,
+  compaction({ kind: 'size-tiered', ...EAGER }),
+  compaction({ kind: 'size-tiered', ...SIZES }),
+  compaction({ kind: 'size-tiered', ...EAGER }, TOMBSTONES),
+  compaction({ kind: 'size-tiered', ...EAGER }, { provideOverlappingTombstones: 'row', ...TOMBSTONES }),
+  compaction({ kind: 'size-tiered', ...DEFAULT_SIZE_TIERED }, { provideOverlappingTombstones: 'cell', ...TOMBSTONES }),
+  compaction({ kind: 'size-tiered', ...EAGER }, { enabled: false }),
+  compaction(leveled(4 * KIB, 2)),
+  compaction(leveled(1 * KIB, 3), TOMBSTONES),
+  compaction(leveled(64 * KIB, 10), { provideOverlappingTombstones: 'cell' }),
+  compaction(window(60_000)),
+  compaction(window(1), TOMBSTONES),
+  compaction({
+    kind: 'fifo',
+    tableBytesMax: null,
+    sstableBytes: 16 * KIB,
+    minThreshold: 2,
+    maxThreshold: 4,
+    expiredCheckMs: 1_000,
+  }),
 ]

@@ -4,7 +4,7 @@
  * Groce 2012): a bug that needs much of one thing and none of another is met.
  */
 import { createDice, type Dice } from '../random.ts'
-import { OPTION_SETS } from './options.ts'
+import { COMPACTIONS, OPTION_SETS } from './options.ts'
 
 /** A cell as it is asked for; times are those of the moment at which it is written. */
 export interface CellSpec {
@@ -59,7 +59,10 @@ export interface ReadSpec {
 }
 
 /** What goes on while a read is under way. */
-export type Beside = 'nothing' | 'flush'
+export type Beside = 'nothing' | 'flush' | 'compact'
+
+/** All of a table, all in outputs of a half, a quarter and so on, each file by itself, or the files whose number divided by `pick` leaves no rest. */
+export type CompactHow = 'major' | 'split' | 'garbage' | 'some'
 
 export type Operation =
   | { readonly kind: 'write'; readonly mutations: readonly MutationSpec[] }
@@ -70,6 +73,22 @@ export type Operation =
   | { readonly kind: 'flush'; readonly table: number | null; readonly wait: boolean }
   | { readonly kind: 'truncate'; readonly table: number }
   | { readonly kind: 'recreate'; readonly table: number; readonly sameId: boolean }
+  | {
+      readonly kind: 'compact'
+      readonly table: number
+      readonly how: CompactHow
+      readonly pick: number
+      readonly wait: boolean
+    }
+  /** Ends the compactions that run. */
+  | { readonly kind: 'stop' }
+  | {
+      readonly kind: 'alter'
+      readonly table: number
+      readonly compaction: number
+      readonly gcGraceSeconds: number | null
+    }
+  | { readonly kind: 'automatic'; readonly table: number; readonly on: boolean }
   | { readonly kind: 'turns'; readonly count: number }
   | { readonly kind: 'advance'; readonly ms: number }
   | { readonly kind: 'jump'; readonly seconds: number }
@@ -85,6 +104,10 @@ export interface Shape {
   readonly gcGraceSeconds: number
   /** Of an operation of the disk to let others have a turn. */
   readonly diskTurnChance: number
+  /** Index of what the tables are made with. */
+  readonly compaction: number
+  /** Of a job's thread to die at each of its steps. */
+  readonly deathChance: number
 }
 
 export interface Plan {
@@ -101,8 +124,11 @@ const COLUMNS = [0, 1, 2, 3, 4, 200]
 export const TABLES = 3
 const PATHS = ['', 'a', 'aa', 'b', '\xff']
 const END = '\xff'
+const GC_GRACES = [0, 10, 3_600, 864_000]
 const TIME_BASES = [0, -300, 2 ** 32 - 40, -(2 ** 32) - 40, 1.7e15, 2 ** 52]
 const SCAN_SLOTS = 3
+const BESIDE: readonly Beside[] = ['flush', 'compact']
+const HOW: readonly CompactHow[] = ['major', 'major', 'split', 'garbage', 'some', 'some']
 
 export function createPlan(seed: number, operations: number): Plan {
   const dice = createDice(seed)
@@ -139,8 +165,10 @@ function createShape(dice: Dice): Shape {
     partitions,
     clusterings: sorted,
     bounds: [...bounds].sort(),
-    gcGraceSeconds: dice.pick([0, 10, 3_600, 864_000]),
+    gcGraceSeconds: dice.pick(GC_GRACES),
     diskTurnChance: dice.pick([0, 0.1, 0.5, 1]),
+    compaction: dice.int(COMPACTIONS.length),
+    deathChance: dice.pick([0, 0, 0, 0.001, 0.02]),
   }
 }
 
@@ -181,6 +209,10 @@ class Generator {
         ['page', sometimes(20)],
         ['settle', sometimes(20)],
         ['flush', sometimes(8)],
+        ['compact', sometimes(5)],
+        ['stop', sometimes(1)],
+        ['alter', sometimes(1)],
+        ['automatic', sometimes(1)],
         ['truncate', dice.chance(0.3) ? 0.3 : 0],
         ['recreate', dice.chance(0.3) ? 0.3 : 0],
         ['turns', sometimes(10)],
@@ -205,12 +237,16 @@ class Generator {
     this.#tables = dice.pick([[0], [0], [1], [2], [0, 1], [0, 1, 2]])
     while (this.operations.length < count) {
       const operation = this.#operation()
-      // The most is at stake while a flush is under way.
-      if (operation.kind === 'crash' && dice.chance(0.6))
+      // The most is at stake while a flush or a compaction is under way.
+      if (operation.kind === 'crash' && dice.chance(0.6)) {
+        const table = dice.pick(this.#tables)
         this.operations.push(
-          { kind: 'flush', table: null, wait: false },
-          { kind: 'turns', count: 1 + dice.int(dice.pick([4, 40])) },
+          dice.chance(0.5)
+            ? { kind: 'flush', table: null, wait: false }
+            : { kind: 'compact', table, how: dice.pick(HOW), pick: 1 + dice.int(4), wait: false },
+          { kind: 'turns', count: 1 + dice.int(dice.pick([4, 40, 200])) },
         )
+      }
       this.operations.push(operation)
     }
   }
@@ -236,11 +272,23 @@ class Generator {
         return { kind, mutations }
       }
       case 'read':
-        return { kind, read: this.#read(false), beside: dice.chance(this.#weights.beside) ? 'flush' : 'nothing' }
+        return {
+          kind,
+          read: this.#read(false),
+          beside: dice.chance(this.#weights.beside) ? dice.pick(BESIDE) : 'nothing',
+        }
       case 'page':
         return { kind, slot: dice.int(SCAN_SLOTS), read: this.#read(true) }
       case 'flush':
         return { kind, table: dice.chance(0.3) ? null : table, wait: dice.chance(0.5) }
+      case 'compact':
+        return { kind, table, how: dice.pick(HOW), pick: 1 + dice.int(4), wait: dice.chance(0.5) }
+      case 'alter': {
+        const gcGraceSeconds = dice.chance(0.3) ? dice.pick(GC_GRACES) : null
+        return { kind, table, compaction: dice.int(COMPACTIONS.length), gcGraceSeconds }
+      }
+      case 'automatic':
+        return { kind, table, on: dice.chance(0.5) }
       case 'truncate':
         return { kind, table }
       case 'recreate':

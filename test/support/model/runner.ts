@@ -3,8 +3,11 @@
  */
 import { crc32 } from 'node:zlib'
 import { assert } from '../../../lib/base/assert.ts'
+import { JobError, type Random, type Runtime } from '../../../lib/runtime/runtime.ts'
 import { openSimulatedDisk, type SimulatedDisk } from '../../../lib/runtime/simulated/disk.ts'
+import { createSimulatedJobs } from '../../../lib/runtime/simulated/jobs.ts'
 import { createSeededRandom } from '../../../lib/runtime/simulated/random.ts'
+import { CompactionStopped } from '../../../storage/compaction/run.ts'
 import {
   END_OF_PARTITION,
   type ReadCommand,
@@ -20,10 +23,11 @@ import { createDice, type Dice } from '../random.ts'
 import { storageRuntime } from '../storage-runtime.ts'
 import { compareRead, describeResult, type Question } from './compare.ts'
 import { Judge, type Written } from './judge.ts'
-import { OPTION_SETS } from './options.ts'
+import { COMPACTIONS, OPTION_SETS } from './options.ts'
 import {
   type Beside,
   type ChangeSpec,
+  type CompactHow,
   type MutationSpec,
   type Operation,
   type Plan,
@@ -46,6 +50,7 @@ export interface Outcome {
 }
 
 const REPEATED_MAX = 50
+const SOME_NUMBERS = 2_000
 const START_MS = 1_700_000_000_000
 
 class Difference extends Error {}
@@ -54,8 +59,12 @@ class Difference extends Error {}
 interface Table {
   readonly id: string
   readonly idBytes: Buffer
-  readonly stored: StoredTable
+  stored: StoredTable
   readonly judge: Judge
+  /** Compactions begin by themselves. */
+  automatic: boolean
+  /** Of those that somebody asked for, how many are not done. */
+  asked: number
   /** The last write that certainly survives. */
   sure: number
 }
@@ -105,11 +114,13 @@ class Run {
   readonly #scans = new Map<number, Scan>()
   readonly #writer = new MutationWriter()
   readonly #diskDice: Dice
+  readonly #random: Random
 
   constructor(plan: Plan) {
     this.#plan = plan
     this.#partitions = partitionsOf(plan)
     this.#diskDice = createDice(plan.seed)
+    this.#random = createSeededRandom(plan.seed)
     for (let i = 0; i < TABLES; i++) this.#tables.push(this.#makeTable(i))
   }
 
@@ -149,6 +160,21 @@ class Run {
       case 'flush':
         await this.#flush(operation.table, operation.wait)
         break
+      case 'compact':
+        await this.#compact(this.#tables[operation.table]!, operation)
+        break
+      case 'stop':
+        this.#store.compactions!.stop()
+        break
+      case 'alter':
+        await this.#alter(this.#tables[operation.table]!, operation)
+        break
+      case 'automatic': {
+        const table = this.#tables[operation.table]!
+        table.automatic = operation.on
+        this.#store.compactions!.setAutomatic(table.id, operation.on)
+        break
+      }
       case 'truncate':
         await this.#truncate(operation.table)
         break
@@ -184,7 +210,8 @@ class Run {
 
   #makeTable(index: number, knownId?: string): Table {
     const id = knownId ?? `5a1c395e-b41f-11e5-9f22-${(++this.#tablesMade).toString(16).padStart(12, '0')}`
-    const { gcGraceSeconds } = this.#plan.shape
+    const { gcGraceSeconds, compaction: chosen } = this.#plan.shape
+    const compaction = COMPACTIONS[chosen]!
     return {
       id,
       idBytes: tableIdBytes(id),
@@ -193,9 +220,11 @@ class Run {
         name: `t${index}`,
         durableWrites: index !== 2,
         hasClustering: index !== 1,
-        options: { ...DEFAULT_TABLE_OPTIONS, ...OPTION_SETS[this.#plan.options]!.table, gcGraceSeconds },
+        options: { ...DEFAULT_TABLE_OPTIONS, ...OPTION_SETS[this.#plan.options]!.table, compaction, gcGraceSeconds },
       },
-      judge: new Judge(gcGraceSeconds),
+      judge: new Judge(),
+      automatic: compaction.enabled,
+      asked: 0,
       sure: 0,
     }
   }
@@ -203,9 +232,27 @@ class Run {
   async #open(): Promise<void> {
     const { settings } = OPTION_SETS[this.#plan.options]!
     const { clock } = this.#world
-    const disk = slowed(this.#disk, clock, this.#diskDice, this.#plan.shape.diskTurnChance)
-    this.#store = await this.#until(openStore({ runtime: storageRuntime(clock, disk), directory: '/data', settings }))
+    const { diskTurnChance, deathChance } = this.#plan.shape
+    const disk = slowed(this.#disk, clock, this.#diskDice, diskTurnChance)
+    const random = this.#random
+    const jobs = createSimulatedJobs({ clock, disk, random, deathChance })
+    const runtime: Runtime = { ...storageRuntime(clock, disk), random, jobs }
+    this.#store = await this.#until(openStore({ runtime, directory: '/data', settings }))
+    this.#checkLitter()
+    // What compactions were told by hand holds until the next start.
+    for (const table of this.#tables) {
+      table.automatic = table.stored.options.compaction.enabled
+      table.asked = 0
+    }
     await this.#until(Promise.all(this.#tables.map(({ id, stored }) => this.#store.registerTable(id, stored))))
+  }
+
+  /** Every SSTable on disk is one of the store's. */
+  #checkLitter(): void {
+    const found: string[] = []
+    for (const path of this.#disk.files().keys()) if (/^\/data\/tables\/.*\.sst/.test(path)) found.push(path)
+    const { files } = this.#store.statistics
+    if (found.length !== files) throw new Difference(`the store has ${files} SSTables, the disk ${found.join(', ')}`)
   }
 
   async #settle(): Promise<void> {
@@ -217,8 +264,11 @@ class Run {
   async #reopen(): Promise<void> {
     await this.#settle()
     await this.#until(this.#store.close())
-    for (const table of this.#tables) table.sure = this.#sequence
+    // Closing flushes; where a thread died it leaves that to the commit log.
+    const { deathChance } = this.#plan.shape
+    for (const table of this.#tables) if (deathChance === 0 || table.stored.durableWrites) table.sure = this.#sequence
     await this.#open()
+    if (deathChance > 0) await this.#checkLost()
   }
 
   /** What opens after the crash must be what some number of writes has left: all that were acknowledged, and then the first of the others. */
@@ -230,9 +280,13 @@ class Run {
     // Nothing of the old world happens any more.
     this.#world = new World(wallMs)
     this.#pending = []
-    const issued = this.#sequence
     await this.#disk.mkdir('/data')
     await this.#open()
+    await this.#checkLost()
+  }
+
+  async #checkLost(): Promise<void> {
+    const issued = this.#sequence
     for (const table of this.#tables) {
       const { result, question } = await this.#readAll(table)
       let count = table.sure - 1
@@ -246,7 +300,7 @@ class Run {
       table.judge.upTo = Number.POSITIVE_INFINITY
       if (wrong !== null)
         throw new Difference(
-          `after the crash ${table.stored.name} is not what the first ${table.sure} writes left (${first}), ` +
+          `after the start ${table.stored.name} is not what the first ${table.sure} writes left (${first}), ` +
             `nor more of the ${issued} (${wrong})\n${describeResult(result, this.#world.nowSeconds)}`,
         )
       table.sure = count
@@ -277,15 +331,12 @@ class Run {
   }
 
   #apply(mutations: readonly Prepared[]): void {
+    this.#notePurges()
     const sequence = ++this.#sequence
     this.#issued.push({ sequence, mutations, atMs: this.#world.clock.monotonicMs() })
     if (this.#issued.length > 64) this.#forgetIssued()
     const durable = this.#store.apply(mutations.map(({ bytes }) => bytes))
-    for (const { table, partition, written } of mutations) {
-      // Compactions run by themselves.
-      table.judge.mayPurge(this.#world.nowSeconds)
-      table.judge.write(partition, sequence, written)
-    }
+    for (const { table, partition, written } of mutations) table.judge.write(partition, sequence, written)
     const world = this.#world
     const done = (): void => {
       // What a machine that crashed would have done is nobody's.
@@ -324,14 +375,69 @@ class Run {
     return { table, partition: spec.partition, written, bytes }
   }
 
+  /** What happens while `work` is under way may purge. Its thread may die, or it may be stopped: nothing is lost by that. */
+  #asked(table: Table, work: Promise<void>): Promise<void> {
+    table.asked++
+    return work
+      .catch((error: unknown) => {
+        if (!(error instanceof JobError || error instanceof CompactionStopped)) throw error
+      })
+      .finally(() => {
+        table.asked--
+      })
+  }
+
+  async #compact(table: Table, { how, pick, wait }: Extract<Operation, { kind: 'compact' }>): Promise<void> {
+    const done = this.#asked(table, this.#compaction(table, how, pick))
+    if (wait) await this.#until(done)
+    else this.#pending.push(done)
+  }
+
+  async #compaction({ id }: Table, how: CompactHow, pick: number): Promise<void> {
+    const compactions = this.#store.compactions!
+    if (how === 'major' || how === 'split') await compactions.major(id, { splitOutput: how === 'split' })
+    else if (how === 'garbage') await compactions.collectGarbage(id)
+    else {
+      // Names that are taken for numbers of files: those that do not exist are passed over.
+      const numbers = new Set<number>()
+      for (let number = 0; number < SOME_NUMBERS; number += pick) numbers.add(number)
+      await compactions.merge(id, numbers)
+    }
+  }
+
+  async #alter(table: Table, { compaction, gcGraceSeconds }: Extract<Operation, { kind: 'alter' }>): Promise<void> {
+    const { options } = table.stored
+    const changed = COMPACTIONS[compaction]!
+    // Until the last compaction under the old options is done, either may hold.
+    this.#notePurges()
+    table.stored = {
+      ...table.stored,
+      options: { ...options, compaction: changed, gcGraceSeconds: gcGraceSeconds ?? options.gcGraceSeconds },
+    }
+    table.automatic ||= changed.enabled
+    await this.#until(this.#store.registerTable(table.id, table.stored))
+  }
+
+  /** Tells the judges until when purging went on. */
+  #notePurges(): void {
+    for (const { judge, automatic, asked, stored } of this.#tables)
+      if (automatic || asked > 0) judge.mayPurge(this.#world.seenSeconds, stored.options.gcGraceSeconds)
+  }
+
   async #flush(index: number | null, wait: boolean): Promise<void> {
     const tables = index === null ? this.#tables : [this.#tables[index]!]
     const upTo = this.#sequence
     const world = this.#world
-    const done = this.#store.flush(index === null ? undefined : tables[0]!.id).then(() => {
-      if (world !== this.#world) return
-      for (const table of tables) table.sure = Math.max(table.sure, upTo)
-    })
+    const done = this.#store.flush(index === null ? undefined : tables[0]!.id).then(
+      () => {
+        if (world !== this.#world) return
+        for (const table of tables) table.sure = Math.max(table.sure, upTo)
+      },
+      (error: unknown) => {
+        // A thread that died leaves the memtable as it was.
+        if (!(error instanceof JobError)) throw error
+      },
+    )
     if (wait) await this.#until(done)
     else this.#pending.push(done)
   }
@@ -371,17 +477,18 @@ class Run {
   /** Reads and compares; gives where to go on, or null at the end. */
   async #ask(table: Table, read: ReadSpec, after: ReadPoint | null, beside: Beside): Promise<ReadPoint | null> {
     const command = this.#command(table, read, after)
-    const result = await this.#read(command, beside === 'flush' ? table.id : null)
+    const result = await this.#read(command, table, beside)
     const question = this.#question(read, after)
     this.#check(table, question, result, command)
     return result.more ? nextPoint(read, after, result) : null
   }
 
-  /** `flush` names a table that is flushed while the read goes on. */
-  async #read(command: ReadCommand, flush: string | null = null): Promise<ReadResult> {
+  /** `beside`: what becomes of the table while the read goes on. */
+  async #read(command: ReadCommand, table: Table, beside: Beside = 'nothing'): Promise<ReadResult> {
     this.reads++
     const answer = this.#store.read(command)
-    if (flush !== null) this.#pending.push(this.#store.flush(flush))
+    if (beside === 'flush') await this.#flush(this.#tables.indexOf(table), false)
+    else if (beside === 'compact') this.#pending.push(this.#asked(table, this.#store.compactions!.major(table.id)))
     const result = answer instanceof Promise ? await this.#until(answer) : answer
     for (const { position, rows } of result.partitions) {
       this.#fold(crc32(position, rows.length))
@@ -405,7 +512,7 @@ class Run {
 
   async #readAll(table: Table): Promise<{ readonly result: ReadResult; readonly question: Question }> {
     const command = this.#command(table, ALL, null)
-    return { result: await this.#read(command), question: this.#question(ALL, null) }
+    return { result: await this.#read(command, table), question: this.#question(ALL, null) }
   }
 
   async #checkAll(): Promise<void> {

@@ -19,6 +19,8 @@ export class World {
   #nowMs = 0
   #wallOffsetMs: number
   #soon: (() => void)[] = []
+  /** The wall's seconds when anything but the driver ran last. */
+  #seenSeconds = Number.NEGATIVE_INFINITY
   /** By time, then by their making. */
   readonly #timers: Timer[] = []
 
@@ -36,6 +38,10 @@ export class World {
 
   get wallMs(): number {
     return this.#wallOffsetMs + this.#nowMs
+  }
+
+  get seenSeconds(): number {
+    return this.#seenSeconds
   }
 
   get nowSeconds(): number {
@@ -83,9 +89,16 @@ export class World {
     return null
   }
 
+  #hop(): Promise<void> {
+    this.#seenSeconds = this.nowSeconds
+    return new Promise((resolve) => {
+      setImmediate(resolve)
+    })
+  }
+
   /** One turn, without time passing; false when there was nothing to do. */
   async turn(): Promise<boolean> {
-    await hop()
+    await this.#hop()
     if (this.#soon.length === 0) return false
     const ready = this.#soon
     this.#soon = []
@@ -102,7 +115,7 @@ export class World {
     promise.then(finish, finish)
     let idle = 0
     for (;;) {
-      await hop()
+      await this.#hop()
       if (done) return promise
       if (this.#soon.length > 0) {
         idle = 0
@@ -119,12 +132,6 @@ export class World {
       }
     }
   }
-}
-
-function hop(): Promise<void> {
-  return new Promise((resolve) => {
-    setImmediate(resolve)
-  })
 }
 
 function realMs(ms: number): Promise<void> {
