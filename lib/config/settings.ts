@@ -60,6 +60,7 @@ function flag(defaultValue: boolean, help: string): Setting<boolean> {
     help,
     form: 'true|false',
     parse(value) {
+      if (value === null) return defaultValue
       const word = String(value).toLowerCase()
       if (word !== 'true' && word !== 'false') throw new SettingError(`'${String(value)}' is neither true nor false`)
       return word === 'true'
@@ -74,6 +75,7 @@ function choice<const T extends string>(choices: readonly T[], defaultValue: NoI
     help,
     form: choices.join('|'),
     parse(value) {
+      if (value === null) return defaultValue
       const found = choices.find((one) => one === scalar(value, 'a word'))
       if (found === undefined) throw new SettingError(`'${String(value)}' is none of ${choices.join(', ')}`)
       return found
@@ -106,6 +108,7 @@ function list(defaultValue: readonly string[], help: string): Setting<readonly s
     help,
     form: 'A,B,…',
     parse(value) {
+      if (value === null) return defaultValue
       const parts = Array.isArray(value)
         ? value.map((one) => scalar(one, 'a list of texts'))
         : scalar(value, 'a list of texts').split(',')

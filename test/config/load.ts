@@ -85,6 +85,11 @@ t.test(
   },
 )
 
+t.test('a key without a value is as if it was not there', async (t) => {
+  const text = Object.keys(SETTINGS).map((name) => `${name}:`)
+  t.same((await resolveConfig(yaml(text.join('\n')))).settings, (await resolveConfig(none)).settings)
+})
+
 t.test('every mistake is said', async (t) => {
   t.same(
     (
