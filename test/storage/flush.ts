@@ -147,7 +147,7 @@ t.test('a store flushes in a thread while it is read and written', async (t) => 
   t.teardown(() => rm(directory, { recursive: true }))
   await using jobs = openNodeJobs()
   const runtime = { ...storageRuntime(openNodeClock(), openNodeDisk()), jobs }
-  const settings = { memtableBytesMax: 3_000_000 }
+  const settings = { memtableBytesMax: 3_000_000, compaction: { automatic: false } }
   let store = await openStore({ runtime, directory, settings })
   await store.registerTable(TABLE, STORED)
   const dice = createDice(1)

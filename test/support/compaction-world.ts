@@ -1,6 +1,8 @@
 /** A store on a simulated disk in virtual time, for tests of when compactions run and what becomes of them. */
 import { createSimulatedClock, type SimulatedClock } from '../../lib/runtime/simulated/clock.ts'
 import { openSimulatedDisk, type SimulatedDisk } from '../../lib/runtime/simulated/disk.ts'
+import { createSimulatedJobs } from '../../lib/runtime/simulated/jobs.ts'
+import { createSeededRandom } from '../../lib/runtime/simulated/random.ts'
 import type { CompactionSettings } from '../../storage/compaction/manager.ts'
 import type { DamageSettings } from '../../storage/damaged-files.ts'
 import { MutationWriter } from '../../storage/model/mutation.ts'
@@ -23,7 +25,7 @@ export interface World {
   flush(): Promise<void>
   /** Lets everything that runs come to its end. */
   quiet(): Promise<void>
-  /** What a reader sees: partitions and their value. */
+  /** What a reader sees who begins now: partitions and their value. */
   seen(): Promise<Record<string, string>>
   /** Names of the SSTables on disk. */
   sstables(): string[]
@@ -37,6 +39,8 @@ export interface WorldOptions {
   readonly options?: Partial<TableOptions>
   readonly damage?: DamageSettings
   readonly openFilesMax?: number
+  /** Chance that a job's thread dies at a pause. */
+  readonly deathChance?: number
 }
 
 export const DIRECTORY = '/data'
@@ -49,16 +53,18 @@ export async function openWorld(given: WorldOptions = {}): Promise<World> {
     logged.push(`${level} ${message}`)
   }
   const log = { trace() {}, debug() {}, info: say('INFO'), warn: say('WARN'), error: say('ERROR') }
+  const random = createSeededRandom(1)
+  const jobs = createSimulatedJobs({ clock, disk, random, deathChance: given.deathChance ?? 0 })
   const open = async (): Promise<Store> => {
     const store = await openStore({
-      runtime: storageRuntime(clock, disk, log),
+      runtime: { ...storageRuntime(clock, disk, log), jobs },
       directory: DIRECTORY,
       settings: {
         compaction: given.compaction ?? {},
         damage: given.damage ?? {},
         ...(given.openFilesMax === undefined ? {} : { openFilesMax: given.openFilesMax }),
         // The simulated disk keeps them in memory, whole.
-        commitLog: { mode: 'group', segmentBytes: 256 * 1024 },
+        commitLog: { mode: 'group', segmentBytes: 64 * 1024 },
       },
     })
     const options = { ...DEFAULT_TABLE_OPTIONS, ...given.options }
