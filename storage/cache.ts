@@ -4,6 +4,7 @@
  * machine: 57 to 75 ns, against 92 to 150 for lru-cache with a number as its key); and a file that is closed takes its blocks along.
  */
 import type { Block } from './sstable/block.ts'
+import { ReadBuffers } from './sstable/read-buffers.ts'
 
 /** Default of `block_cache_bytes`. */
 export const BLOCK_CACHE_BYTES = 64 * 1024 * 1024
@@ -24,6 +25,8 @@ interface Slot {
 
 export class BlockCache {
   readonly #bytesMax: number
+  /** For those who read blocks. */
+  readonly buffers = new ReadBuffers()
   #slots: (Slot | null)[] = []
   #free: number[] = []
   #hand = 0

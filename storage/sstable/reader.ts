@@ -322,7 +322,7 @@ export class TableReader {
     length: number,
     want: { kind: number; fillCache: boolean },
   ): Promise<Block> {
-    const bytes = Buffer.allocUnsafeSlow(length)
+    const bytes = this.#cache.buffers.take(length)
     return handle.read(bytes, offset).then(
       (read) => {
         this.#file.release()
@@ -344,6 +344,12 @@ export class TableReader {
     this.#loading.delete(offset)
     const raw = decodeSection(bytes, { kind: want.kind, offset, seed: this.#seed, path: this.path })
     if (raw instanceof Promise) return raw.then((decoded) => this.#keep(decoded, offset, want))
+    if (this.#cache.buffers.isOwn(bytes)) {
+      // The buffer goes back to the stock.
+      const own = raw.buffer === bytes.buffer ? Buffer.from(raw) : raw
+      this.#cache.buffers.give(bytes)
+      return this.#keep(own, offset, want)
+    }
     return this.#keep(raw, offset, want)
   }
 
