@@ -164,6 +164,7 @@ export class Files {
   /** Opens the files of a table that the manifest knows. */
   async openTable(store: TableStore): Promise<void> {
     const files = [...(this.manifest.tables.get(store.id)?.files.values() ?? [])]
+    await this.damaged.open(store)
     const opened: LiveFile[] = []
     const failed: { readonly file: TableFile; readonly error: unknown }[] = []
     let next = 0
@@ -181,7 +182,6 @@ export class Files {
     await Promise.all(Array.from({ length: OPENED_AT_ONCE }, openSome))
     store.addFiles(opened)
     for (const { file, error } of failed) await this.damaged.couldNotOpen(store, file, error)
-    await this.damaged.open(store)
   }
 
   /** Opens an SSTable, whether the manifest names it already or not yet. */

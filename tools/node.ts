@@ -57,6 +57,7 @@ async function main(): Promise<void> {
   const { runNode } = await import('../lib/server/node.ts')
   const node = await runNode(config)
   stopOnSignals(node)
+  void node.died.then(crash)
 }
 
 function stopOnSignals(node: StartedNode): void {

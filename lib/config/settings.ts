@@ -170,6 +170,16 @@ export const SETTINGS = {
     'commitlog_total_space_in_mb',
     'MiB',
   ]),
+  disk_failure_policy: choice(
+    ['best_effort', 'stop', 'stop_paranoid', 'die', 'ignore'],
+    'best_effort',
+    'When an SSTable is damaged: set it aside and serve what can be read (best_effort), also stop serving clients when the disk cannot read it (stop) or in any case (stop_paranoid, which does not start with one either), end the process (die), or only fail what touches it (ignore).',
+  ),
+  commit_failure_policy: choice(
+    ['stop_commit', 'stop', 'die', 'ignore'],
+    'stop_commit',
+    'When the commit log fails: acknowledge no write and serve reads (stop_commit, ignore), stop serving clients (stop), or end the process (die).',
+  ),
   commitlog_archiving_directory: text(
     null,
     'Finished commit log segments are linked or copied there before they are deleted; default nowhere.',

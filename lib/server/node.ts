@@ -4,6 +4,7 @@
  */
 import { join, resolve } from 'node:path'
 import { LocalCoordinator } from '../../cluster/coordinator/local.ts'
+import { CorruptionError } from '../../storage/errors.ts'
 import { openStore, type Store } from '../../storage/store.ts'
 import type { SnapshotSettings } from '../../storage/table-snapshots.ts'
 import { Closers } from '../base/closers.ts'
@@ -23,6 +24,7 @@ import type { TableSchema } from '../schema/table.ts'
 import { POLYXENA_VERSION } from '../version.ts'
 import { addressBytes } from './addresses.ts'
 import { serveAdmin } from './admin/serve.ts'
+import { FailurePolicy } from './failure-policy.ts'
 import { HybridClock } from './hybrid-clock.ts'
 import { createIdentity, type Identity, loadIdentity } from './identity.ts'
 import { openIndexes } from './indexes.ts'
@@ -62,6 +64,8 @@ export interface StartedNode {
   /** Where the administration interface is (`address:port`, or a socket's path), once it is open; null: there is none. */
   readonly admin: Promise<string | null>
   readonly store: Store
+  /** Resolves when the disk failed and the policy is `die`: whoever runs the node should end it. */
+  readonly died: Promise<Error>
   /** Answers what is in flight, writes everything down, lets the data go. May be called twice. */
   close(): Promise<void>
 }
@@ -106,7 +110,12 @@ async function openNode({ settings, memory }: LoadedConfig, log: Log): Promise<S
       beforeCompaction: settings.snapshot_before_compaction,
       describe: (table) => (late.schema ? snapshotSchemaText(late.schema(), table) : ''),
     }
-    const store = await openStore({ runtime, directory, settings: { ...storeSettings(settings), snapshots } })
+    const failures = new FailurePolicy(settings, log)
+    const store = await openStore({
+      runtime,
+      directory,
+      settings: { ...storeSettings(settings), ...failures.storeSettings, snapshots },
+    }).catch(refuseDamage)
     opened.defer(() => store.close())
     const metadata = await openMetadataLog({ store, nowSeconds: () => Math.floor(runtime.clock.wallMicros() / 1e6) })
     late.schema = () => metadata.current
@@ -121,11 +130,12 @@ async function openNode({ settings, memory }: LoadedConfig, log: Log): Promise<S
       listener.metrics[Symbol.dispose]()
       await listener.clients.close(settings.drain_grace)
     })
+    failures.serving(() => listener.clients.close(0))
     const admin = serveAdmin({ settings, runtime, store, metadata, identity, directory, ...listener })
     opened.defer(async () => (await admin)?.[Symbol.asyncDispose]())
     log.info(SOURCE, 'Startup complete')
     return startedNode(
-      { ...listener, admin: admin.then((served) => served?.name ?? null) },
+      { ...listener, admin: admin.then((served) => served?.name ?? null), died: failures.died },
       identity,
       store,
       log,
@@ -135,6 +145,12 @@ async function openNode({ settings, memory }: LoadedConfig, log: Log): Promise<S
     await opened[Symbol.asyncDispose]()
     throw error
   }
+}
+
+/** Damage that a node does not start with is the operator's to look at, not a crash. */
+function refuseDamage(error: unknown): never {
+  if (error instanceof CorruptionError) throw new StartError(`${error.message}; see docs/operations.md`)
+  throw error
 }
 
 /** Says in the log where a table gets something else than it asks for: at the start, and when its options change. */
@@ -158,7 +174,7 @@ interface Serving {
 }
 
 function startedNode(
-  serving: Serving & Pick<StartedNode, 'admin'>,
+  serving: Serving & Pick<StartedNode, 'admin' | 'died'>,
   identity: Identity,
   store: Store,
   log: Log,
@@ -176,6 +192,7 @@ function startedNode(
     address: serving.address,
     port: serving.port,
     hostId: identity.hostId,
+    died: serving.died,
     admin: serving.admin,
     store,
     close() {
