@@ -28,6 +28,8 @@ export type Fit =
 export interface RestoreOptions {
   readonly folders: readonly string[]
   readonly fit: (shape: string) => Fit
+  /** Awaited when all files are checked and ready, before they count. */
+  readonly prepare?: () => Promise<void>
   /** The sources are removed when all is done. */
   readonly move: boolean
 }
@@ -90,6 +92,7 @@ export async function restoreTable(
       const reader = await take(services, store, source, path)
       if (reader) taken.push({ number, reader })
     }
+    if (taken.length > 0) await options.prepare?.()
     await publish(services, store, taken)
   } catch (error) {
     for (const { reader } of taken) await reader.close()

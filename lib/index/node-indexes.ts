@@ -33,7 +33,8 @@ export interface IndexStore {
 export interface IndexMarks extends TimeLedger {
   readonly built: ReadonlySet<string>
   setBuilt(id: string): Promise<void>
-  forget(id: string): void
+  /** Resolves when that is durable; never rejects. */
+  forget(id: string): Promise<void>
 }
 
 export interface NodeIndexesOptions {
@@ -116,7 +117,7 @@ export class NodeIndexes implements TermSink {
       }
     for (const id of before) {
       this.#ids.delete(id)
-      this.#options.marks.forget(id)
+      void this.#options.marks.forget(id)
     }
     if (fresh.length > 0) this.#build(fresh)
   }
@@ -241,6 +242,22 @@ export class NodeIndexes implements TermSink {
     this.refresh()
     const indexes = [...this.#indexes.values()].filter(({ table }) => table.id === tableId)
     if (indexes.length > 0) await this.#run(indexes)
+  }
+
+  /** The table's indexes are asked no more, for ever, until they are built again: its files are about to change by other means than writes. */
+  async invalidate(tableId: string): Promise<void> {
+    this.refresh()
+    for (const { schema, table } of [...this.#indexes.values()])
+      if (table.id === tableId) await this.#options.marks.forget(schema.id)
+  }
+
+  /** Builds what of a table's indexes is not built; resolves when that has ended. */
+  async buildAgain(tableId: string): Promise<void> {
+    const indexes = [...this.#indexes.values()].filter(
+      ({ schema, table }) => table.id === tableId && !this.isBuilt(schema.id) && !this.#building.has(schema.id),
+    )
+    this.#build(indexes)
+    await Promise.all(indexes.map(({ schema }) => this.#building.get(schema.id)))
   }
 
   /** Those of one table in one go. */

@@ -97,12 +97,12 @@ class StoredMarks implements IndexMarks {
     this.#built.add(id)
   }
 
-  forget(id: string): void {
+  async forget(id: string): Promise<void> {
     if (!this.#built.delete(id)) return
     this.#begin(BUILT + id)
     const { high, low } = this.#time()
     this.#mutation.partitionDeletion(high, low, Math.floor(this.#nowMicros() / 1_000_000))
-    this.#apply()
+    await this.#apply()
   }
 
   reserve(untilMicros: number): void {
@@ -114,12 +114,12 @@ class StoredMarks implements IndexMarks {
     this.#mutation.beginRow(Buffer.alloc(0))
     this.#mutation.cell(COLUMN, high, low, value)
     this.#mutation.endRow()
-    this.#apply()
+    void this.#apply()
   }
 
   /** Whether it lasts is told to nobody: what comes after it in the log lasts only if it does. */
-  #apply(): void {
-    this.#store.apply([this.#mutation.finish()])?.catch(() => undefined)
+  async #apply(): Promise<void> {
+    await this.#store.apply([this.#mutation.finish()])?.catch(() => undefined)
   }
 
   /** Ids are never used twice, so what comes later need only be later within this run. */

@@ -131,7 +131,7 @@ async function openNode({ settings, memory }: LoadedConfig, log: Log): Promise<S
       await listener.clients.close(settings.drain_grace)
     })
     failures.serving(() => listener.clients.close(0))
-    const admin = serveAdmin({ settings, runtime, store, metadata, identity, directory, ...listener })
+    const admin = serveAdmin({ settings, runtime, store, metadata, indexes, identity, directory, ...listener })
     opened.defer(async () => (await admin)?.[Symbol.asyncDispose]())
     log.info(SOURCE, 'Startup complete')
     return startedNode(

@@ -101,6 +101,23 @@ t.test('a snapshot brings back what was truncated, dropped, or overwritten', asy
   t.same(await cql('SELECT name, email, home.street FROM shop.users'), ['ada a@x s', 'bob null null'], 'by schema.cql')
 })
 
+t.test('indexes of a restored table know what came', async (t) => {
+  await cql('CREATE TABLE shop.indexed (id int PRIMARY KEY, email text)')
+  await cql("INSERT INTO shop.indexed (id, email) VALUES (1, 'a@x')")
+  await post('snapshot', { tag: 'indexed', tables: ['shop.indexed'] })
+  await cql('TRUNCATE shop.indexed')
+  await cql('CREATE INDEX ON shop.indexed (email)')
+  await cql("INSERT INTO shop.indexed (id, email) VALUES (2, 'b@x')")
+  t.match(await post('import', { keyspace: 'shop', table: 'indexed', snapshot: 'indexed' }), { body: { files: 1 } })
+  for (const [email, id] of [
+    ['a@x', 1],
+    ['b@x', 2],
+  ])
+    t.same(await cql(`SELECT id FROM shop.indexed WHERE email = '${email}'`), [
+      `\0\0\0${String.fromCharCode(Number(id))}`,
+    ])
+})
+
 t.test('a table that has other columns refuses', async (t) => {
   await cql('CREATE TABLE shop.others (id int PRIMARY KEY, name text, email int)')
   await cql('CREATE TABLE shop.wide (id int, c int, name text, email text, home frozen<address>, PRIMARY KEY (id, c))')

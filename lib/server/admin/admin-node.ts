@@ -1,6 +1,7 @@
 /** What the administration interface needs of a node, and how it finds the tables that it is asked about. */
 import type { Store } from '../../../storage/store.ts'
 import type { Settings } from '../../config/settings.ts'
+import type { NodeIndexes } from '../../index/node-indexes.ts'
 import type { Metrics } from '../../metrics.ts'
 import type { Clock, Disk } from '../../runtime/runtime.ts'
 import type { KeyspaceSchema, Schema } from '../../schema/keyspace.ts'
@@ -14,6 +15,7 @@ export interface AdminNode {
   readonly identity: Identity
   readonly store: Store
   readonly metrics: Metrics
+  readonly indexes: NodeIndexes
   /** Null: nothing is kept on disk. */
   readonly compactions: CompactionControl | null
   readonly clock: Clock

@@ -1,6 +1,7 @@
 /** The administration interface of a node: loaded and opened after clients are served, so that it costs no start any time. */
 import type { Store } from '../../../storage/store.ts'
 import type { Settings } from '../../config/settings.ts'
+import type { NodeIndexes } from '../../index/node-indexes.ts'
 import type { Metrics } from '../../metrics.ts'
 import type { Runtime } from '../../runtime/runtime.ts'
 import { POLYXENA_VERSION } from '../../version.ts'
@@ -15,6 +16,7 @@ export interface AdministeredNode {
   readonly runtime: Runtime
   readonly store: Store
   readonly metadata: MetadataLog
+  readonly indexes: NodeIndexes
   readonly identity: Identity
   readonly directory: string | null
   readonly clients: ClientListener
@@ -33,7 +35,7 @@ const SOURCE = 'admin.ts'
 
 /** Null: none is wanted, or it could not be opened; the node serves all the same. It is loaded and opened after clients are served. */
 export async function serveAdmin(own: AdministeredNode): Promise<ServedAdmin | null> {
-  const { settings, runtime, store, metadata, identity, directory, clients, metrics, address, port } = own
+  const { settings, runtime, store, metadata, indexes, identity, directory, clients, metrics, address, port } = own
   const { admin_port: adminPort, admin_socket: socket } = settings
   if (adminPort === 0 && socket === null) return null
   const { clock, disk, log } = runtime
@@ -56,6 +58,7 @@ export async function serveAdmin(own: AdministeredNode): Promise<ServedAdmin | n
       identity,
       store,
       metrics,
+      indexes,
       compactions: store.compactions,
       clock,
       disk,

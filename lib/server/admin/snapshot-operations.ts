@@ -182,14 +182,19 @@ async function restore(
   move: boolean,
 ): Promise<RestoreResult> {
   const own = shapeOf(table)
-  return node.store.restore(table.id, {
-    folders,
-    move,
-    fit: (text) => {
-      const shape = parseShape(text)
-      return shape ? fitShape(shape, own) : { kind: 'refused', why: 'what it says of its columns is not understood' }
-    },
-  })
+  try {
+    return await node.store.restore(table.id, {
+      folders,
+      move,
+      fit: (text) => {
+        const shape = parseShape(text)
+        return shape ? fitShape(shape, own) : { kind: 'refused', why: 'what it says of its columns is not understood' }
+      },
+      prepare: () => node.indexes.invalidate(table.id),
+    })
+  } finally {
+    await node.indexes.buildAgain(table.id)
+  }
 }
 
 function directoryOf(node: AdminNode): string {
