@@ -169,7 +169,7 @@ export class SegmentReader {
 }
 
 /** Nothing behind the header: it was prepared, and its header itself may be torn. */
-function isBlank(bytes: Buffer): boolean {
+export function isBlank(bytes: Buffer): boolean {
   return isZero(bytes, HEADER_BYTES)
 }
 
