@@ -8,20 +8,13 @@ import { assert } from '../../lib/base/assert.ts'
 import type { Runtime } from '../../lib/runtime/runtime.ts'
 import type { Files } from '../files.ts'
 import type { LiveFile, TableStore } from '../table-store.ts'
-import { chooseCompaction, compactionsBehind, majorCompactions, pendingCompactions } from './choose.ts'
+import { compactionsBehind, majorCompactions, pendingCompactions } from './choose.ts'
+import { CompactedTable } from './compacted-table.ts'
+import { type CompactionCounts, CompactionLog } from './compaction-log.ts'
+import type { MergeResult } from './job.ts'
 import { type CompactionOrder, CompactionRun, CompactionStopped } from './run.ts'
-import { sstableInfo } from './sstable-info.ts'
-import {
-  describeTask,
-  type MergeReason,
-  NEVER_DROPPED,
-  NO_MEMORY,
-  type Snapshot,
-  type SSTableInfo,
-  type StrategyMemory,
-  type Task,
-} from './strategy.ts'
-import type { CompactionKind, CompactionRecord, CompactionTask } from './task.ts'
+import { describeTask, type Task } from './strategy.ts'
+import type { CompactionRecord, CompactionTask } from './task.ts'
 import { fullyExpired } from './tombstones.ts'
 
 export interface CompactionSettings {
@@ -45,48 +38,12 @@ export interface CompactionsOptions {
   readonly beforeMerge: ((table: TableStore) => Promise<void>) | null
 }
 
-/** Of all tables since the start. */
-export interface CompactionCounts {
-  readonly completed: number
-  readonly stopped: number
-  readonly failed: number
-  readonly bytesRead: number
-  readonly bytesWritten: number
-}
-
-interface TableState {
-  readonly table: TableStore
-  memory: StrategyMemory
-  /** When the SSTables were made, as far as they have been asked about. */
-  readonly madeAtMs: Map<number, number>
-  /** Damaged: in no compaction any more. */
-  readonly damaged: Set<number>
-  readonly runs: Set<CompactionRun>
-  /** Its strategy has to be asked. */
-  isDirty: boolean
-  /** Since when a task of it waits for its turn. */
-  waitsSinceMs: number | null
-  /** How many hold it still, and how often that was asked for: whoever began before has been stopped. */
-  holders: number
-  stops: number
-  /** Null: as the settings say. */
-  automatic: boolean | null
-  retryMs: number
-  notBeforeMs: number
-  timer: Disposable | null
-}
-
 const CONCURRENT = 1
 const BYTES_PER_SECOND = 64 * 1024 * 1024
-const RETRY_MS_MIN = 1_000
-const RETRY_MS_MAX = 300_000
 /** A task that waits counts as small as one of a quarter of its bytes after this time, a sixteenth after three times it, and so on. */
 const PATIENCE_MS = 10_000
-const HISTORY_MAX = 1_000
 /** Left free beside the outputs: a commit-log segment and what flushes need. */
 const FREE_BYTES_MIN = 64 * 1024 * 1024
-/** Cassandra's smallest SSTable of a major compaction that splits its output. */
-const SPLIT_BYTES_MIN = 50 * 1024 * 1024
 /** Writers slow down when so many compactions are due for one table, and stop at as many more as given. */
 const DEBT_FROM = 4
 const DEBT_RANGE = 16
@@ -94,9 +51,9 @@ const SOURCE = 'storage/compaction/manager.ts'
 
 export class Compactions {
   readonly #options: CompactionsOptions
-  readonly #tables = new Map<string, TableState>()
+  readonly #tables = new Map<string, CompactedTable>()
   readonly #runs = new Set<CompactionRun>()
-  readonly #history: CompactionRecord[] = []
+  readonly #log = new CompactionLog()
   readonly #ended = new Set<Promise<void>>()
   #concurrent: number
   #bytesPerSecond: number
@@ -104,11 +61,6 @@ export class Compactions {
   #queue: (() => void)[] = []
   #choosing = false
   #closed = false
-  #completed = 0
-  #stopped = 0
-  #failed = 0
-  #bytesRead = 0
-  #bytesWritten = 0
 
   constructor(options: CompactionsOptions) {
     this.#options = options
@@ -143,30 +95,24 @@ export class Compactions {
 
   /** The last that were done, newest first. */
   get history(): CompactionRecord[] {
-    return [...this.#history].reverse()
+    return this.#log.newestFirst
   }
 
   get counts(): CompactionCounts {
-    return {
-      completed: this.#completed,
-      stopped: this.#stopped,
-      failed: this.#failed,
-      bytesRead: this.#bytesRead,
-      bytesWritten: this.#bytesWritten,
-    }
+    return this.#log
   }
 
   /** Compactions of a table that are due, those that run among them. */
   pending(id: string): number {
     const state = this.#tables.get(id)
-    return state ? Math.max(state.runs.size, pendingCompactions(this.#snapshot(state))) : 0
+    return state ? Math.max(state.runs.size, pendingCompactions(state.snapshot())) : 0
   }
 
   /** How far they are behind what is written, from 0 to 1: writers should slow down. */
   get debt(): number {
     let most = 0
     for (const state of this.#tables.values())
-      if (this.#isAutomatic(state)) most = Math.max(most, compactionsBehind(this.#snapshot(state)))
+      if (state.isAutomatic) most = Math.max(most, compactionsBehind(state.snapshot()))
     return Math.min(1, Math.max(0, (most - DEBT_FROM) / DEBT_RANGE))
   }
 
@@ -175,34 +121,18 @@ export class Compactions {
     if (this.#closed) return
     let state = this.#tables.get(table.id)
     if (state === undefined) {
-      state = {
-        table,
-        memory: NO_MEMORY,
-        madeAtMs: new Map(),
-        damaged: new Set(),
-        runs: new Set(),
-        isDirty: false,
-        waitsSinceMs: null,
-        holders: 0,
-        stops: 0,
-        automatic: null,
-        retryMs: RETRY_MS_MIN,
-        notBeforeMs: Number.NEGATIVE_INFINITY,
-        timer: null,
-      }
+      const { runtime, files, settings } = this.#options
+      state = new CompactedTable(table, {
+        runtime,
+        files,
+        automatic: settings.automatic ?? true,
+        wake: () => this.#soon(),
+      })
       this.#tables.set(table.id, state)
-      await this.#lookUpAges(state)
+      await state.lookUpAges()
     }
     state.isDirty = true
     this.#soon()
-  }
-
-  async #lookUpAges({ table, madeAtMs }: TableState): Promise<void> {
-    const { disk } = this.#options.runtime
-    for (const { number, reader } of table.files) {
-      const stat = await disk.stat(reader.path).catch(() => null)
-      madeAtMs.set(number, stat?.modifiedMs ?? 0)
-    }
   }
 
   /** Compactions of the table end, and none begins until the returned function is called. */
@@ -225,11 +155,11 @@ export class Compactions {
     const state = this.#tables.get(id)
     if (state === undefined) return
     this.#tables.delete(id)
-    state.timer?.[Symbol.dispose]()
+    state.close()
     await this.#stopAll(state)
   }
 
-  async #stopAll(state: TableState): Promise<void> {
+  async #stopAll(state: CompactedTable): Promise<void> {
     state.stops += 1
     const { runs } = state
     for (const run of runs) run.stop()
@@ -246,11 +176,7 @@ export class Compactions {
   /** Whether compactions of a table begin by themselves. */
   isAutomatic(id: string): boolean {
     const state = this.#tables.get(id)
-    return state !== undefined && this.#isAutomatic(state)
-  }
-
-  #isAutomatic({ table, automatic }: TableState): boolean {
-    return automatic ?? (table.table.options.compaction.enabled && (this.#options.settings.automatic ?? true))
+    return state?.isAutomatic === true
   }
 
   /** Until the table's options change or the next start. */
@@ -267,8 +193,8 @@ export class Compactions {
   /** Everything of a table that its strategy would ever merge. `splitOutput`: size-tiered, outputs of a half, a quarter, … of the whole. */
   async major(id: string, options: { readonly splitOutput?: boolean } = {}): Promise<void> {
     await this.#alone(id, async (state, begin) => {
-      for (const task of majorCompactions(this.#snapshot(state)))
-        if (task.kind === 'merge') await begin(this.#order(state, task, options.splitOutput))
+      for (const task of majorCompactions(state.snapshot()))
+        if (task.kind === 'merge') await begin(state.order(task, options.splitOutput ?? false))
     })
   }
 
@@ -312,7 +238,7 @@ export class Compactions {
   /** Ends all that run, and waits for it. May be called twice. */
   async close(): Promise<void> {
     this.#closed = true
-    for (const { timer } of this.#tables.values()) timer?.[Symbol.dispose]()
+    for (const state of this.#tables.values()) state.close()
     for (const run of this.#runs) run.stop()
     for (const begin of this.#queue.splice(0)) begin()
     await Promise.all(this.#ended)
@@ -324,7 +250,7 @@ export class Compactions {
    */
   async #alone(
     id: string,
-    work: (state: TableState, begin: (order: CompactionOrder) => Promise<void>) => Promise<void>,
+    work: (state: CompactedTable, begin: (order: CompactionOrder) => Promise<void>) => Promise<void>,
   ): Promise<void> {
     const held = this.hold(id)
     const stops = this.#tables.get(id)?.stops
@@ -339,45 +265,6 @@ export class Compactions {
       const state = this.#tables.get(id)
       if (state) state.isDirty = true
       release()
-    }
-  }
-
-  #snapshot(state: TableState): Snapshot {
-    const { clock } = this.#options.runtime
-    const { table, madeAtMs, memory } = state
-    const nowMs = Math.floor(clock.wallMicros() / 1000)
-    const { options } = table.table
-    const automatic = this.#isAutomatic(state)
-    const gcBefore = Math.floor(nowMs / 1000) - options.gcGraceSeconds
-    const described = this.#options.files.manifest.tables.get(table.id)?.files
-    const busy = new Set<number>()
-    for (const run of state.runs) for (const number of run.numbers) busy.add(number)
-    const tables: SSTableInfo[] = []
-    const outside: SSTableInfo[] = []
-    for (const { number, reader } of table.files) {
-      const file = described?.get(number)
-      if (file === undefined) continue
-      let made = madeAtMs.get(number)
-      if (made === undefined) {
-        made = nowMs
-        madeAtMs.set(number, made)
-      }
-      const info = sstableInfo(file, reader.statistics, { isCompacting: busy.has(number), madeAtMs: made, gcBefore })
-      // Nothing may be purged that a damaged file may hold.
-      const mayPurge = !table.isDamagedWithin(file.minPosition, file.maxPosition)
-      const into = state.damaged.has(number) ? outside : tables
-      into.push(mayPurge ? info : { ...info, lastDropSeconds: NEVER_DROPPED, droppable: 0 })
-    }
-    return {
-      tables,
-      outside,
-      nowMs,
-      memory,
-      options:
-        automatic === options.compaction.enabled
-          ? options
-          : { ...options, compaction: { ...options.compaction, enabled: automatic } },
-      memtableMinTimestamp: timestampOf(table.leastMemtableTimestamp),
     }
   }
 
@@ -400,10 +287,10 @@ export class Compactions {
         asked()
         continue
       }
-      let best: { readonly state: TableState; readonly task: Task } | null = null
+      let best: { readonly state: CompactedTable; readonly task: Task } | null = null
       let bestWeight = Number.POSITIVE_INFINITY
       for (const state of this.#tables.values()) {
-        const task = this.#ask(state, nowMs)
+        const task = state.ask(nowMs)
         if (task === null) continue
         const waited = nowMs - state.waitsSinceMs!
         const weight = weightOf(task) / (1 + waited / PATIENCE_MS) ** 2
@@ -417,34 +304,10 @@ export class Compactions {
     }
   }
 
-  /** What the table's strategy has to do; null: nothing now. */
-  #ask(state: TableState, nowMs: number): Task | null {
-    if (!state.isDirty || state.holders > 0 || nowMs < state.notBeforeMs) return null
-    const { task, memory } = chooseCompaction(this.#snapshot(state))
-    state.memory = memory
-    if (task.kind !== 'rest') {
-      state.waitsSinceMs ??= nowMs
-      return task
-    }
-    state.isDirty = false
-    state.waitsSinceMs = null
-    if (task.againInMs !== null) this.#later(state, task.againInMs)
-    return null
-  }
-
-  #later(state: TableState, delayMs: number): void {
-    state.timer?.[Symbol.dispose]()
-    state.timer = this.#options.runtime.clock.after(delayMs, () => {
-      state.timer = null
-      state.isDirty = true
-      this.#soon()
-    })
-  }
-
-  #begin(state: TableState, task: Task): void {
+  #begin(state: CompactedTable, task: Task): void {
     if (task.kind !== 'rest' && state.table.table.options.compaction.logAll)
       this.#options.runtime.log.info(SOURCE, `${nameOf(state.table)}: ${describeTask(task)}`)
-    if (task.kind === 'merge') this.#track(this.#merge(state, this.#order(state, task, false)).catch(() => {}))
+    if (task.kind === 'merge') this.#track(this.#merge(state, state.order(task, false)).catch(() => {}))
     else if (task.kind !== 'rest') {
       // Its answer stays the same until this is done.
       state.holders += 1
@@ -465,7 +328,7 @@ export class Compactions {
   }
 
   /** Drops files, or moves them to another level. */
-  async #change(state: TableState, task: Extract<Task, { kind: 'drop' | 'move' }>): Promise<void> {
+  async #change(state: CompactedTable, task: Extract<Task, { kind: 'drop' | 'move' }>): Promise<void> {
     const { files, inTurn, runtime } = this.#options
     const { table } = state
     try {
@@ -475,11 +338,11 @@ export class Compactions {
         if (!files.manifest.tables.has(table.id) || !inputs.every((number) => live.has(number))) return
         if (task.kind === 'move') return files.move(table, inputs, task.level)
         const removed = new Set(inputs)
-        const described = this.#snapshot(state).tables.filter(({ number }) => removed.has(number))
+        const described = state.snapshot().tables.filter(({ number }) => removed.has(number))
         // Once more, and again when it is done: what is written meanwhile may be as old as what they cover. By then the manifest names them no more.
         const areExpired = (): boolean => {
           if (task.why !== 'expired') return true
-          const now = this.#snapshot(state)
+          const now = state.snapshot()
           const others = now.tables.filter(({ number }) => !removed.has(number))
           const expired = new Set(
             fullyExpired({ ...now, tables: [...others, ...described] }).map(({ number }) => number),
@@ -491,7 +354,7 @@ export class Compactions {
       })
       state.isDirty = true
     } catch (cause) {
-      this.#putOff(state)
+      state.putOff()
       runtime.log.error(
         SOURCE,
         `files of ${nameOf(table)} could not be ${task.kind === 'move' ? 'moved' : 'dropped'}`,
@@ -500,22 +363,8 @@ export class Compactions {
     }
   }
 
-  #order(state: TableState, task: Extract<Task, { kind: 'merge' }>, splitOutput: boolean | undefined): CompactionOrder {
-    const numbers = new Set(task.inputs.map(({ number }) => number))
-    const total = task.inputs.reduce((bytes, { fileBytes }) => bytes + fileBytes, 0)
-    const split = splitOutput && task.level === 0 && task.outputBytesMax === Number.POSITIVE_INFINITY
-    return {
-      table: state.table,
-      kind: kindOf(task.why),
-      inputs: state.table.files.filter(({ number }) => numbers.has(number)),
-      level: task.level,
-      outputBytesMax: split ? halves(total) : [task.outputBytesMax],
-      useOutsideDeletions: state.table.table.options.compaction.provideOverlappingTombstones !== 'none',
-    }
-  }
-
   /** Waits for its turn, and fails as the compaction does. */
-  async #runAsked(state: TableState, order: CompactionOrder, isStopped: () => boolean): Promise<void> {
+  async #runAsked(state: CompactedTable, order: CompactionOrder, isStopped: () => boolean): Promise<void> {
     await new Promise<void>((resolve, reject) => {
       const begin = (): void => {
         if (isStopped()) {
@@ -531,7 +380,7 @@ export class Compactions {
     })
   }
 
-  async #merge(state: TableState, order: CompactionOrder): Promise<void> {
+  async #merge(state: CompactedTable, order: CompactionOrder): Promise<void> {
     const { runtime, files, inTurn, beforeMerge } = this.#options
     const run = new CompactionRun({ runtime, files, inTurn }, order)
     state.runs.add(run)
@@ -542,16 +391,15 @@ export class Compactions {
       if (beforeMerge) await inTurn(order.table.id, () => beforeMerge(order.table))
       const done = await run.run()
       if (done === null) return
-      state.retryMs = RETRY_MS_MIN
+      state.succeeded()
       for (const other of state.runs) if (other !== run) other.replaced(run.numbers, done.outputs)
-      this.#record(run, done.result.bytesWritten, done.result.merged)
+      this.#record(run, done.result)
     } catch (cause) {
       this.#failedRun(state, run, cause)
       throw cause
     } finally {
       state.runs.delete(run)
       this.#runs.delete(run)
-      for (const number of run.numbers) state.madeAtMs.delete(number)
       state.isDirty = true
       this.#share()
     }
@@ -565,38 +413,25 @@ export class Compactions {
     if (free < promised) throw new Error(`${free} bytes are free in ${directory}, ${promised} may be needed`)
   }
 
-  #record(run: CompactionRun, bytesOut: number, merged: readonly number[]): void {
-    const { clock, log } = this.#options.runtime
-    const { id, kind, keyspace, name, totalBytes, sstables } = run.info
-    const rowsMerged = new Map<number, number>()
-    merged.forEach((count, inputs) => {
-      if (count > 0) rowsMerged.set(inputs, count)
-    })
-    const compactedAtMs = Math.floor(clock.wallMicros() / 1000)
-    const record = { id, kind, keyspace, name, compactedAtMs, bytesIn: totalBytes, bytesOut, rowsMerged }
-    this.#history.push(record)
-    if (this.#history.length > HISTORY_MAX) this.#history.shift()
-    this.#completed += 1
-    this.#bytesRead += totalBytes
-    this.#bytesWritten += bytesOut
+  #record(run: CompactionRun, { bytesWritten, merged }: MergeResult): void {
+    const { runtime, settings } = this.#options
+    const record = this.#log.add(run.info, { bytesOut: bytesWritten, merged, atMicros: runtime.clock.wallMicros() })
     const { metrics } = run.order.table
     metrics.compactions++
-    metrics.compactedBytesRead += totalBytes
-    metrics.compactedBytesWritten += bytesOut
-    log.debug(
-      SOURCE,
-      `Compacted (${id}) ${sstables} sstables of ${keyspace}.${name}: ${totalBytes} bytes to ${bytesOut}`,
-    )
-    this.#options.settings.onCompacted?.(record)
+    metrics.compactedBytesRead += record.bytesIn
+    metrics.compactedBytesWritten += bytesWritten
+    const { id, keyspace, name, bytesIn } = record
+    runtime.log.debug(SOURCE, `Compacted (${id}) sstables of ${keyspace}.${name}: ${bytesIn} bytes to ${bytesWritten}`)
+    settings.onCompacted?.(record)
   }
 
-  #failedRun(state: TableState, run: CompactionRun, cause: unknown): void {
+  #failedRun(state: CompactedTable, run: CompactionRun, cause: unknown): void {
     const { log } = this.#options.runtime
     if (cause instanceof Error && cause.name === 'CompactionStopped') {
-      this.#stopped += 1
+      this.#log.stopped += 1
       return
     }
-    this.#failed += 1
+    this.#log.failed += 1
     const damaged = run.order.inputs.find(({ reader }) => isDamageOf(cause, reader.path))
     if (damaged) {
       state.damaged.add(damaged.number)
@@ -604,14 +439,8 @@ export class Compactions {
       log.error(SOURCE, `${damaged.reader.path} is damaged, and left out of compactions from now on`, cause)
       return
     }
-    this.#putOff(state)
+    state.putOff()
     log.error(SOURCE, `A compaction of ${nameOf(state.table)} failed; it is tried again`, cause)
-  }
-
-  #putOff(state: TableState): void {
-    state.notBeforeMs = this.#options.runtime.clock.monotonicMs() + state.retryMs
-    if (!this.#closed) this.#later(state, state.retryMs)
-    state.retryMs = Math.min(state.retryMs * 2, RETRY_MS_MAX)
   }
 
   /** Gives each that runs its part of the throughput. */
@@ -621,10 +450,6 @@ export class Compactions {
   }
 }
 
-function kindOf(why: MergeReason): CompactionKind {
-  return why
-}
-
 function weightOf(task: Task): number {
   if (task.kind !== 'merge') return 0
   return task.inputs.reduce((bytes, { fileBytes }) => bytes + fileBytes, 0)
@@ -632,17 +457,6 @@ function weightOf(task: Task): number {
 
 function nameOf({ table }: TableStore): string {
   return `${table.keyspace}.${table.name}`
-}
-
-function timestampOf({ high, low }: { readonly high: number; readonly low: number }): bigint | null {
-  return high === Number.POSITIVE_INFINITY ? null : (BigInt(high) << 32n) | BigInt(low)
-}
-
-/** Sizes of a half, a quarter and so on. */
-function halves(total: number): number[] {
-  const sizes: number[] = []
-  for (let size = total / 2; size >= SPLIT_BYTES_MIN; size /= 2) sizes.push(size)
-  return [...sizes, Number.POSITIVE_INFINITY]
 }
 
 /** Errors of a job have lost their class. */
