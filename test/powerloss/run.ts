@@ -1,15 +1,15 @@
 /**
  * `npm run powerloss`: a scripted load on a simulated disk that loses power at each of its operations, with none, half and all of what was
- * not synced surviving (and again during each recovery); then the same with each operation failing by EIO and by ENOSPC.
+ * not synced surviving (and again during each recovery), while every strategy of compaction has its share of the script; then the same with each operation failing by EIO and by ENOSPC.
  *
- *     npm run powerloss -- [--steps 1000] [--error-steps 150] [--seed N]
+ *     npm run powerloss -- [--steps 1600] [--error-steps 150] [--seed N]
  */
 import { parseArgs } from 'node:util'
 import { failEverywhere, losePowerEverywhere, type Outcome } from '../support/power-loss.ts'
 
 const { values: flags } = parseArgs({
   options: {
-    steps: { type: 'string', default: '1000' },
+    steps: { type: 'string', default: '1600' },
     'error-steps': { type: 'string', default: '150' },
     seed: { type: 'string' },
   },
@@ -24,13 +24,13 @@ let failed = 0
 
 async function prove(what: string, run: (report: (done: Outcome) => void) => Promise<Outcome>): Promise<void> {
   const began = performance.now()
-  const { operations, inspected, problems } = await run((done) =>
+  const { operations, inspected, compactions, problems } = await run((done) =>
     print(`  … ${done.inspected} disks opened, ${done.problems.length} wrong`),
   )
   for (const problem of problems.slice(0, 10)) print(`  ${problem}`)
   const seconds = ((performance.now() - began) / 1000).toFixed(0)
   print(
-    `${what}: ${operations} disk operations, ${inspected} disks opened and compared, ${problems.length} wrong (${seconds} s)`,
+    `${what}: ${operations} disk operations, ${compactions} compactions, ${inspected} disks opened and compared, ${problems.length} wrong (${seconds} s)`,
   )
   passed += inspected - problems.length
   failed += problems.length

@@ -5,10 +5,12 @@
 import { createSimulatedClock, type SimulatedClock } from '../../lib/runtime/simulated/clock.ts'
 import { diskError, openSimulatedDisk, type SimulatedDisk } from '../../lib/runtime/simulated/disk.ts'
 import { createSeededRandom } from '../../lib/runtime/simulated/random.ts'
+import { CompactionStopped } from '../../storage/compaction/run.ts'
 import type { ReadCommand } from '../../storage/model/command.ts'
-import { openStore, type Store } from '../../storage/store.ts'
-import { DEFAULT_TABLE_OPTIONS } from '../../storage/table-options.ts'
+import { openStore, type Store, type StoredTable } from '../../storage/store.ts'
+import { type CompactionOptions, DEFAULT_TABLE_OPTIONS } from '../../storage/table-options.ts'
 import { tableIdBytes } from '../../storage/table-store.ts'
+import { COMPACTIONS } from './model/options.ts'
 import { createDice, type Dice } from './random.ts'
 import {
   encodeWrite,
@@ -51,6 +53,8 @@ export interface Outcome {
   readonly operations: number
   /** Disks that were opened and compared. */
   readonly inspected: number
+  /** Compactions that the script saw done. */
+  readonly compactions: number
   readonly problems: readonly string[]
 }
 
@@ -68,32 +72,45 @@ export async function settled<T>(clock: SimulatedClock, promise: Promise<T>): Pr
   return promise
 }
 
-export async function openScriptStore(disk: SimulatedDisk, clock: SimulatedClock): Promise<Store> {
+const STORED: StoredTable = {
+  keyspace: 'k',
+  name: 't',
+  durableWrites: true,
+  hasClustering: true,
+  options: DEFAULT_TABLE_OPTIONS,
+}
+
+/** `compaction`: what the table is compacted with; null: nothing is compacted by itself. */
+export async function openScriptStore(
+  disk: SimulatedDisk,
+  clock: SimulatedClock,
+  compaction: CompactionOptions | null,
+): Promise<Store> {
   const store = await settled(
     clock,
     openStore({
       runtime: storageRuntime(clock, disk),
       directory: '/data',
-      settings: { memtableBytesMax: 1_000_000, commitLog: { mode: 'group', segmentBytes: 16 * 1024 } },
+      settings: {
+        memtableBytesMax: 1_000_000,
+        commitLog: { mode: 'group', segmentBytes: 16 * 1024 },
+        compaction: { automatic: compaction !== null },
+      },
     }),
   )
-  await settled(
-    clock,
-    store.registerTable(TABLE, {
-      keyspace: 'k',
-      name: 't',
-      durableWrites: true,
-      hasClustering: true,
-      options: DEFAULT_TABLE_OPTIONS,
-    }),
-  )
+  await settled(clock, store.registerTable(TABLE, compaction === null ? STORED : compactedWith(compaction)))
   return store
+}
+
+function compactedWith(compaction: CompactionOptions): StoredTable {
+  return { ...STORED, options: { ...DEFAULT_TABLE_OPTIONS, compaction } }
 }
 
 /** What was asked for, and how much of it is sure. */
 class Progress {
   readonly writes: (ModelWrite | 'truncate')[] = []
   acknowledged = 0
+  compactions = 0
   /** Texts of what must be read after so many writes. */
   readonly #views = new Map<number, string>()
 
@@ -128,20 +145,44 @@ async function run(
   const clock = createSimulatedClock(NOW * 1_000_000)
   await disk.mkdir('/data')
   await disk.syncDirectory('/')
-  let store = await openScriptStore(disk, clock)
+  // Every way to compact has its share of the script.
+  const compactionAt = (step: number): CompactionOptions =>
+    COMPACTIONS[Math.floor((step / script.steps) * COMPACTIONS.length)]!
+  let compaction = compactionAt(0)
+  let store = await openScriptStore(disk, clock, compaction)
   let pending: Promise<unknown>[] = []
+  const wait = (promise: Promise<unknown>): void => {
+    // It may fail when nobody waits any more: the script ends at the first failure.
+    promise.catch(() => {})
+    pending.push(promise)
+  }
+  const close = async (): Promise<void> => {
+    progress.compactions += store.compactions!.counts.completed
+    await settled(clock, store.close())
+  }
   const settleAll = async (): Promise<void> => {
     await settled(clock, Promise.all(pending))
     pending = []
   }
   for (let step = 0; step < script.steps; step++) {
+    if (compactionAt(step) !== compaction) {
+      compaction = compactionAt(step)
+      await settled(clock, store.registerTable(TABLE, compactedWith(compaction)))
+    }
     const roll = dice.int(30)
-    if (roll === 0) pending.push(store.flush(TABLE))
-    else if (roll === 1) {
+    if (roll < 2) wait(store.flush(TABLE))
+    else if (roll === 2 && dice.chance(0.5)) {
       await settleAll()
-      await settled(clock, store.close())
-      store = await openScriptStore(disk, clock)
-    } else if (roll === 2) {
+      await close()
+      store = await openScriptStore(disk, clock, compaction)
+    } else if (roll === 3) {
+      const asked = store.compactions!.major(TABLE, { splitOutput: dice.chance(0.3) })
+      wait(
+        asked.catch((error: unknown) => {
+          if (!(error instanceof CompactionStopped)) throw error
+        }),
+      )
+    } else if (roll === 4 && dice.chance(0.3)) {
       await settleAll()
       progress.writes.push('truncate')
       await settled(clock, store.truncate(TABLE))
@@ -153,7 +194,7 @@ async function run(
         const count = progress.writes.length
         const durable = store.apply([encodeWrite(write, TABLE_BYTES)])
         if (durable)
-          pending.push(
+          wait(
             durable.then(() => {
               progress.acknowledged = Math.max(progress.acknowledged, count)
             }),
@@ -165,7 +206,16 @@ async function run(
     await between?.(step)
   }
   await settleAll()
-  await settled(clock, store.close())
+  await close()
+}
+
+/** Every SSTable on disk is one of the store's, and nothing else lies beside them. */
+function litterOf(disk: SimulatedDisk, store: Store): string | null {
+  const found = [...disk.files().keys()].filter(
+    (path) => path.startsWith('/data/tables/') && path !== '/data/tables/MANIFEST',
+  )
+  const { files } = store.statistics
+  return found.length === files ? null : `the store has ${files} SSTables, on disk are ${found.join(', ')}`
 }
 
 /** Opens what was left and compares. Returns what is wrong, or null. */
@@ -175,7 +225,9 @@ async function inspect(left: Left, progress: Progress): Promise<string | null> {
   let seen: string
   try {
     await disk.mkdir('/data')
-    const store = await openScriptStore(disk, clock)
+    const store = await openScriptStore(disk, clock, null)
+    const litter = litterOf(disk, store)
+    if (litter) return `${left.at}: ${litter}`
     seen = JSON.stringify(storeView(await settled(clock, Promise.resolve(store.read(ALL))), NOW))
     await settled(clock, store.close())
   } catch (error) {
@@ -230,7 +282,12 @@ export async function losePowerEverywhere(script: Script, report?: (done: Outcom
     await look(one)
     if (again) await look(again)
   }
-  const outcome = (): Outcome => ({ operations: last + 1, inspected, problems })
+  const outcome = (): Outcome => ({
+    operations: last + 1,
+    inspected,
+    compactions: progress.compactions,
+    problems,
+  })
   const drain = async (): Promise<void> => {
     while (left.length > 0) {
       const batch = left
@@ -255,8 +312,10 @@ export async function failEverywhere(
 ): Promise<Outcome> {
   const { seed } = script
   const counting = openSimulatedDisk()
-  await run(script, counting, new Progress())
+  const whole = new Progress()
+  await run(script, counting, whole)
   const { operations } = counting
+  const { compactions } = whole
   const problems: string[] = []
   let inspected = 0
   for (let at = 0; at < operations; at += every) {
@@ -282,7 +341,7 @@ export async function failEverywhere(
       )
       if (wrong) problems.push(wrong)
     }
-    if (inspected % 200 === 0) report?.({ operations, inspected, problems })
+    if (inspected % 200 === 0) report?.({ operations, inspected, compactions, problems })
   }
-  return { operations, inspected, problems }
+  return { operations, inspected, compactions, problems }
 }

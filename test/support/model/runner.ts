@@ -144,6 +144,7 @@ class Run {
   }
 
   async operation(operation: Operation): Promise<void> {
+    this.#notePurges()
     switch (operation.kind) {
       case 'write':
         this.#write(operation.mutations)
@@ -383,6 +384,7 @@ class Run {
         if (!(error instanceof JobError || error instanceof CompactionStopped)) throw error
       })
       .finally(() => {
+        this.#notePurges()
         table.asked--
       })
   }
