@@ -4,6 +4,7 @@
  * what the commit log's mode promises.
  */
 import type { Runtime } from '../lib/runtime/runtime.ts'
+import { type ArchiveRestoreOptions, type ArchiveRestoreResult, restoreArchive } from './archive-restore.ts'
 import type { Backups } from './backups.ts'
 import { CacheRates, type CacheReport } from './cache-report.ts'
 import { offsetOf, segmentOf } from './commitlog/segment.ts'
@@ -464,6 +465,20 @@ export class Store {
       const table = this.#find(mutations[i]!, 0)
       if (table !== null && !table.table.isEssential) throw new NoRoomError(`the disk is full: ${this.#space!.problem}`)
     }
+  }
+
+  /** Applies what archived segments of a commit log hold; of tables that are known, and not the node's own. Durable when it resolves. */
+  async restoreArchive(options: ArchiveRestoreOptions): Promise<ArchiveRestoreResult> {
+    const target = {
+      takes: (buffer: Buffer, start: number) => {
+        const table = this.#find(buffer, start)
+        return table !== null && !table.table.isEssential
+      },
+      apply: (mutations: readonly Buffer[]) => this.apply(mutations),
+    }
+    const result = await restoreArchive(this.#runtime, target, options)
+    await this.flush()
+    return result
   }
 
   /** What an operator must look at, in words; empty when all is well. */

@@ -2,7 +2,7 @@
  * Every setting: its name as in cassandra.yaml where the meaning is the same, its type and unit, its default, and what moving it costs.
  * A setting is a key of polyxena.yaml, a flag (`--commitlog-sync`) and a variable (`POLYXENA_COMMITLOG_SYNC`).
  */
-import { parseDuration, parseRate, parseSize, SettingError } from './units.ts'
+import { parseDuration, parsePointInTime, parseRate, parseSize, SettingError } from './units.ts'
 
 export interface Setting<T> {
   readonly defaultValue: T
@@ -97,6 +97,17 @@ function quantity(
   })
 }
 
+/** µs since 1970, or null. */
+function pointInTime(help: string): Setting<number | null> {
+  return {
+    defaultValue: null,
+    help,
+    form: 'TIME',
+    parse: (value) => (value === null ? null : parsePointInTime(scalar(value, 'a time'))),
+    oldSpellings: [],
+  }
+}
+
 const duration = quantity('DURATION', parseDuration)
 const size = quantity('SIZE', parseSize)
 const rate = quantity('RATE', parseRate)
@@ -183,6 +194,13 @@ export const SETTINGS = {
   commitlog_archiving_directory: text(
     null,
     'Finished commit log segments are linked or copied there before they are deleted; default nowhere.',
+  ),
+  commitlog_archiving_restore_directories: list(
+    [],
+    'Archived segments in these directories are applied at the start. Take it out again when it is done.',
+  ),
+  commitlog_archiving_restore_point_in_time: pointInTime(
+    'Of archived segments only what was written until then, by its timestamp: 2026:11:21 10:00:00, UTC; default all.',
   ),
   data_disk_usage_percentage_fail_threshold: whole(
     98,

@@ -44,6 +44,15 @@ export function parseRate(text: string): number {
   return parseWithUnit(text, RATE_BYTES, 'a rate such as 64MiB/s')
 }
 
+/** µs since 1970, of `2026:11:21 10:00:00` with a fraction if wanted, as in commitlog_archiving.properties, or of `2026-11-21T10:00:00`. Always UTC. */
+export function parsePointInTime(text: string): number {
+  const match = /^(\d{4})[:-](\d{2})[:-](\d{2})[ T](\d{2}:\d{2}:\d{2})(?:\.(\d{1,6}))?Z?$/.exec(text.trim())
+  const [, year, month, day, time, fraction = ''] = match ?? []
+  const ms = match ? Date.parse(`${year}-${month}-${day}T${time}Z`) : Number.NaN
+  if (Number.isNaN(ms)) throw new SettingError(`'${text}' is not a time such as 2026:11:21 10:00:00 (UTC)`)
+  return ms * 1000 + Number(fraction.padEnd(6, '0'))
+}
+
 function parseWithUnit(text: string, units: ReadonlyMap<string, number>, expected: string): number {
   const trimmed = text.trim()
   let end = 0

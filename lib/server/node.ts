@@ -121,6 +121,7 @@ async function openNode({ settings, memory }: LoadedConfig, log: Log): Promise<S
     late.schema = () => metadata.current
     opened.defer(() => metadata.settle())
     logSubstitutes(metadata, log)
+    await restoreArchive(store, settings, log)
     const indexes = await openIndexes({ store, metadata, clock: runtime.clock, log })
     opened.defer(() => indexes.close())
     const pauses = openNodePauses()
@@ -145,6 +146,23 @@ async function openNode({ settings, memory }: LoadedConfig, log: Log): Promise<S
     await opened[Symbol.asyncDispose]()
     throw error
   }
+}
+
+/** Applies archived commit-log segments, if the settings name any. Done twice, it changes nothing. */
+async function restoreArchive(store: Store, settings: Settings, log: Log): Promise<void> {
+  const {
+    commitlog_archiving_restore_directories: directories,
+    commitlog_archiving_restore_point_in_time: untilMicros,
+  } = settings
+  if (directories.length === 0) return
+  const result = await store
+    .restoreArchive({ directories: directories.map((directory) => resolve(directory)), untilMicros })
+    .catch(refuseDamage)
+  log.warn(
+    SOURCE,
+    `Restored ${result.restored} mutations of ${result.segments} archived segments (${result.tooNew} are newer, ${result.unknown} of tables ` +
+      'that there are not): take commitlog_archiving_restore_directories out of the configuration',
+  )
 }
 
 /** Damage that a node does not start with is the operator's to look at, not a crash. */
