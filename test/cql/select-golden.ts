@@ -46,6 +46,9 @@ const CODES: Partial<Record<string, ErrorCodeName>> = {
   ProtocolError: 'PROTOCOL_ERROR',
   ServerError: 'SERVER_ERROR',
   FunctionFailure: 'FUNCTION_FAILURE',
+  ConfigError: 'CONFIG_ERROR',
+  Unauthorized: 'UNAUTHORIZED',
+  WriteFailure: 'WRITE_FAILURE',
 }
 
 function optionsOf(golden: Golden, states: ReadonlyMap<string, Buffer>): Partial<QueryOptions> {

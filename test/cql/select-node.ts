@@ -12,6 +12,7 @@ import {
 } from '../../lib/cql/statement.ts'
 import { SILENT_LOG } from '../../lib/runtime/node/log.ts'
 import { openNodeRuntime } from '../../lib/runtime/node/runtime.ts'
+import { openIndexes } from '../../lib/server/indexes.ts'
 import { openMetadataLog } from '../../lib/server/metadata-log.ts'
 import { replicationOf } from '../../lib/server/replication.ts'
 import { Consistency } from '../../lib/types/consistency.ts'
@@ -46,16 +47,17 @@ export async function openStorageNode(limits: Partial<CqlLimits> = {}): Promise<
   const runtime = openNodeRuntime(SILENT_LOG)
   const store = await openStore({ runtime, directory: null })
   const metadata = await openMetadataLog({ store, nowSeconds: () => Math.floor(runtime.clock.wallMicros() / 1e6) })
+  const indexes = await openIndexes({ store, metadata, clock: runtime.clock, log: SILENT_LOG })
   const reads = { count: 0 }
   const coordinator = new LocalCoordinator({
     clock: { monotonicMs: () => 0 },
     replica: {
-      apply: (mutations) => store.apply(mutations),
+      apply: (mutations) => indexes.apply(mutations),
       read: (command) => {
         reads.count += 1
-        return store.read(command)
+        return indexes.read(command)
       },
-      truncate: (table) => store.truncate(table),
+      truncate: (table) => indexes.truncate(table),
     },
     datacenter: 'dc1',
     address: Uint8Array.of(127, 0, 0, 1),
@@ -84,10 +86,12 @@ export async function openStorageNode(limits: Partial<CqlLimits> = {}): Promise<
     reads,
     async run(cql, options = {}, names) {
       const result = await processor.query(cql, { ...OPTIONS, ...options }, names ?? null, client, null)
+      if (result.kind === 'schema_change') await indexes.settle()
       if (result.kind === 'set_keyspace') client.keyspace = result.keyspace
       return result
     },
     async [Symbol.asyncDispose]() {
+      await indexes.close()
       await metadata.settle()
       await store.close()
       await runtime[Symbol.asyncDispose]()

@@ -6,6 +6,8 @@ import { drawSlice } from './writes.ts'
 export interface SelectRules {
   /** Whether write times may be asked for: they are the hunt's own, not the server's. */
   readonly writeTimes: boolean
+  /** Columns have indexes: filters are tried without ALLOW FILTERING too. */
+  readonly indexes: boolean
 }
 
 const NUMBERS = new Set(['int', 'bigint', 'smallint', 'tinyint', 'varint', 'decimal', 'double', 'float'])
@@ -14,7 +16,7 @@ const CASTS = ['text', 'double', 'bigint', 'varint']
 
 export function drawSelect(dice: Dice, table: HuntTable, rules: SelectRules): string {
   const all = [...table.partition, ...table.clustering, ...table.statics, ...table.regular]
-  const { text: where, filtering, wholePartition } = drawWhere(dice, table, all)
+  const { text: where, filtering, wholePartition } = drawWhere(dice, table, all, rules.indexes)
   const group = drawGroupBy(dice, table)
   const distinct = group === '' && where === '' && dice.chance(0.08)
   const clause = distinct ? `DISTINCT ${distinctColumns(dice, table)}` : drawSelection(dice, all, rules, group !== '')
@@ -104,7 +106,7 @@ interface Where {
   readonly wholePartition: boolean
 }
 
-function drawWhere(dice: Dice, table: HuntTable, all: readonly HuntColumn[]): Where {
+function drawWhere(dice: Dice, table: HuntTable, all: readonly HuntColumn[], indexes: boolean): Where {
   const { partition, clustering } = table
   const kind = dice.int(10)
   if (kind < 2) return { text: '', filtering: false, wholePartition: false }
@@ -116,7 +118,11 @@ function drawWhere(dice: Dice, table: HuntTable, all: readonly HuntColumn[]): Wh
   }
   if (kind < 5) {
     const terms = some(dice, 1, 2, () => drawFilter(dice, dice.pick(all)))
-    return { text: ` WHERE ${terms.join(' AND ')}`, filtering: dice.chance(0.95), wholePartition: false }
+    return {
+      text: ` WHERE ${terms.join(' AND ')}`,
+      filtering: dice.chance(indexes ? 0.4 : 0.95),
+      wholePartition: false,
+    }
   }
   const keys = partition.map((column) =>
     dice.chance(0.15)
@@ -133,7 +139,11 @@ function drawWhere(dice: Dice, table: HuntTable, all: readonly HuntColumn[]): Wh
     return `${column.name} = ${column.type.literal(dice)}`
   })
   const extra = dice.chance(0.15) ? ` AND ${drawFilter(dice, dice.pick(table.regular))}` : ''
-  return { text: `${text} AND ${restricted.join(' AND ')}${extra}`, filtering: extra !== '', wholePartition: true }
+  return {
+    text: `${text} AND ${restricted.join(' AND ')}${extra}`,
+    filtering: extra !== '' && !(indexes && dice.chance(0.6)),
+    wholePartition: true,
+  }
 }
 
 function drawFilter(dice: Dice, column: HuntColumn): string {
