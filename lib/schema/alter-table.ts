@@ -9,7 +9,7 @@ import type { CqlType } from '../types/type.ts'
 import { rebuildTable } from './build.ts'
 import { changed, checkModifiable, type Outcome, tableText, unchanged } from './changes.ts'
 import { checkNestedCells, isCounterType, noTimeToLive, staticNeedsClustering, validateTable } from './create-table.ts'
-import { refuseIndexed } from './index-changes.ts'
+import { refuseIndexed, warnOfIndexes } from './index-changes.ts'
 import { hashMapOrder, identifierHash } from './java.ts'
 import type { KeyspaceSchema, Schema } from './keyspace.ts'
 import { checkReadable, tableOptions } from './options.ts'
@@ -49,6 +49,7 @@ export function alterTable(
   name: string,
   ifExists: boolean,
   action: TableAlteration,
+  warnings: string[] = [],
 ): Outcome {
   checkModifiable(keyspaceName, `table ${keyspaceName}.${name}`, 'ALTER')
   if (action.kind === 'options') checkReadable(action.properties)
@@ -59,6 +60,7 @@ export function alterTable(
     throw invalid(`Table '${keyspaceName}.${name}' doesn't exist`)
   }
   const altered = alteration(keyspace, table, action)
+  if (action.kind === 'add') warnOfIndexes(altered, warnings)
   const record = tableRecord(altered)
   if (JSON.stringify(record) === JSON.stringify(tableRecord(table))) return unchanged(schema)
   return changed(schema, [record], { change: 'UPDATED', target: 'TABLE', keyspace: keyspaceName, name })

@@ -1,18 +1,19 @@
 /**
- * What a storage-attached index does to texts before it compares them. Source: options case_sensitive, normalize and ascii of Cassandra 5.0's
+ * What a storage-attached index does to texts, and to addresses, before it compares them. Source: options case_sensitive, normalize and ascii of Cassandra 5.0's
  * SAI; their order there: case, then NFC, then ASCII.
  */
-import { isSai } from './index-target.ts'
+import { type IndexTarget, isSai } from './index-target.ts'
 import type { IndexSchema } from './table.ts'
 
 export const ANALYSIS_OPTIONS: ReadonlySet<string> = new Set(['case_sensitive', 'normalize', 'ascii'])
 
-/** From a text's bytes to those that stand for it. */
+/** From a value's bytes to those that stand for it, and are compared in its stead. */
 export type Analyzer = (text: Buffer) => Buffer
 
-/** Null: texts are taken as they are. */
-export function analyzerOf(index: IndexSchema): Analyzer | null {
+/** Null: values are taken as they are. */
+export function analyzerOf(index: IndexSchema, { column }: IndexTarget): Analyzer | null {
   if (!isSai(index)) return null
+  if (column.type.kind === 'native' && column.type.name === 'inet') return wideAddress
   const is = (name: string, value: string) => index.options.get(name)?.toLowerCase() === value
   const ignoresCase = is('case_sensitive', 'false')
   const normalizes = is('normalize', 'true')
@@ -26,6 +27,13 @@ export function analyzerOf(index: IndexSchema): Analyzer | null {
     return Buffer.from(text)
   }
 }
+
+/** Addresses of four bytes stand among those of sixteen, where the mapped ones are. */
+function wideAddress(address: Buffer): Buffer {
+  return address.length === 4 ? Buffer.concat([MAPPED, address]) : address
+}
+
+const MAPPED = Buffer.from('00000000000000000000ffff', 'hex')
 
 /** Letters that no decomposition takes apart. */
 const FOLDED: ReadonlyMap<string, string> = new Map([

@@ -279,6 +279,11 @@ function validateVectorOptions({ column }: IndexTarget, options: ReadonlyMap<str
     throw invalid(`optimize_for '${goal}' was not recognized for index null. Valid values are: ${GOALS.join(', ')}`)
 }
 
+/** Cassandra checks all indexes of a table, and warns of some, when columns are added too. */
+export function warnOfIndexes(table: TableSchema, warnings: string[]): void {
+  for (const index of table.indexes.values()) validateIndex(table, index, warnings)
+}
+
 /** Throws INVALID when indexes depend on a column that is to go or to change its name. `message` ends before their names. */
 export function refuseIndexed(table: TableSchema, name: string, message: string): void {
   const names = [...table.indexes.values()]

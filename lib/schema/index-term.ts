@@ -38,7 +38,7 @@ export class IndexTerms {
     this.#type = termType(target)
     this.#keyType = part === 'entries' && column.type.kind === 'map' ? column.type.key : null
     this.#keepsOrder = part === 'simple' && isSai(index) && keepsOrder(column.type)
-    this.#analyzer = analyzerOf(index)
+    this.#analyzer = analyzerOf(index, target)
   }
 
   /** The term of a value. */

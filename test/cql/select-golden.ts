@@ -48,6 +48,7 @@ const CODES: Partial<Record<string, ErrorCodeName>> = {
   FunctionFailure: 'FUNCTION_FAILURE',
   ConfigError: 'CONFIG_ERROR',
   Unauthorized: 'UNAUTHORIZED',
+  ReadFailure: 'READ_FAILURE',
   WriteFailure: 'WRITE_FAILURE',
 }
 

@@ -120,7 +120,7 @@ function compileAlterTable(statement: Statement<'alter_table'>, keyspace: string
   return new SchemaPlan(keyspace, name, (schema, context) => {
     const nextTimestampMicros = given === null ? () => context.nextTimestampMicros() : () => given
     const alteration: TableAlteration = action.kind === 'drop' ? { ...action, nextTimestampMicros } : action
-    return alterTable(schema, keyspace, name, statement.ifExists, alteration)
+    return alterTable(schema, keyspace, name, statement.ifExists, alteration, context.warnings)
   })
 }
 

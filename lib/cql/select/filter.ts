@@ -19,7 +19,7 @@ type Test =
 
 type Expression = Test & {
   readonly column: ColumnSchema
-  /** What texts are compared as. */
+  /** What values are compared as. */
   readonly analyzer?: Analyzer | undefined
 }
 
@@ -57,19 +57,19 @@ function matches(expression: Expression, values: RowValues): boolean {
   const found = values.value(column)
   if (found === null) return false
   const { type } = column
+  const isWhole = expression.operator !== 'CONTAINS'
+  const seen = isWhole && expression.analyzer !== undefined ? expression.analyzer(found) : found
   switch (expression.operator) {
     case '=':
-      return expression.analyzer === undefined
-        ? compare(type, found, expression.value) === 0
-        : expression.analyzer(found).equals(expression.value)
+      return compare(type, seen, expression.value) === 0
     case '<':
-      return compare(type, found, expression.value) < 0
+      return compare(type, seen, expression.value) < 0
     case '<=':
-      return compare(type, found, expression.value) <= 0
+      return compare(type, seen, expression.value) <= 0
     case '>':
-      return compare(type, found, expression.value) > 0
+      return compare(type, seen, expression.value) > 0
     case '>=':
-      return compare(type, found, expression.value) >= 0
+      return compare(type, seen, expression.value) >= 0
     case 'IN':
       return expression.values.some((value) => compare(type, found, value) === 0)
     case 'CONTAINS':
@@ -135,10 +135,14 @@ export function bindFilter(
       case 'slice': {
         if (restriction.columns.length > 1)
           throw invalid('Multi-column slice restrictions cannot be used for filtering.')
-        const bind = (bound: Bound): Buffer => usable(bound.tuple.bind(options, environment)[0]!, column)
+        const analyzer = analyzers.get(column)
+        const bind = (bound: Bound): Buffer => {
+          const value = usable(bound.tuple.bind(options, environment)[0]!, column)
+          return analyzer?.(value) ?? value
+        }
         const { start, end } = restriction
-        if (start) expressions.push({ column, operator: start.inclusive ? '>=' : '>', value: bind(start) })
-        if (end) expressions.push({ column, operator: end.inclusive ? '<=' : '<', value: bind(end) })
+        if (start) expressions.push({ column, operator: start.inclusive ? '>=' : '>', value: bind(start), analyzer })
+        if (end) expressions.push({ column, operator: end.inclusive ? '<=' : '<', value: bind(end), analyzer })
         break
       }
       case 'contains': {

@@ -10,6 +10,7 @@ import { POSITION_HEAD_BYTES } from './select-keys.ts'
 import type { Scan } from './select-scan.ts'
 
 /** Reason codes of READ_FAILURE, native_protocol_v5.spec §9. */
+const REASON_UNKNOWN = 0x0000
 const REASON_TOO_MANY_TOMBSTONES = 0x0001
 const REASON_READ_SIZE = 0x0004
 
@@ -44,6 +45,11 @@ function whereKey(table: TableSchema, position: Buffer | null): string {
   const values = splitPartitionKey(position.subarray(POSITION_HEAD_BYTES), columns.length)
   const conditions = columns.map(({ name, type }, i) => `${quoteIdentifier(name)} = ${toCqlLiteral(type, values[i]!)}`)
   return ` WHERE ${conditions.join(' AND ')}`
+}
+
+/** What a replica cannot do for a reason that it does not tell. */
+export function replicaFailed(environment: Environment, options: QueryOptions): RequestError {
+  return readFailure('UNKNOWN', REASON_UNKNOWN, environment, options)
 }
 
 export function unpagedTooLarge(environment: Environment, options: QueryOptions): RequestError {

@@ -12,6 +12,7 @@ import { Consistency, consistencyName } from '../../types/consistency.ts'
 import { cosine, dot, floats, squareDistance } from '../functions/vectors.ts'
 import { type Environment, type QueryOptions, UNSET } from '../statement.ts'
 import type { Value } from '../terms/terms.ts'
+import { replicaFailed } from './select-limits.ts'
 import type { ResultRowWriter } from './select-output.ts'
 import type { RowOutput } from './select-scan.ts'
 import { RowValues } from './select-values.ts'
@@ -41,7 +42,10 @@ export class Nearest {
     const value = this.#vector.bind(options, environment)
     if (value === null) throw invalid(`Unsupported null value for column ${this.column.name}`)
     if (value === UNSET) throw invalid(`Unsupported unset value for column ${this.column.name}`)
-    return new Target(floats(value), this.#score, this.#values)
+    const vector = floats(value)
+    // A vector of no length has no direction.
+    if (Number.isNaN(this.#score(vector, vector))) throw replicaFailed(environment, options)
+    return new Target(vector, this.#score, this.#values)
   }
 }
 

@@ -155,7 +155,7 @@ export class IndexPlan {
     this.isRange = restriction.kind === 'slice'
     const analyzers = new Map<ColumnSchema, Analyzer>()
     for (const { schema, target } of group) {
-      const analyzer = analyzerOf(schema)
+      const analyzer = analyzerOf(schema, target)
       if (analyzer !== null) analyzers.set(target.column, analyzer)
     }
     this.analyzers = analyzers

@@ -183,7 +183,7 @@ function gather(request: RestrictionsRequest, plans: TableIndexPlans | null): Re
         key = addRestriction(key, restriction)
         break
       case 'clustering':
-        clustering = addClustering(clustering, restriction, request)
+        clustering = addClustering(clustering, restriction, request, plans)
         break
       default:
         values = addRestriction(values, restriction)
@@ -196,10 +196,11 @@ function addClustering(
   set: readonly Restriction[],
   added: Restriction,
   { allowFiltering, table }: RestrictionsRequest,
+  plans: TableIndexPlans | null,
 ): readonly Restriction[] {
   const merged = addRestriction(set, added)
   const last = set.at(-1)
-  if (!last || allowFiltering) return merged
+  if (!last || allowFiltering || plans?.supportsAny([added])) return merged
   const lastStart = last.columns[0]!
   const addedStart = added.columns[0]!
   if (last.kind === 'slice' && addedStart.position > lastStart.position)
