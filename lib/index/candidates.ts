@@ -15,8 +15,6 @@ export interface Candidates {
   readonly tombstones: number
 }
 
-/** More entries than this of a range are not gathered: then it is cheaper to look at all rows. */
-export const GATHERED_MAX = 65_536
 const CHUNK_ENTRIES = 4096
 const CHUNK_BYTES = 1024 * 1024
 
@@ -108,11 +106,12 @@ class GatheredCandidates implements Candidates {
   }
 }
 
-/** Null: they are too many. */
+/** Null: they are more than `most`. */
 export async function gatherCandidates(
   read: ReadStorage,
   command: ReadCommand,
   slice: Slice | null,
+  most: number,
 ): Promise<Candidates | null> {
   if (slice === null) return new GatheredCandidates([], 0)
   const reader = new RowReader()
@@ -125,7 +124,7 @@ export async function gatherCandidates(
     const found = entriesOf(result, reader)
     entries.push(...found)
     tombstones += result.tombstones
-    if (entries.length > GATHERED_MAX) return null
+    if (entries.length > most) return null
     const last = found.at(-1)
     if (!result.more || !last) break
     next = { ...next, after: { position: last.term, clustering: last.bytes, partitionDone: false, rowsGiven: 1 } }

@@ -43,6 +43,8 @@ export interface NodeIndexesOptions {
   readonly schema: () => Schema
   readonly clock: Pick<Clock, 'wallMicros' | 'soon'>
   readonly log: Log
+  /** Entries of a range that are gathered and sorted; if there are more, all rows are looked at. Default 65536. */
+  readonly gatheredMax?: number
 }
 
 /** What writes to a table need. */
@@ -55,6 +57,7 @@ interface IndexedTable {
   readonly cosine: ReadonlySet<number>
 }
 
+const GATHERED_MAX = 65_536
 const SOURCE = 'lib/index/node-indexes.ts'
 /** native_protocol_v5.spec §9. */
 const REASON_INDEX_NOT_AVAILABLE = 0x0006
@@ -217,6 +220,7 @@ export class NodeIndexes implements TermSink {
       (read) => store.read(read),
       index,
       command,
+      this.#options.gatheredMax ?? GATHERED_MAX,
       (entries) => this.#remover.add(index, entries),
     )
   }

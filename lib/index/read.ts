@@ -18,13 +18,14 @@ export async function readByIndex(
   read: ReadStorage,
   index: StoredIndex,
   command: ReadCommand,
+  gatheredMax: number,
   stale: (entries: readonly IndexEntry[]) => void,
 ): Promise<ReadResult> {
   const slice = entrySlice(command, index.ofPartition)
   const candidates =
     command.index!.terms.kind === 'one'
       ? new TermCandidates(read, command, slice)
-      : await gatherCandidates(read, command, slice)
+      : await gatherCandidates(read, command, slice, gatheredMax)
   const { index: _, columns: __, ...plain } = command
   // The reader filters what it gets: all rows will do as well.
   if (candidates === null) return read(plain)

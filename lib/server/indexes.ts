@@ -41,14 +41,16 @@ export interface OpenIndexesOptions {
   }
   readonly clock: Clock
   readonly log: Log
+  readonly gatheredMax?: number
 }
 
 /** Reads what is known, and begins to build what is not built. */
-export async function openIndexes({ store, metadata, clock, log }: OpenIndexesOptions): Promise<NodeIndexes> {
+export async function openIndexes(options: OpenIndexesOptions): Promise<NodeIndexes> {
+  const { store, metadata, clock } = options
   await store.registerTable(INDEX_MARKS_ID, MARKS_TABLE)
   const nowMicros = () => clock.wallMicros()
   const marks = await StoredMarks.open(store, nowMicros)
-  const indexes = new NodeIndexes({ store, marks, schema: () => metadata.current, clock, log })
+  const indexes = new NodeIndexes({ ...options, marks, schema: () => metadata.current })
   metadata.listen(() => indexes.refresh())
   return indexes
 }
@@ -119,7 +121,8 @@ class StoredMarks implements IndexMarks {
 
   /** Whether it lasts is told to nobody: what comes after it in the log lasts only if it does. */
   async #apply(): Promise<void> {
-    await this.#store.apply([this.#mutation.finish()])?.catch(() => undefined)
+    const durable = this.#store.apply([this.#mutation.finish()]) ?? this.#store.flush(INDEX_MARKS_ID)
+    await durable.catch(() => undefined)
   }
 
   /** Ids are never used twice, so what comes later need only be later within this run. */

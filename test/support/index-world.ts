@@ -10,13 +10,17 @@ import { openIndexes } from '../../lib/server/indexes.ts'
 import { openMetadataLog } from '../../lib/server/metadata-log.ts'
 import { Consistency } from '../../lib/types/consistency.ts'
 import { openStore, type Store } from '../../storage/store.ts'
-import { settled } from './power-loss.ts'
+import { ALL, settled } from './power-loss.ts'
 import { storageRuntime } from './storage-runtime.ts'
 
 export interface IndexWorld {
   readonly store: Store
   readonly indexes: NodeIndexes
   run(cql: string, options?: Partial<QueryOptions>): Promise<StatementResult>
+  /** Writes past the indexes. */
+  runUnseen(cql: string): Promise<StatementResult>
+  /** How many entries an index has. */
+  entries(index: string): Promise<number>
   /** All rows of a query, page by page, as text. */
   rows(cql: string, pageSize?: number | null): Promise<string[]>
   /** The same, every row of the table looked at. */
@@ -46,7 +50,11 @@ const LIMITS = {
   inProductMax: 25,
 }
 
-export async function openIndexWorld(disk: SimulatedDisk, clock: SimulatedClock): Promise<IndexWorld> {
+export async function openIndexWorld(
+  disk: SimulatedDisk,
+  clock: SimulatedClock,
+  options: { readonly gatheredMax?: number } = {},
+): Promise<IndexWorld> {
   const runtime = storageRuntime(clock, disk)
   const wait = <T>(promise: Promise<T>): Promise<T> => soonSettled(clock, promise)
   await disk.mkdir('/data')
@@ -60,7 +68,7 @@ export async function openIndexWorld(disk: SimulatedDisk, clock: SimulatedClock)
   )
   const nowSeconds = () => Math.floor(clock.wallMicros() / 1e6)
   const metadata = await wait(openMetadataLog({ store, nowSeconds }))
-  const indexes = await wait(openIndexes({ store, metadata, clock, log: runtime.log }))
+  const indexes = await wait(openIndexes({ store, metadata, clock, log: runtime.log, ...options }))
   const coordinator = new LocalCoordinator({
     clock,
     replica: {
@@ -96,6 +104,21 @@ export async function openIndexWorld(disk: SimulatedDisk, clock: SimulatedClock)
       read: ({ index: _, ...command }, consistency, keyspace) => coordinator.read(command, consistency, keyspace),
     },
   })
+  const unseen = new QueryProcessor({
+    ...environment,
+    coordinator: {
+      write: (mutations) => store.apply(mutations),
+      truncate: (table) => store.truncate(table),
+      read: (command, consistency, keyspace) => coordinator.read(command, consistency, keyspace),
+    },
+  })
+  const entries = async (name: string): Promise<number> => {
+    const tables = [...metadata.current.tablesById.values()]
+    const { id } = tables.flatMap((table) => [...table.indexes.values()]).find((index) => index.name === name)!
+    const all = { ...ALL, table: id, nowSeconds: nowSeconds() }
+    const { partitions } = await wait(Promise.resolve(store.read(all)))
+    return partitions.reduce((count, { rows }) => count + rows.length, 0)
+  }
   const client: ClientState = { keyspace: null, user: null, remoteAddress: '127.0.0.1', remotePort: 1 }
   const query = (by: QueryProcessor, cql: string, options: Partial<QueryOptions>) =>
     wait(Promise.resolve(by.query(cql, { ...OPTIONS, ...options }, null, client, null)))
@@ -114,6 +137,8 @@ export async function openIndexWorld(disk: SimulatedDisk, clock: SimulatedClock)
     store,
     indexes,
     run: (cql, options = {}) => query(processor, cql, options),
+    runUnseen: (cql) => query(unseen, cql, {}),
+    entries,
     rows: (cql, pageSize = null) => all(processor, cql, pageSize),
     scan: (cql) => all(judge, cql, null),
     async close() {
