@@ -12,7 +12,7 @@ import { createDice, type Dice, testSeed } from '../support/random.ts'
 async function differences(world: IndexWorld, dice: Dice): Promise<string[]> {
   const wrong: string[] = []
   for (const query of queries(dice)) {
-    if (dice.chance(0.6)) continue
+    if (dice.chance(0.7)) continue
     const pageSize = dice.chance(0.5) ? null : 1 + dice.int(4)
     const expected = await world.scan(query)
     const found = await world.rows(query, pageSize)
@@ -33,8 +33,8 @@ t.test('random writes: index and scan agree', async (t) => {
     // Some indexes are there from the start, the others are built on what is there.
     const early = INDEXES.filter(() => dice.chance(0.5))
     for (const statement of early) await world.run(statement)
-    for (let step = 0; step < 300; step++) {
-      if (step === 150) for (const statement of INDEXES) if (!early.includes(statement)) await world.run(statement)
+    for (let step = 0; step < 200; step++) {
+      if (step === 100) for (const statement of INDEXES) if (!early.includes(statement)) await world.run(statement)
       const roll = dice.int(60)
       if (roll === 0) await settled(clock, world.store.flush())
       else if (roll === 1) await clock.advance(dice.int(100_000))
@@ -43,7 +43,7 @@ t.test('random writes: index and scan agree', async (t) => {
         world = await openIndexWorld(disk, clock)
       } else if (roll === 3 && dice.chance(0.2)) await world.run(`TRUNCATE ${TABLE}`)
       else await world.run(randomStatement(dice))
-      if (step > 150 && step % 75 === 0) {
+      if (step > 100 && step % 60 === 0) {
         await settled(clock, world.indexes.settle())
         t.same(await differences(world, dice), [], `TEST_SEED=${seed} round ${round} step ${step}`)
       }
