@@ -24,7 +24,7 @@ interface Slot {
 }
 
 export class BlockCache {
-  readonly #bytesMax: number
+  #bytesMax: number
   /** For those who read blocks. */
   readonly buffers = new ReadBuffers()
   #slots: (Slot | null)[] = []
@@ -45,6 +45,17 @@ export class BlockCache {
 
   get bytesMax(): number {
     return this.#bytesMax
+  }
+
+  /** What is beyond it goes at once. */
+  set bytesMax(bytes: number) {
+    this.#bytesMax = bytes
+    while (this.#bytes > bytes) this.#evict()
+  }
+
+  /** Forgets all blocks. */
+  clear(): void {
+    while (this.#entries > 0) this.#evict()
   }
 
   /** Blocks held. */

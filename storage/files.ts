@@ -263,6 +263,7 @@ export class Files {
       manifest: this.manifest,
       cache: this.cache,
       indexCache: this.indexCache,
+      openFiles: this.openFiles,
       backups: this.backups,
       makeDirectory: (path: string) => this.#makeDirectory(path),
       inTurn,

@@ -11,6 +11,7 @@ import type { BlockCache } from './cache.ts'
 import { CorruptionError, SnapshotError } from './errors.ts'
 import type { Edit, Manifest, TableFile } from './manifest.ts'
 import { EntryKind } from './model/mutation.ts'
+import type { OpenFiles } from './open-files.ts'
 import { type ColumnFate, RowRemapper } from './remap-rows.ts'
 import { type SnapshotManifest, tryReadManifest } from './snapshot-manifest.ts'
 import { SNAPSHOT_MANIFEST, SNAPSHOT_SCHEMA } from './snapshots.ts'
@@ -48,6 +49,7 @@ export interface RestoreServices {
   readonly manifest: Manifest
   readonly cache: BlockCache
   readonly indexCache: BlockCache
+  readonly openFiles: OpenFiles
   readonly backups: Backups
   /** Makes the folder of a file of the table, durably. */
   readonly makeDirectory: (filePath: string) => Promise<void>
@@ -117,14 +119,14 @@ async function take(
   path: string,
 ): Promise<TableReader | null> {
   const { disk } = services.runtime
-  const { cache, indexCache } = services
+  const { cache, indexCache, openFiles: files } = services
   if (source.fit.kind === 'mapped') {
     const isWritten = await rewrite(services, store, source, path)
-    return isWritten ? openTableReader(disk, path, { cache, indexCache }) : null
+    return isWritten ? openTableReader(disk, path, { cache, indexCache, files }) : null
   }
   const isCopy = await linkOrCopy(disk, source.path, path)
   const { uid, fileBytes } = source
-  const reader = await openTableReader(disk, path, { cache, indexCache, expected: { uid, fileBytes } })
+  const reader = await openTableReader(disk, path, { cache, indexCache, files, expected: { uid, fileBytes } })
   try {
     if (isCopy) await reader.verify()
   } catch (error) {

@@ -18,7 +18,7 @@ export interface Filling {
 }
 
 export class RowCache {
-  readonly #bytesMax: number
+  #bytesMax: number
   /** In the order of their last use. Null: too large to be kept, until it is written to. */
   readonly #heads = new Map<string, PartitionHead | null>()
   readonly #fillings = new Map<string, Filling>()
@@ -36,6 +36,12 @@ export class RowCache {
 
   get bytesMax(): number {
     return this.#bytesMax
+  }
+
+  /** What is beyond it goes at once, the longest unused first. */
+  set bytesMax(bytes: number) {
+    this.#bytesMax = bytes
+    this.#shrink()
   }
 
   get entries(): number {
@@ -74,6 +80,10 @@ export class RowCache {
     this.#remove(key)
     this.#heads.set(key, head)
     this.#bytes += bytesOf(key, head)
+    this.#shrink()
+  }
+
+  #shrink(): void {
     for (const oldest of this.#heads.keys()) {
       if (this.#bytes <= this.#bytesMax) break
       this.#remove(oldest)
@@ -93,7 +103,7 @@ export class RowCache {
     this.#remove(key)
   }
 
-  /** Forgets a table: it was truncated or dropped, or data came in past its memtable. */
+  /** Forgets a table: it was truncated or dropped, or data came in past its memtable. '': forgets all. */
   clear(table: string): void {
     for (const key of this.#fillings.keys()) if (key.startsWith(table)) this.#fillings.delete(key)
     for (const key of this.#heads.keys()) if (key.startsWith(table)) this.#remove(key)

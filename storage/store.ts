@@ -6,6 +6,7 @@
 import type { Runtime } from '../lib/runtime/runtime.ts'
 import { type ArchiveRestoreOptions, type ArchiveRestoreResult, restoreArchive } from './archive-restore.ts'
 import type { Backups } from './backups.ts'
+import type { BlockCache } from './cache.ts'
 import { CacheRates, type CacheReport } from './cache-report.ts'
 import { offsetOf, segmentOf } from './commitlog/segment.ts'
 import type { CommitLogOptions } from './commitlog/writer.ts'
@@ -76,6 +77,9 @@ export interface FileDescription {
   readonly fileBytes: number
   readonly statistics: TableStatistics
 }
+
+/** Blocks of SSTables, blocks of their indexes, heads of partitions. */
+export type CacheName = 'blocks' | 'keys' | 'rows'
 
 /** `segment` and `offset` in the commit log; 0 where there is none. `atMs` since 1970. */
 export interface Truncation {
@@ -320,6 +324,26 @@ export class Store {
     const result = await this.#files.restore(table, options, (work) => this.#flusher.run(table.id, work))
     void this.compactions?.changed(table)
     return result
+  }
+
+  /** The caches that are named in `statistics.caches`. */
+  #cacheOf(name: CacheName): BlockCache | RowCache | null {
+    if (name === 'rows') return this.#rowCache
+    return (name === 'keys' ? this.#files?.indexCache : this.#files?.cache) ?? null
+  }
+
+  /** Forgets what a cache holds. */
+  clearCache(name: CacheName): void {
+    if (name === 'rows') this.#rowCache.clear('')
+    else if (this.#files) (name === 'keys' ? this.#files.indexCache : this.#files.cache).clear()
+  }
+
+  /** False: the cache is off, and stays so until a start with other settings. */
+  resizeCache(name: CacheName, bytesMax: number): boolean {
+    const cache = this.#cacheOf(name)
+    if (cache === null || cache.bytesMax === 0) return bytesMax === 0
+    cache.bytesMax = bytesMax
+    return true
   }
 
   /** Whether new SSTables are hard-linked into backups/; null: nothing is kept on disk. */

@@ -386,7 +386,7 @@ function storedIndex(table: TableSchema, index: IndexSchema): StoredTable {
     name: `${table.name}.${index.name}`,
     durableWrites: true,
     hasClustering: true,
-    options: { ...DEFAULT_TABLE_OPTIONS, gcGraceSeconds: 0, allowAutoSnapshot: false },
+    options: { ...DEFAULT_TABLE_OPTIONS, gcGraceSeconds: 0, allowAutoSnapshot: false, incrementalBackups: false },
   }
 }
 

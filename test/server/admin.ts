@@ -239,6 +239,22 @@ t.test('compactions, as they are asked for', async (t) => {
   })
 })
 
+t.test('caches', async (t) => {
+  await cql('SELECT name FROM shop.users')
+  t.same(await tool('invalidatekeycache'), { status: 0, output: '' })
+  t.equal((await post('invalidatecache', { name: 'blocks' })).status, 200)
+  const caches = (await ask('GET', '/v1/info')).body.caches as { name: string; entries: number; bytesMax: number }[]
+  t.match(
+    caches.find(({ name }) => name === 'blocks'),
+    { entries: 0 },
+  )
+  t.same(await cql('SELECT name FROM shop.users'), ['ada', 'bob'])
+  t.same(await tool('setcachecapacity', '5', '0', '0'), { status: 0, output: '' })
+  t.match(((await ask('GET', '/v1/info')).body.caches as object[])[1], { name: 'keys', bytesMax: 5 * 1024 * 1024 })
+  t.match(await tool('setcachecapacity', '5', '1', '0'), { status: 2, output: /^error: Setting capacity of NopCache/ })
+  t.equal((await tool('setcachecapacity', '5')).status, 1)
+})
+
 t.test('wrong usage', async (t) => {
   const usage = async (words: string[], message: string): Promise<void> => {
     const { status, output } = await tool(...words)

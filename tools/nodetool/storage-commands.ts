@@ -205,6 +205,28 @@ const datapaths: Command = {
   },
 }
 
+function invalidate(name: string, help: string): Command {
+  return { help, run: ({ client }) => client.post('invalidatecache', { name }) }
+}
+
+const MIB = 1024 * 1024
+
+const setcachecapacity: Command = {
+  help: 'Set global key, row, and counter cache capacities (in MB units)',
+  arguments: '[--] <key-cache-capacity> <row-cache-capacity> <counter-cache-capacity>',
+  run({ client, words }) {
+    if (words.arguments.length !== 3)
+      throw new UsageError(
+        'setcachecapacity requires key-cache-capacity, row-cache-capacity, and counter-cache-capacity args.',
+      )
+    const [keys, rows] = words.arguments.map((text) => {
+      if (!/^\d+$/.test(text)) throw new UsageError(`can not convert "${text}" to a int`)
+      return Number(text) * MIB
+    })
+    return client.post('cachecapacity', { keys: keys!, rows: rows! })
+  },
+}
+
 export const STORAGE_COMMANDS: Readonly<Record<string, Command>> = {
   flush: onTables('flush', 'Flush one or more tables'),
   drain: {
@@ -219,6 +241,9 @@ export const STORAGE_COMMANDS: Readonly<Record<string, Command>> = {
   enablebackup: backup(true),
   disablebackup: backup(false),
   statusbackup,
+  invalidatekeycache: invalidate('keys', 'Invalidate the key cache'),
+  invalidaterowcache: invalidate('rows', 'Invalidate the row cache'),
+  setcachecapacity,
   getsstables,
   datapaths,
   verify: onTables('verify', 'Verify (check data checksum for) one or more tables', [

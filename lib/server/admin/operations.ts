@@ -1,6 +1,7 @@
 /** Everything that the administration interface can be asked: by name, with what it does. Reading ones are safe and may be repeated. */
 
 import { type AdminNode, chosenTables } from './admin-node.ts'
+import { clearCache, resizeCaches } from './cache-operations.ts'
 import {
   automatic,
   collectGarbage,
@@ -72,6 +73,8 @@ export const ACTIONS: Readonly<Record<string, Run>> = {
   garbagecollect: collectGarbage,
   rewrite,
   verify,
+  invalidatecache: clearCache,
+  cachecapacity: resizeCaches,
   stop: stopCompactions,
   autocompaction: setAutomatic,
   compactionlimits: setCompactionLimits,
