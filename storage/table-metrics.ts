@@ -28,11 +28,14 @@ export class TableMetrics {
   #bloomFalsePositives = 0
   #bloomNegatives = 0
 
-  /** One read, however it was answered. */
+  /** One read, however it was answered. Those that met tombstones are all recorded, the others as their times are. */
   read(tables: number, tombstones: number, rows: number): void {
-    this.tablesPerRead.record(tables)
-    this.tombstonesPerRead.record(tombstones)
-    this.rowsPerRead.record(rows)
+    const { weight } = this.reads
+    if (tombstones > 0) this.tombstonesPerRead.record(tombstones)
+    if (weight === 0) return
+    if (tombstones === 0) this.tombstonesPerRead.record(0, weight)
+    this.tablesPerRead.record(tables, weight)
+    this.rowsPerRead.record(rows, weight)
   }
 
   scan(tombstones: number, rows: number): void {

@@ -23,6 +23,12 @@ export class Latency {
     return count <= ALWAYS || count % EVERY === 0
   }
 
+  /** For how many the one that begins() counted last stands in what is sampled; 0: it is left out. */
+  get weight(): number {
+    if (this.count <= ALWAYS) return 1
+    return this.count % EVERY === 0 ? EVERY : 0
+  }
+
   /** The time of one for which begins() was true. */
   sampled(ms: number): void {
     this.micros.record(ms * 1000, this.count <= ALWAYS ? 1 : EVERY)
