@@ -8,6 +8,8 @@ import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import t from 'tap'
 import { type StartedNode, startNode } from '../../lib/index.ts'
+import { AdminClient, type AdminPlace } from '../../tools/nodetool/client.ts'
+import { runTool } from '../../tools/nodetool/run.ts'
 import { rowsOf, ToolClient } from '../../tools/support/client.ts'
 
 const ROOT = join(dirname(fileURLToPath(import.meta.url)), '../../..')
@@ -34,10 +36,18 @@ async function cql(text: string): Promise<string[]> {
   return rows.map((row) => [...row.values()].map(({ bytes }) => bytes?.toString() ?? 'null').join(' ')).sort()
 }
 
-async function tool(...words: string[]): Promise<{ status: number | null; output: string }> {
-  const child = spawn(process.execPath, [join(ROOT, 'dist/tools/admin.js'), '--socket', socket, ...words], {
-    timeout: LIMIT_MS,
-  })
+/** The tool in this process, but for its standard output. */
+async function tool(...words: string[]): Promise<{ status: number; output: string }> {
+  let output = ''
+  const print = (text: string): void => {
+    output += text
+  }
+  const connect = (place: AdminPlace) => new AdminClient(place)
+  return { status: await runTool(['--socket', socket, ...words], { connect, print, printError: print }), output }
+}
+
+async function command(...words: string[]): Promise<{ status: number | null; output: string }> {
+  const child = spawn(process.execPath, [join(ROOT, 'dist/tools/admin.js'), ...words], { timeout: LIMIT_MS })
   let output = ''
   for (const stream of [child.stdout, child.stderr])
     stream.on('data', (chunk) => {
@@ -253,6 +263,12 @@ t.test('caches', async (t) => {
   t.match(((await ask('GET', '/v1/info')).body.caches as object[])[1], { name: 'keys', bytesMax: 5 * 1024 * 1024 })
   t.match(await tool('setcachecapacity', '5', '1', '0'), { status: 2, output: /^error: Setting capacity of NopCache/ })
   t.equal((await tool('setcachecapacity', '5')).status, 1)
+})
+
+t.test('the command', async (t) => {
+  t.same(await command('--socket', socket, 'statusbinary'), { status: 0, output: 'running\n' })
+  t.match(await command('--socket', socket, 'nosuch'), { status: 1, output: /^nodetool: Found unexpected/ })
+  t.match(await command('--socket', `${socket}.none`, 'info'), { status: 2, output: /^nodetool: Failed to connect/ })
 })
 
 t.test('wrong usage', async (t) => {

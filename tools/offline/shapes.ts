@@ -38,8 +38,7 @@ export async function readShapes(disk: Disk, directory: string): Promise<Shapes>
   await readLoggedPayloads(disk, `${directory}/commitlog`, payloads)
   payloads.sort((a, b) => (a.epoch < b.epoch ? -1 : a.epoch > b.epoch ? 1 : 0))
   const shapes: Shapes = new Map()
-  let records: SchemaRecord[] = []
-  for (const { text } of payloads) records = [...records, ...decodeRecords(text)]
+  const records = payloads.flatMap(({ text }) => decodeRecords(text))
   // Dropped tables are asked for too: their writes are still in the log.
   const kept = records.filter(({ kind }) => kind === 'keyspace' || kind === 'type' || kind === 'table')
   for (const { id, shape } of tablesOf(kept)) shapes.set(id, shape)
