@@ -54,6 +54,8 @@ export interface ReplayedSegment {
   readonly clean: boolean
   /** Where its valid bytes end, before the closing mark. */
   readonly end: number
+  /** All before it was synced, as marks say; what follows may be in the page cache only. */
+  readonly syncedTo: number
   /** Bytes behind `end` that are not zero and do not check: writes that were never acknowledged. */
   readonly tornBytes: number
   readonly records: number
@@ -195,6 +197,7 @@ function blankSegment(file: SegmentFile, bytes: Buffer): ReplayedSegment {
     continues: false,
     clean: false,
     end: HEADER_BYTES,
+    syncedTo: HEADER_BYTES,
     tornBytes: 0,
     records: 0,
     tables: new Map(),
@@ -214,12 +217,14 @@ export async function replaySegment(
   let offset = HEADER_BYTES
   let records = 0
   let closing: number | null = null
+  let syncedTo = HEADER_BYTES
   for (;;) {
     if (offset + MARK_BYTES > bytes.length) break
     const word = bytes.readUInt32BE(offset)
     if (isMark(word)) {
       const mark = readMark(bytes, offset, seed)
       if (!mark) break
+      syncedTo = Math.max(syncedTo, mark.syncedTo)
       if (mark.kind !== MarkKind.BATCH) {
         closing = mark.kind
         break
@@ -249,6 +254,7 @@ export async function replaySegment(
     continues: closing === MarkKind.END,
     clean: closing === MarkKind.CLEAN,
     end: offset,
+    syncedTo,
     tornBytes: closing === null ? lastNonZero(bytes, offset) - offset : 0,
     records,
     tables,

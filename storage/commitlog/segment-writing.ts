@@ -44,9 +44,13 @@ export async function sealSegment(disk: Disk, segment: ReplayedSegment): Promise
   const file = await disk.open(segment.path, 'readwrite')
   try {
     const mark = Buffer.alloc(MARK_BYTES)
-    const { end } = segment
+    const { end, syncedTo } = segment
     writeMark(mark, 0, { kind: MarkKind.RECOVERED, syncedTo: end, segmentSeed: segment.seed, offset: end })
-    // What a killed process left in the page cache is read, but may not be on disk: the mark must not say so before it is.
+    // What a killed process left in the page cache is read, but may not be on disk; and if its sync failed, another alone would not bring it there.
+    // The mark must not say that it is synced before it is.
+    const tail = Buffer.alloc(Math.max(0, end - syncedTo))
+    await file.read(tail, syncedTo)
+    await file.write(tail, syncedTo)
     await file.sync()
     await file.write(mark, end)
     await file.sync()

@@ -1,11 +1,12 @@
 /**
  * `npm run powerloss`: a scripted load on a simulated disk that loses power at each of its operations, with none, half and all of what was
  * not synced surviving (and again during each recovery), while every strategy of compaction has its share of the script; then the same with each operation failing by EIO and by ENOSPC.
+ * Then EMFILE likewise; and the process is killed at each operation, and the power lost in the start that follows.
  *
  *     npm run powerloss -- [--steps 1600] [--error-steps 150] [--seed N]
  */
 import { parseArgs } from 'node:util'
-import { failEverywhere, losePowerEverywhere, type Outcome } from '../support/power-loss.ts'
+import { failEverywhere, killThenLosePower, losePowerEverywhere, type Outcome } from '../support/power-loss.ts'
 
 const { values: flags } = parseArgs({
   options: {
@@ -42,9 +43,13 @@ await prove(`power loss at every operation of a script of ${steps} steps, 0, 50 
   losePowerEverywhere({ seed, steps }, report),
 )
 const errorSteps = Number(flags['error-steps'])
-for (const code of ['EIO', 'ENOSPC'] as const)
+for (const code of ['EIO', 'ENOSPC', 'EMFILE'] as const)
   await prove(`${code} at every operation of a script of ${errorSteps} steps`, (report) =>
     failEverywhere({ seed, steps: errorSteps }, code, 1, report),
   )
+await prove(
+  `kill -9 at every operation of a script of ${errorSteps} steps, and power loss in the start that follows`,
+  (report) => killThenLosePower({ seed, steps: errorSteps }, 1, report),
+)
 print(`${passed} passed, ${failed} failed`)
 process.exitCode = failed === 0 ? 0 : 1

@@ -306,7 +306,7 @@ export async function losePowerEverywhere(script: Script, report?: (done: Outcom
 /** One operation of the disk fails, each in turn (or each `every`th): what was acknowledged then is there after a power loss that keeps nothing. */
 export async function failEverywhere(
   script: Script,
-  code: 'EIO' | 'ENOSPC',
+  code: 'EIO' | 'ENOSPC' | 'EMFILE',
   every = 1,
   report?: (done: Outcome) => void,
 ): Promise<Outcome> {
@@ -321,8 +321,8 @@ export async function failEverywhere(
   for (let at = 0; at < operations; at += every) {
     const disk = openSimulatedDisk()
     const progress = new Progress()
-    disk.onOperation = (_, path, index) => {
-      if (index !== at) return
+    disk.onOperation = (operation, path, index) => {
+      if (index < at || (code === 'EMFILE' && operation !== 'open' && operation !== 'link')) return
       disk.onOperation = null
       throw diskError(code, path)
     }
@@ -342,6 +342,50 @@ export async function failEverywhere(
       if (wrong) problems.push(wrong)
     }
     if (inspected % 200 === 0) report?.({ operations, inspected, compactions, problems })
+  }
+  return { operations, inspected, compactions, problems }
+}
+
+/**
+ * The process is killed at operations of the script, which loses nothing that it wrote, and the power goes during the start that follows: what that start has
+ * read, but nobody synced, may be gone in the one after it.
+ */
+export async function killThenLosePower(script: Script, every = 1, report?: (done: Outcome) => void): Promise<Outcome> {
+  const { seed } = script
+  const random = createSeededRandom(seed)
+  const counting = openSimulatedDisk()
+  const whole = new Progress()
+  await run(script, counting, whole)
+  const { operations } = counting
+  const { compactions } = whole
+  const problems: string[] = []
+  let inspected = 0
+  for (let at = 0; at < operations; at += every) {
+    const disk = openSimulatedDisk()
+    const progress = new Progress()
+    disk.onOperation = (_, path, index) => {
+      if (index >= at) throw diskError('EKILLED', path)
+    }
+    await run(script, disk, progress).catch(() => {})
+    const left = { acknowledged: progress.acknowledged, issued: progress.writes.length }
+    const lostAt = disk.operations + Math.floor(random.float() * 25)
+    const survival = SURVIVALS[Math.floor(random.float() * SURVIVALS.length)]!
+    let crashed: SimulatedDisk | null = null
+    disk.onOperation = (_operation, _path, index) => {
+      if (index === lostAt) crashed = disk.crash(survival, random)
+    }
+    const name = `TEST_SEED=${seed} killed at operation ${at}`
+    for (const one of [
+      { ...left, disk, at: name },
+      { ...left, disk: null, at: `${name}, power lost at ${lostAt}, survival ${survival}` },
+    ]) {
+      const found = one.disk ?? crashed
+      if (found === null) continue
+      inspected += 1
+      const wrong = await inspect({ ...one, disk: found }, progress)
+      if (wrong) problems.push(wrong)
+    }
+    if (inspected % 200 < 2) report?.({ operations, inspected, compactions, problems })
   }
   return { operations, inspected, compactions, problems }
 }
