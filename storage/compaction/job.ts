@@ -12,6 +12,7 @@ import type { TableOwner } from '../sstable/statistics.ts'
 import { MergeCursor } from './merge-cursor.ts'
 import { Merger } from './merger.ts'
 import { type Output, type OutputName, Outputs } from './outputs.ts'
+import { estimatePartitions } from './partition-estimate.ts'
 import { type Outsider, PurgeBounds, type Purged, Purger, type Timestamp } from './purge.ts'
 import { openTableScan, type TableScan } from './table-scan.ts'
 import { Throttle } from './throttle.ts'
@@ -78,7 +79,9 @@ export async function mergeTables(argument: MergeArgument, context: JobContext):
       disk: context.disk,
       names: argument.outputs,
       bytesMax: argument.outputBytesMax,
-      writer: { ...argument.writer, owner: argument.owner, partitionsEstimate: inputs.partitions },
+      writer: { ...argument.writer, owner: argument.owner },
+      inputBytes: inputs.bytes,
+      partitions: await inputs.estimatePartitions(),
     })
     return await merge(argument, context, inputs, outputs)
   } catch (error) {
@@ -155,7 +158,9 @@ class Inputs {
   /** Nothing is kept: every block is read once. */
   readonly #cache = new BlockCache(0)
   readonly #readers: TableReader[] = []
+  /** Of the inputs, and then of the shadows. */
   readonly scans: TableScan[] = []
+  #inputs = 0
   readonly #rescans = new Set<TableScan>()
   outsiders: readonly Outsider[] = []
 
@@ -164,6 +169,7 @@ class Inputs {
   }
 
   async open({ inputs, shadows, outsiders }: MergeArgument): Promise<void> {
+    this.#inputs = inputs.length
     for (const table of [...inputs, ...shadows]) {
       const scan = await openTableScan(this.#disk, await this.#open(table))
       this.scans.push(scan)
@@ -179,14 +185,18 @@ class Inputs {
     return reader
   }
 
-  /** Filters are loaded when they are asked for first: most compactions need none. One that cannot be read may hold everything. */
+  /**
+   * Filters are loaded when they are asked for first: most compactions need none. The file is closed then: there may be many. One that cannot be
+   * read may hold everything.
+   */
   #filterOf(table: JobTable): (position: Buffer) => boolean | Promise<boolean> {
     let reader: TableReader | 'unreadable' | null = null
     const ask = (position: Buffer): boolean => reader === 'unreadable' || reader!.mayHold(position)
     return (position) => {
       if (reader !== null) return ask(position)
       return this.#open(table).then(
-        (opened) => {
+        async (opened) => {
+          await opened.close()
           reader = opened
           return ask(position)
         },
@@ -217,11 +227,19 @@ class Inputs {
     }
   }
 
-  /** Of the result, at most: those that lie in several inputs count once for each. */
-  get partitions(): number {
-    let partitions = 0
-    for (const { table } of this.scans) partitions += table.statistics.partitions
-    return partitions
+  /** Of the result. */
+  estimatePartitions(): Promise<number> {
+    return estimatePartitions(
+      this.#disk,
+      this.scans.slice(0, this.#inputs).map(({ table }) => table),
+    )
+  }
+
+  /** Of the inputs' files. */
+  get bytes(): number {
+    let bytes = 0
+    for (let i = 0; i < this.#inputs; i++) bytes += this.scans[i]!.table.fileBytes
+    return bytes
   }
 
   get bytesRead(): number {

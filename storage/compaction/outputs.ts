@@ -16,7 +16,11 @@ export interface OutputOptions {
   readonly names: readonly OutputName[]
   /** Bytes of each file, roughly; the last counts for all that follow. */
   readonly bytesMax: readonly number[]
-  readonly writer: Omit<TableWriterOptions, 'uid'>
+  readonly writer: Omit<TableWriterOptions, 'uid' | 'partitionsEstimate'>
+  /** Of all outputs together, at most. */
+  readonly inputBytes: number
+  /** Of all outputs together, roughly. */
+  readonly partitions: number
 }
 
 export interface Output {
@@ -24,6 +28,9 @@ export interface Output {
   readonly name: number
   readonly fileBytes: number
 }
+
+/** A bloom filter has room for so many times the partitions that an output's share of the bytes lets expect. */
+const FILTER_MARGIN = 1.2
 
 export class Outputs {
   readonly #options: OutputOptions
@@ -58,11 +65,14 @@ export class Outputs {
   }
 
   async #openFor(key: Buffer, value: Buffer): Promise<void> {
-    const { disk, names, writer } = this.#options
-    const { path, uid } = names[this.#written.length]!
+    const { disk, names, bytesMax, writer, inputBytes, partitions } = this.#options
+    const which = this.#written.length
+    const { path, uid } = names[which]!
+    const share = (FILTER_MARGIN * bytesMax[Math.min(which, bytesMax.length - 1)]!) / inputBytes
+    const partitionsEstimate = Math.ceil(partitions * Math.min(1, share))
     // Before it exists: a creation that fails may still have made the name.
     this.#opened.push(path)
-    this.#writer = await openTableWriter(disk, path, { ...writer, uid: Buffer.from(uid) })
+    this.#writer = await openTableWriter(disk, path, { ...writer, partitionsEstimate, uid: Buffer.from(uid) })
     await this.#writer.add(key, value)
   }
 
