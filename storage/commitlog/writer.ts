@@ -14,9 +14,8 @@ import { errorCode, lacksRoom, NoRoomError, StorageError } from '../errors.ts'
 import { Retry } from '../retry.ts'
 import { createGroup, type Group } from './group.ts'
 import type { CommitLogOptions, ReplaySummary } from './options.ts'
-import { progressLog } from './progress.ts'
 import { RecordBuffer } from './record-buffer.ts'
-import { type RecordHandler, type ReplayedSegment, replayCommitLog } from './replay.ts'
+import type { ReplayedSegment } from './replay.ts'
 import {
   HEADER_BYTES,
   type LogPosition,
@@ -46,28 +45,6 @@ interface Chunk {
   readonly length: number
   /** The segment that follows, if this chunk ends its own. */
   readonly next: Segment | null
-}
-
-/** Replays what the directory holds through `handler`, then opens a fresh segment for writing; on a full disk as soon as there is room. */
-export async function openCommitLog(
-  runtime: LogServices,
-  directory: string,
-  options: CommitLogOptions,
-  handler: RecordHandler,
-): Promise<CommitLog> {
-  const { disk } = runtime
-  await makeDirectory(disk, directory)
-  if (options.archiveDirectory) await makeDirectory(disk, options.archiveDirectory)
-  const replayed = await replayCommitLog(disk, directory, handler, progressLog(runtime))
-  const log = new CommitLog(runtime, directory, options, replayed)
-  await log.start(replayed)
-  return log
-}
-
-async function makeDirectory(disk: LogServices['disk'], directory: string): Promise<void> {
-  await disk.mkdir(directory)
-  const slash = directory.lastIndexOf('/')
-  if (slash > 0) await disk.syncDirectory(directory.slice(0, slash))
 }
 
 export class CommitLog {
@@ -112,7 +89,7 @@ export class CommitLog {
   #failure: StorageError | null = null
   #closing: Promise<void> | null = null
 
-  /** Use openCommitLog. */
+  /** Use openCommitLog (open.ts). */
   constructor(
     runtime: LogServices,
     directory: string,

@@ -9,9 +9,10 @@ import type { Disk, Random } from '../../lib/runtime/runtime.ts'
 import { createSimulatedClock } from '../../lib/runtime/simulated/clock.ts'
 import { diskError, openSimulatedDisk, type SimulatedDisk } from '../../lib/runtime/simulated/disk.ts'
 import { createSeededRandom } from '../../lib/runtime/simulated/random.ts'
+import { openCommitLog } from '../../storage/commitlog/open.ts'
 import { type LogPosition, logPosition, offsetOf, segmentOf } from '../../storage/commitlog/segment.ts'
 import type { LogServices } from '../../storage/commitlog/segments.ts'
-import { type CommitLog, type CommitLogOptions, openCommitLog } from '../../storage/commitlog/writer.ts'
+import type { CommitLog, CommitLogOptions } from '../../storage/commitlog/writer.ts'
 import { StorageError } from '../../storage/errors.ts'
 
 const SEED = Number(process.env.TEST_SEED ?? 7)
