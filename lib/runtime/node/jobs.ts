@@ -9,7 +9,7 @@ import { type Job, JobError, type JobLane, type JobOptions, type Jobs } from '..
 import type { FromWorker, ToWorker } from './job-messages.ts'
 
 export interface NodeJobsOptions {
-  /** Threads of each lane at most. Default: flush 1, compaction 2, other 1. */
+  /** Threads of each lane at most. Default: flush 1, compaction 64, other 1. */
   readonly widths?: Partial<Record<JobLane, number>>
   /** A thread without a job for so long is ended. Default 30 s: it takes about 10 MB. */
   readonly idleMs?: number
@@ -27,7 +27,8 @@ export interface NodeJobs extends Jobs, AsyncDisposable {
 /** Small: it keeps a thread small, and its collections short. */
 const YOUNG_GENERATION_MB = 16
 const OLD_GENERATION_MB = 256
-const WIDTHS: Record<JobLane, number> = { flush: 1, compaction: 2, other: 1 }
+/** Who asks for compactions decides how many run at once, and may change that at any time: the lane only sets a bound. */
+const WIDTHS: Record<JobLane, number> = { flush: 1, compaction: 64, other: 1 }
 const IDLE_MS = 30_000
 const CLOSE_MS = 5_000
 

@@ -21,7 +21,7 @@ export interface SimulatedJobsOptions {
   readonly clock: Clock
   readonly disk: Disk
   readonly random: Random
-  /** Threads of each lane. Default 1 each, compaction 2. */
+  /** Threads of each lane. Default 1 each, compaction 64. */
   readonly widths?: Partial<Record<JobLane, number>>
   /** Virtual time of a slice: by chance up to so much. Default 0: each only lets others run. */
   readonly sliceMsMax?: number
@@ -29,7 +29,8 @@ export interface SimulatedJobsOptions {
   readonly deathChance?: number
 }
 
-const WIDTHS: Record<JobLane, number> = { flush: 1, compaction: 2, other: 1 }
+/** Who asks for compactions decides how many run at once, and may change that at any time: the lane only sets a bound. */
+const WIDTHS: Record<JobLane, number> = { flush: 1, compaction: 64, other: 1 }
 
 export function createSimulatedJobs(options: SimulatedJobsOptions): Jobs {
   const { clock, disk, sliceMsMax = 0, deathChance = 0 } = options
