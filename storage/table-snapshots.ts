@@ -87,6 +87,12 @@ export class TableSnapshots {
 
   async #link(tag: string, tables: readonly TableStore[], ttlMs: number | null): Promise<void> {
     const held = tables.map((table) => ({ table, ...table.hold() }))
+    for (const { damaged, table } of tables)
+      if (damaged.length > 0)
+        this.#options.runtime.log.warn(
+          SOURCE,
+          `snapshot ${tag} is without ${damaged.length} SSTables of ${table.keyspace}.${table.name}, which are damaged`,
+        )
     try {
       const createdAtMs = this.#nowMs
       const parts = held.map(({ table, files }): SnapshotTable => {

@@ -252,6 +252,7 @@ t.test('compactions, as they are asked for', async (t) => {
 t.test('caches', async (t) => {
   await cql('SELECT name FROM shop.users')
   t.same(await tool('invalidatekeycache'), { status: 0, output: '' })
+  t.same((await ask('GET', '/v1/info')).body.problems, [])
   t.equal((await post('invalidatecache', { name: 'blocks' })).status, 200)
   const caches = (await ask('GET', '/v1/info')).body.caches as { name: string; entries: number; bytesMax: number }[]
   t.match(

@@ -89,6 +89,8 @@ t.test('a damaged block: what touches it fails, everything else is answered, the
   t.equal(tableFile(disk), undefined)
   t.match(world.store.problems, [/1 SSTables of k\.t are damaged/])
   await t.rejects(world.seen(), CorruptionError, 'a scan that meets it')
+  await world.wait(world.store.snapshots!.take({ tag: 'now', tables: [TABLE], ttlMs: null, skipFlush: false }))
+  t.match(world.logged.join('\n'), /snapshot now is without 1 SSTables of k\.t/)
   world.put('g', 11, 'new')
   world.put('d', 11, 'newer')
   await world.flush()

@@ -107,6 +107,7 @@ interface Info {
   readonly caches: readonly Cache[]
   readonly repairedShare: number
   readonly tokens: readonly string[]
+  readonly problems: readonly string[]
 }
 
 const info: Command = {
@@ -142,6 +143,7 @@ const info: Command = {
     line('Bootstrap failed', false)
     line('Decommissioning', false)
     line('Decommission failed', false)
+    for (const problem of answer.problems) line('Problem', problem)
     return answer
   },
 }

@@ -289,6 +289,7 @@ export function info(node: AdminNode): object {
     caches: statistics.caches,
     repairedShare: raw === 0 ? 1 : repaired / raw,
     tokens: identity.tokens,
+    problems: store.problems,
   }
 }
 
