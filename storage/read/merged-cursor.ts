@@ -1,6 +1,6 @@
 /**
- * Several sources as one sorted sequence: each key once, with all its versions at hand, newest source first.
- * There are few sources, so the least key is found by going through them.
+ * Several sources as one sorted sequence: each key once, with all its versions at hand, newest source first. A heap finds the next key: most often
+ * one source has moved, and goes down to its new place.
  */
 import { alsoWait, type Source, type SourceCursor } from './source.ts'
 
@@ -8,6 +8,8 @@ export class MergedCursor {
   readonly #cursors: SourceCursor[]
   readonly #keys: (Buffer | null)[]
   readonly #reversed: boolean
+  /** Indexes of the cursors that stand on a key, the next one in the cursor's direction at the root. */
+  #heap: number[] = []
   /** Indexes of the cursors that stand on `key`. */
   readonly #at: number[] = []
   /** Null: at the end. */
@@ -52,7 +54,7 @@ export class MergedCursor {
       else this.#keys[which] = cursor.valid ? cursor.key : null
     }
     if (waits) return this.#later(waits, false)
-    this.#choose()
+    this.#advanced()
     return undefined
   }
 
@@ -64,7 +66,7 @@ export class MergedCursor {
         this.#keys[which] = cursor.valid ? cursor.key : null
       }
     if (all) this.#readAll()
-    else this.#choose()
+    else this.#advanced()
   }
 
   #readAll(): void {
@@ -72,28 +74,73 @@ export class MergedCursor {
       const cursor = this.#cursors[i]!
       this.#keys[i] = cursor.valid ? cursor.key : null
     }
+    this.#build()
     this.#choose()
   }
 
+  /** The cursors that stood on the key have moved. */
+  #advanced(): void {
+    const heap = this.#heap
+    if (this.#at.length > 1) this.#build()
+    else if (heap.length > 0) {
+      if (this.#keys[heap[0]!] === null) {
+        const last = heap.pop()!
+        if (heap.length > 0) heap[0] = last
+      }
+      this.#siftDown(0)
+    }
+    this.#choose()
+  }
+
+  #build(): void {
+    const heap: number[] = []
+    for (let i = 0; i < this.#keys.length; i++) if (this.#keys[i] !== null) heap.push(i)
+    this.#heap = heap
+    for (let at = (heap.length >> 1) - 1; at >= 0; at--) this.#siftDown(at)
+  }
+
+  #order(a: number, b: number): number {
+    const order = Buffer.compare(this.#keys[a]!, this.#keys[b]!)
+    return this.#reversed ? -order : order
+  }
+
+  #siftDown(from: number): void {
+    const heap = this.#heap
+    const { length } = heap
+    const moved = heap[from]!
+    let at = from
+    for (;;) {
+      let child = 2 * at + 1
+      if (child >= length) break
+      if (child + 1 < length && this.#order(heap[child + 1]!, heap[child]!) < 0) child++
+      if (this.#order(moved, heap[child]!) <= 0) break
+      heap[at] = heap[child]!
+      at = child
+    }
+    if (at !== from) heap[at] = moved
+  }
+
+  /** The root's key, and all who stand on it: they are at the top of the heap. */
   #choose(): void {
     const at = this.#at
     at.length = 0
-    let best: Buffer | null = null
-    for (let i = 0; i < this.#keys.length; i++) {
-      const key = this.#keys[i]!
-      if (key === null) continue
-      if (best !== null) {
-        const order: number = Buffer.compare(key, best)
-        if (order === 0) {
-          at.push(i)
-          continue
-        }
-        if (this.#reversed ? order < 0 : order > 0) continue
-        at.length = 0
-      }
-      best = key
-      at.push(i)
+    if (this.#heap.length === 0) {
+      this.key = null
+      return
     }
-    this.key = best
+    this.key = this.#keys[this.#heap[0]!]!
+    at.push(this.#heap[0]!)
+    this.#collect(1)
+    this.#collect(2)
+    if (at.length > 1) at.sort((a, b) => a - b)
+  }
+
+  #collect(place: number): void {
+    if (place >= this.#heap.length) return
+    const source = this.#heap[place]!
+    if (Buffer.compare(this.#keys[source]!, this.key!) !== 0) return
+    this.#at.push(source)
+    this.#collect(2 * place + 1)
+    this.#collect(2 * place + 2)
   }
 }

@@ -1,0 +1,76 @@
+/** Many sources as one sequence, against one sorted list of all that they hold. */
+import t from 'tap'
+import { MergedCursor } from '../../storage/read/merged-cursor.ts'
+import type { Source, SourceCursor } from '../../storage/read/source.ts'
+import { createDice, type Dice, testSeed } from '../support/random.ts'
+
+/** Keys of a source, ascending; some movements have to be waited for. */
+function sourceOf(name: number, keys: readonly string[], dice: Dice): Source {
+  const cursor = (): SourceCursor => {
+    let at = -1
+    const to = (place: number): Promise<void> | undefined => {
+      if (!dice.chance(0.2)) {
+        at = place
+        return undefined
+      }
+      return Promise.resolve().then(() => {
+        at = place
+      })
+    }
+    const firstFrom = (bound: Buffer): number => {
+      const found = keys.findIndex((key) => Buffer.from(key).compare(bound) >= 0)
+      return found < 0 ? keys.length : found
+    }
+    return {
+      get valid() {
+        return at >= 0 && at < keys.length
+      },
+      get key() {
+        return Buffer.from(keys[at]!)
+      },
+      get value() {
+        return Buffer.from([name])
+      },
+      seek: (bound) => to(firstFrom(bound)),
+      seekBefore: (bound) => to(firstFrom(bound) - 1),
+      next: () => to(at + 1),
+      previous: () => to(at - 1),
+    }
+  }
+  return { cursor } as unknown as Source
+}
+
+async function check(dice: Dice): Promise<void> {
+  const held = Array.from({ length: dice.int(20) }, () => {
+    const keys = new Set(Array.from({ length: dice.int(12) }, () => String(10 + dice.int(40))))
+    return [...keys].sort()
+  })
+  const reversed = dice.chance(0.5)
+  const merged = new MergedCursor(
+    held.map((keys, name) => sourceOf(name, keys, dice)),
+    reversed,
+  )
+  for (let round = 0; round < 3; round++) {
+    const bound = String(10 + dice.int(45))
+    const expected = [...new Set(held.flat())].sort().filter((key) => (reversed ? key < bound : key >= bound))
+    if (reversed) expected.reverse()
+    await merged.seek(Buffer.from(bound))
+    for (const key of expected) {
+      const versions = Array.from({ length: merged.versions }, (_, i) => merged.version(i)[0]!)
+      const want = held.flatMap((keys, name) => (keys.includes(key) ? [name] : []))
+      if (merged.key?.toString() !== key || String(versions) !== String(want))
+        throw new Error(`${merged.key} of ${versions}, not ${key} of ${want}`)
+      await merged.next()
+    }
+    if (merged.key !== null) throw new Error(`${merged.key} is one too many`)
+  }
+}
+
+t.test('each key once, with all its versions, newest source first', async (t) => {
+  const first = testSeed()
+  for (let seed = first; seed < first + 300; seed++)
+    await check(createDice(seed)).catch((cause: unknown) => {
+      throw new Error(`TEST_SEED=${seed} replays this`, { cause })
+    })
+  t.pass(`seeds ${first} and on`)
+})
