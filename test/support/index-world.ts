@@ -17,6 +17,8 @@ export interface IndexWorld {
   readonly store: Store
   readonly indexes: NodeIndexes
   run(cql: string, options?: Partial<QueryOptions>): Promise<StatementResult>
+  /** Several at once: a wait for all costs what one for each does. */
+  runAll(statements: readonly string[]): Promise<void>
   /** Writes past the indexes. */
   runUnseen(cql: string): Promise<StatementResult>
   /** How many entries an index has. */
@@ -137,6 +139,10 @@ export async function openIndexWorld(
     store,
     indexes,
     run: (cql, options = {}) => query(processor, cql, options),
+    async runAll(statements) {
+      const results = statements.map((cql) => Promise.resolve(processor.query(cql, OPTIONS, null, client, null)))
+      await wait(Promise.all(results))
+    },
     runUnseen: (cql) => query(unseen, cql, {}),
     entries,
     rows: (cql, pageSize = null) => all(processor, cql, pageSize),
@@ -156,7 +162,7 @@ async function soonSettled<T>(clock: SimulatedClock, promise: Promise<T>): Promi
     done = true
   }
   promise.then(finish, finish)
-  for (let turn = 0; turn < 20 && !done; turn++) await Promise.resolve()
+  for (let turn = 0; turn < 80 && !done; turn++) await Promise.resolve()
   return done ? promise : settled(clock, promise)
 }
 
