@@ -152,3 +152,53 @@ t.test('SSTables of which everything expired are dropped whole, once', async (t)
   await world.clock.advance(3_600_000)
   t.equal(world.disk.operations, operations, 'there is nothing more to do')
 })
+
+t.test('certain compactions, when somebody asks', async (t) => {
+  const world = await openWorld({ compaction: { automatic: false }, options: { gcGraceSeconds: 10 } })
+  const compactions = world.store.compactions!
+  const expected = await fill(world, 3)
+  world.erase('p1', 200)
+  delete expected.p1
+  await world.flush()
+  await world.quiet()
+  t.equal(world.sstables().length, 4, 'none begins by itself')
+  const numbers = world.sstables().map((path) => Number(path.slice(-14, -4)))
+
+  await world.wait(compactions.merge(TABLE, new Set(numbers.slice(0, 2))))
+  t.equal(world.sstables().length, 3)
+  t.match(compactions.history[0], { kind: 'user-defined' })
+  t.same(await world.seen(), expected)
+
+  await world.wait(compactions.collectGarbage(TABLE))
+  t.equal(
+    world.sstables().length,
+    2,
+    'each by itself; of that with the deletion nothing is left, as the others were first',
+  )
+  t.match(
+    compactions.history.map(({ kind }) => kind),
+    ['garbage', 'garbage', 'garbage', 'user-defined'],
+  )
+  t.same(await world.seen(), expected)
+  t.equal(world.store.tableEstimate(TABLE)!.partitions, 123, 'p1 is in none of them')
+
+  await world.wait(compactions.major(TABLE))
+  t.equal(world.sstables().length, 1)
+  t.match(compactions.history[0], { kind: 'major' })
+  t.equal(world.store.tableEstimate(TABLE)!.partitions, 99)
+  t.same(await world.seen(), expected)
+  await world.wait(world.store.close())
+})
+
+t.test('only_purge_repaired_tombstones: what was not repaired is kept', async (t) => {
+  const { compaction } = DEFAULT_TABLE_OPTIONS
+  for (const onlyPurgeRepairedTombstones of [false, true]) {
+    const options = { gcGraceSeconds: 10, compaction: { ...compaction, onlyPurgeRepairedTombstones } }
+    const world = await openWorld({ compaction: { automatic: false }, options })
+    world.erase('p', 200)
+    await world.flush()
+    await world.wait(world.store.compactions!.major(TABLE))
+    t.equal(world.sstables().length, onlyPurgeRepairedTombstones ? 1 : 0)
+    await world.wait(world.store.close())
+  }
+})
