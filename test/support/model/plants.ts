@@ -126,4 +126,40 @@ export const PLANTS: readonly Plant[] = [
     from: 'const next = Buffer.concat([last, Buffer.from([0])]);',
     to: 'const next = last;',
   },
+  {
+    name: 'tombstones are purged at once, not after gc_grace',
+    file: 'storage/compaction/purge.js',
+    from: 'this.#gcBefore = nowSeconds - gcGraceSeconds;',
+    to: 'this.#gcBefore = nowSeconds + 1;',
+  },
+  {
+    name: 'what was purged is not looked at again when a compaction is done',
+    file: 'storage/compaction/run.js',
+    from: 'result.purged === null || !this.#isPurgedEarly(result.purged)',
+    to: 'true',
+  },
+  {
+    name: 'purging ignores the other SSTables',
+    file: 'storage/compaction/run.js',
+    from: 'outsiders: isDying ? outside.map(jobOutsider) : [],',
+    to: 'outsiders: [],',
+  },
+  {
+    name: 'a compaction keeps the newest version of a row and merges nothing',
+    file: 'storage/compaction/merger.js',
+    from: 'this.#version = out.view();',
+    to: 'this.#version = before;',
+  },
+  {
+    name: 'a compaction loses range tombstones',
+    file: 'storage/compaction/merger.js',
+    from: 'this.#sweep.add(range, covering);',
+    to: '',
+  },
+  {
+    name: 'an expired cell goes whatever it covers',
+    file: 'storage/compaction/purge.js',
+    from: 'writer.expiredCell(row);',
+    to: '{}',
+  },
 ]
