@@ -30,7 +30,7 @@ export async function buildIndexes(indexes: readonly StoredIndex[], services: Bu
   let after: ReadPoint | null = null
   let count = 0
   do {
-    await services.pause()
+    if (after !== null) await services.pause()
     if (!services.goesOn()) return null
     const result: ReadResult = await services.read(chunk(table.id, after, services.nowSeconds()))
     const entries: Buffer[] = []

@@ -87,6 +87,7 @@ class StoredMarks implements IndexMarks {
   }
 
   async setBuilt(id: string): Promise<void> {
+    this.#built.add(id)
     this.#begin(BUILT + id)
     const { high, low } = this.#time()
     this.#mutation.beginRow(Buffer.alloc(0))
@@ -96,7 +97,6 @@ class StoredMarks implements IndexMarks {
     // A commit log may be told to promise little: the mark must not outlive the entries.
     await this.#store.flush(id)
     await this.#store.apply([mark])
-    this.#built.add(id)
   }
 
   async forget(id: string): Promise<void> {

@@ -131,7 +131,7 @@ function isSupported(restriction: Restriction, { schema, target }: KnownIndex): 
 function isAnswered(restriction: Restriction, group: Group): boolean {
   const isMany =
     restriction.kind === 'contains' &&
-    (restriction.values.length > 1 || restriction.keys.length > 1 || restriction.entries.length > 1)
+    restriction.values.length + restriction.keys.length + restriction.entries.length > 1
   return restriction.columns.every((column) =>
     group.some(
       (index) => index.target.column === column && isSupported(restriction, index) && (!isMany || isSai(index.schema)),
