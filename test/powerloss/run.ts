@@ -3,14 +3,14 @@
  * not synced surviving (and again during each recovery), while every strategy of compaction has its share of the script; then the same with each operation failing by EIO and by ENOSPC.
  * Then EMFILE likewise; and the process is killed at each operation, and the power lost in the start that follows.
  *
- *     npm run powerloss -- [--steps 1600] [--error-steps 150] [--seed N]
+ *     npm run powerloss -- [--steps 1800] [--error-steps 150] [--seed N]
  */
 import { parseArgs } from 'node:util'
 import { failEverywhere, killThenLosePower, losePowerEverywhere, type Outcome } from '../support/power-loss.ts'
 
 const { values: flags } = parseArgs({
   options: {
-    steps: { type: 'string', default: '1600' },
+    steps: { type: 'string', default: '1800' },
     'error-steps': { type: 'string', default: '150' },
     seed: { type: 'string' },
   },

@@ -59,6 +59,16 @@ export class RowHistory {
     this.clustering = clustering
   }
 
+  clone(): RowHistory {
+    const made = new RowHistory(this.clustering)
+    made.liveness.push(...this.liveness.map((version) => ({ ...version })))
+    made.deletions.push(...this.deletions)
+    for (const { column, path, versions } of this.slots)
+      made.slots.push({ column, path, versions: versions.map((version) => ({ ...version })) })
+    for (const [column, list] of this.complexDeletions) made.complexDeletions.set(column, [...list])
+    return made
+  }
+
   slot(column: number, path: string | null): Slot {
     let at = 0
     for (; at < this.slots.length; at++) {
@@ -75,9 +85,21 @@ export class RowHistory {
 export class PartitionHistory {
   readonly deletions: Deletion[] = []
   readonly ranges: RangeDeletion[] = []
-  readonly staticRow = new RowHistory('')
+  readonly staticRow: RowHistory
   /** Ascending by clustering. */
   readonly rows: RowHistory[] = []
+
+  constructor(staticRow = new RowHistory('')) {
+    this.staticRow = staticRow
+  }
+
+  clone(): PartitionHistory {
+    const made = new PartitionHistory(this.staticRow.clone())
+    made.deletions.push(...this.deletions)
+    made.ranges.push(...this.ranges)
+    made.rows.push(...this.rows.map((row) => row.clone()))
+    return made
+  }
 
   row(clustering: string): RowHistory {
     let at = 0
@@ -150,6 +172,17 @@ export class Judge {
 
   clear(): void {
     this.#partitions.clear()
+  }
+
+  /** What was written so far, as a snapshot has it. */
+  snapshot(): ReadonlyMap<number, PartitionHistory> {
+    return new Map([...this.#partitions].map(([index, partition]) => [index, partition.clone()]))
+  }
+
+  /** All there is now is what the snapshot has. */
+  restore(snapshot: ReadonlyMap<number, PartitionHistory>): void {
+    this.#partitions.clear()
+    for (const [index, partition] of snapshot) this.#partitions.set(index, partition.clone())
   }
 
   write(index: number, sequence: number, changes: readonly Written[]): void {

@@ -72,6 +72,9 @@ export type Operation =
   | { readonly kind: 'settle' }
   | { readonly kind: 'flush'; readonly table: number | null; readonly wait: boolean }
   | { readonly kind: 'truncate'; readonly table: number }
+  | { readonly kind: 'snapshot'; readonly table: number }
+  /** Truncates, and takes the last snapshot in. */
+  | { readonly kind: 'restore'; readonly table: number }
   | { readonly kind: 'recreate'; readonly table: number; readonly sameId: boolean }
   | {
       readonly kind: 'compact'
@@ -213,6 +216,8 @@ class Generator {
         ['stop', sometimes(1)],
         ['alter', sometimes(1)],
         ['automatic', sometimes(1)],
+        ['snapshot', dice.chance(0.3) ? 1 : 0],
+        ['restore', dice.chance(0.3) ? 1 : 0],
         ['truncate', dice.chance(0.3) ? 0.3 : 0],
         ['recreate', dice.chance(0.3) ? 0.3 : 0],
         ['turns', sometimes(10)],
@@ -290,6 +295,8 @@ class Generator {
       case 'automatic':
         return { kind, table, on: dice.chance(0.5) }
       case 'truncate':
+      case 'snapshot':
+      case 'restore':
         return { kind, table }
       case 'recreate':
         return { kind, table, sameId: dice.chance(0.5) }

@@ -22,7 +22,7 @@ import { tableIdBytes } from '../../../storage/table-store.ts'
 import { createDice, type Dice } from '../random.ts'
 import { storageRuntime } from '../storage-runtime.ts'
 import { compareRead, describeResult, type Question } from './compare.ts'
-import { Judge, type Written } from './judge.ts'
+import { Judge, type PartitionHistory, type Written } from './judge.ts'
 import { COMPACTIONS, OPTION_SETS } from './options.ts'
 import {
   type Beside,
@@ -67,6 +67,8 @@ interface Table {
   asked: number
   /** The last write that certainly survives. */
   sure: number
+  /** The last one taken: its folder, and what it has. */
+  snapshot: { readonly folder: string; readonly has: ReadonlyMap<number, PartitionHistory> } | null
 }
 
 interface Scan {
@@ -108,6 +110,7 @@ class Run {
   #store!: Store
   readonly #tables: Table[] = []
   #tablesMade = 0
+  #snapshotsTaken = 0
   /** Writes issued so far. */
   #sequence = 0
   #pending: Promise<void>[] = []
@@ -176,6 +179,12 @@ class Run {
         this.#store.compactions!.setAutomatic(table.id, operation.on)
         break
       }
+      case 'snapshot':
+        await this.#snapshot(this.#tables[operation.table]!)
+        break
+      case 'restore':
+        await this.#restore(this.#tables[operation.table]!)
+        break
       case 'truncate':
         await this.#truncate(operation.table)
         break
@@ -221,12 +230,14 @@ class Run {
         name: `t${index}`,
         durableWrites: index !== 2,
         hasClustering: index !== 1,
+        shape: '{}',
         options: { ...DEFAULT_TABLE_OPTIONS, ...OPTION_SETS[this.#plan.options]!.table, compaction, gcGraceSeconds },
       },
       judge: new Judge(),
       automatic: compaction.enabled,
       asked: 0,
       sure: 0,
+      snapshot: null,
     }
   }
 
@@ -442,6 +453,32 @@ class Run {
     )
     if (wait) await this.#until(done)
     else this.#pending.push(done)
+  }
+
+  async #snapshot(table: Table): Promise<void> {
+    await this.#settle()
+    const { snapshots } = this.#store
+    const tag = `s${++this.#snapshotsTaken}`
+    try {
+      await this.#until(snapshots!.take({ tag, tables: [table.id], ttlMs: null, skipFlush: false }))
+    } catch (error) {
+      // A flush whose thread died: there is no snapshot then.
+      if (!(error instanceof JobError)) throw error
+      return
+    }
+    const [folder] = await this.#until(snapshots!.find(tag, 'k', table.stored.name))
+    assert(folder !== undefined, 'a snapshot that was taken is there')
+    table.snapshot = { folder, has: table.judge.snapshot() }
+    table.sure = this.#sequence
+  }
+
+  async #restore(table: Table): Promise<void> {
+    const { snapshot } = table
+    if (snapshot === null) return
+    await this.#truncate(this.#tables.indexOf(table))
+    const folders = [snapshot.folder]
+    await this.#until(this.#store.restore(table.id, { folders, fit: () => ({ kind: 'same' }), move: false }))
+    table.judge.restore(snapshot.has)
   }
 
   async #truncate(index: number): Promise<void> {
