@@ -8,24 +8,37 @@ import { readInt32 } from './model/row.ts'
 
 const LENGTH_BYTES = 4
 
-/** Gathers the parts of one record without copying them; it is reused. */
+/** Gathers the parts of one record without copying them; it is reused. Records of as many parts as the one before allocate nothing. */
 export class LogRecord {
-  readonly parts: Uint8Array[] = []
-  /** Tables with something in the record, each once. */
-  readonly tables: string[] = []
+  readonly #parts: Uint8Array[] = []
+  readonly #tables: string[] = []
   readonly #lengths: Buffer[] = []
+  #partCount = 0
+  #tableCount = 0
 
   clear(): void {
-    this.parts.length = 0
-    this.tables.length = 0
+    this.#partCount = 0
+    this.#tableCount = 0
   }
 
   get isEmpty(): boolean {
-    return this.parts.length === 0
+    return this.#partCount === 0
+  }
+
+  /** Valid until clear(). */
+  get parts(): readonly Uint8Array[] {
+    if (this.#parts.length > this.#partCount) this.#parts.length = this.#partCount
+    return this.#parts
+  }
+
+  /** Tables with something in the record, each once. Valid until clear(). */
+  get tables(): readonly string[] {
+    if (this.#tables.length > this.#tableCount) this.#tables.length = this.#tableCount
+    return this.#tables
   }
 
   add(mutation: Buffer, table: string): void {
-    const index = this.parts.length >> 1
+    const index = this.#partCount >> 1
     let length = this.#lengths[index]
     if (length === undefined) {
       length = Buffer.alloc(LENGTH_BYTES)
@@ -36,8 +49,10 @@ export class LogRecord {
     length[1] = bytes >>> 16
     length[2] = bytes >>> 8
     length[3] = bytes
-    this.parts.push(length, mutation)
-    if (!this.tables.includes(table)) this.tables.push(table)
+    this.#parts[this.#partCount++] = length
+    this.#parts[this.#partCount++] = mutation
+    for (let i = 0; i < this.#tableCount; i++) if (this.#tables[i] === table) return
+    this.#tables[this.#tableCount++] = table
   }
 }
 
