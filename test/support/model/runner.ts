@@ -250,7 +250,12 @@ class Run {
     const jobs = createSimulatedJobs({ clock, disk, random, deathChance })
     const runtime: Runtime = { ...storageRuntime(clock, disk), random, jobs }
     this.#store = await this.#until(openStore({ runtime, directory: '/data', settings }))
-    this.#checkLitter()
+    // What was replayed may be more than a memtable holds: it is being flushed then.
+    if (this.#litter() !== null && deathChance === 0) {
+      await this.#until(this.#store.flush())
+      const litter = this.#litter()
+      if (litter !== null) throw new Difference(litter)
+    }
     // What compactions were told by hand holds until the next start.
     for (const table of this.#tables) {
       table.automatic = table.stored.options.compaction.enabled
@@ -260,11 +265,11 @@ class Run {
   }
 
   /** Every SSTable on disk is one of the store's. */
-  #checkLitter(): void {
+  #litter(): string | null {
     const found: string[] = []
     for (const path of this.#disk.files().keys()) if (/^\/data\/tables\/.*\.sst/.test(path)) found.push(path)
     const { files } = this.#store.statistics
-    if (found.length !== files) throw new Difference(`the store has ${files} SSTables, the disk ${found.join(', ')}`)
+    return found.length === files ? null : `the store has ${files} SSTables, the disk ${found.join(', ')}`
   }
 
   async #settle(): Promise<void> {
