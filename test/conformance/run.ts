@@ -26,7 +26,7 @@ interface Language {
   readonly tool: string
   readonly folder: string
   prepare(): string[][]
-  command(target: Target): string[]
+  programs(target: Target): string[][]
 }
 
 const venv = join(WORK, 'python')
@@ -38,13 +38,14 @@ const LANGUAGES: Record<string, Language> = {
       ['python3', '-m', 'venv', venv],
       [join(venv, 'bin/pip'), '-q', 'install', 'cassandra-driver==3.30.1', 'lz4'],
     ],
-    command: ({ address, port }) => [join(venv, 'bin/python'), 'python.py', address, port],
+    programs: ({ address, port }) =>
+      ['python.py', 'cqlengine.py'].map((program) => [join(venv, 'bin/python'), program, address, port]),
   },
   go: {
     tool: 'go',
     folder: join(PROGRAMS, 'go'),
     prepare: () => [['go', 'build', '-o', join(WORK, 'go-conformance'), '.']],
-    command: ({ address, port }) => [join(WORK, 'go-conformance'), address, port],
+    programs: ({ address, port }) => [[join(WORK, 'go-conformance'), address, port]],
   },
   java: {
     tool: 'mvn',
@@ -52,21 +53,22 @@ const LANGUAGES: Record<string, Language> = {
     prepare: () => [
       ['mvn', '-q', '-B', 'compile', 'dependency:copy-dependencies', `-DoutputDirectory=${join(WORK, 'jars')}`],
     ],
-    command: ({ address, port, datacenter }) => [
-      'java',
-      '-cp',
-      `target/classes:${join(WORK, 'jars')}/*`,
-      'Conformance',
-      address,
-      port,
-      datacenter,
-    ],
+    programs: ({ address, port, datacenter }) =>
+      ['Conformance', 'MapperConformance'].map((program) => [
+        'java',
+        '-cp',
+        `target/classes:${join(WORK, 'jars')}/*`,
+        program,
+        address,
+        port,
+        datacenter,
+      ]),
   },
   rust: {
     tool: 'cargo',
     folder: join(PROGRAMS, 'rust'),
     prepare: () => [['cargo', 'build', '-q', '--target-dir', join(WORK, 'rust')]],
-    command: ({ address, port }) => [join(WORK, 'rust/debug/conformance'), address, port],
+    programs: ({ address, port }) => [[join(WORK, 'rust/debug/conformance'), address, port]],
   },
 }
 
@@ -90,19 +92,23 @@ async function runLanguage(
       return { passed: 0, failed: 1, skipped: 0 }
     }
   }
-  const [command, ...words] = language.command(target)
-  const child = spawn(command!, words, { cwd: language.folder, timeout: RUN_MS })
-  let output = ''
-  child.stdout.on('data', (chunk) => {
-    output += String(chunk)
-  })
-  child.stderr.on('data', (chunk) => process.stderr.write(chunk))
-  const status = await new Promise((resolve) => child.on('close', resolve))
-  process.stdout.write(output.replace(/^(ok|not ok) - /gm, `$1 - ${name}: `))
-  const passed = output.match(/^ok - /gm)?.length ?? 0
-  const failed = output.match(/^not ok - /gm)?.length ?? 0
-  if (status !== 0 && failed === 0) process.stdout.write(`not ok - ${name}: ended with status ${String(status)}\n`)
-  return { passed, failed: failed + (status !== 0 && failed === 0 ? 1 : 0), skipped: 0 }
+  const sum = { passed: 0, failed: 0, skipped: 0 }
+  for (const [command, ...words] of language.programs(target)) {
+    const child = spawn(command!, words, { cwd: language.folder, timeout: RUN_MS })
+    let output = ''
+    child.stdout.on('data', (chunk) => {
+      output += String(chunk)
+    })
+    child.stderr.on('data', (chunk) => process.stderr.write(chunk))
+    const status = await new Promise((resolve) => child.on('close', resolve))
+    process.stdout.write(output.replace(/^(ok|not ok) - /gm, `$1 - ${name}: `))
+    const failed = output.match(/^not ok - /gm)?.length ?? 0
+    const isBroken = status !== 0 && failed === 0
+    if (isBroken) process.stdout.write(`not ok - ${name}: ${words.join(' ')} ended with status ${String(status)}\n`)
+    sum.passed += output.match(/^ok - /gm)?.length ?? 0
+    sum.failed += failed + (isBroken ? 1 : 0)
+  }
+  return sum
 }
 
 /** In a virtual environment of its own; CQLSH=path takes one that is there. */
