@@ -43,8 +43,12 @@ export class ColumnWrites {
   readonly #paths = new Map<ColumnSchema, PathOperation[]>()
 
   add(column: ColumnSchema, operation: Operation): void {
-    if (operation instanceof CellWrite || operation instanceof CounterWrite) this.#cells.set(column, operation)
-    else {
+    if (operation instanceof CellWrite) this.#cells.set(column, operation)
+    else if (operation instanceof CounterWrite) {
+      const before = this.#cells.get(column)
+      if (before instanceof CounterWrite) before.join(operation)
+      else this.#cells.set(column, operation)
+    } else {
       const operations = this.#paths.get(column)
       if (operations) operations.push(operation)
       else this.#paths.set(column, [operation])

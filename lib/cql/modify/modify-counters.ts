@@ -14,32 +14,52 @@ import type { SerialLocks } from './serial-locks.ts'
 
 const LONG_MIN = -(2n ** 63n)
 
-/** c = c + value, or c = c - value. */
+interface Change {
+  readonly value: Value
+  readonly subtracts: boolean
+}
+
+/** c = c + value, or c = c - value; several of one statement add up. */
 export class CounterWrite implements ColumnWrite {
   readonly column: ColumnSchema
   readonly needsRead = true
-  readonly #value: Value
-  readonly #subtracts: boolean
+  readonly #changes: Change[]
 
   constructor(column: ColumnSchema, value: Value, subtracts: boolean) {
     this.column = column
-    this.#value = value
-    this.#subtracts = subtracts
+    this.#changes = [{ value, subtracts }]
+  }
+
+  join(other: CounterWrite): void {
+    this.#changes.push(...other.#changes)
   }
 
   write(sink: MutationSink, options: QueryOptions, environment: Environment, row: ExistingRow | null): void {
-    const value = this.#value.bind(options, environment)
-    if (value === UNSET) return
-    if (value === null) throw invalid(`Invalid null value for counter ${this.#subtracts ? 'decrement' : 'increment'}`)
-    const amount = value.length === 8 ? value.readBigInt64BE(0) : 0n
-    if (this.#subtracts && amount === LONG_MIN)
-      throw invalid(`The negation of ${amount} overflows supported counter precision (signed 8 bytes integer)`)
+    let difference = 0n
+    let isChanged = false
+    for (const { value, subtracts } of this.#changes) {
+      const amount = amountOf(value.bind(options, environment), subtracts)
+      if (amount === null) continue
+      difference += amount
+      isChanged = true
+    }
+    if (!isChanged) return
     const before = row === null ? null : row.value(this.column)
-    const sum = (before === null ? 0n : before.readBigInt64BE(0)) + (this.#subtracts ? -amount : amount)
+    const sum = (before === null ? 0n : before.readBigInt64BE(0)) + difference
     const bytes = Buffer.allocUnsafe(8)
     bytes.writeBigInt64BE(BigInt.asIntN(64, sum), 0)
     sink.cell(this.column.id, bytes)
   }
+}
+
+/** What is to be added; null for an unset value, which changes nothing. */
+function amountOf(value: ReturnType<Value['bind']>, subtracts: boolean): bigint | null {
+  if (value === UNSET) return null
+  if (value === null) throw invalid(`Invalid null value for counter ${subtracts ? 'decrement' : 'increment'}`)
+  const amount = value.length === 8 ? value.readBigInt64BE(0) : 0n
+  if (subtracts && amount === LONG_MIN)
+    throw invalid(`The negation of ${amount} overflows supported counter precision (signed 8 bytes integer)`)
+  return subtracts ? -amount : amount
 }
 
 export function checkCounterConsistency(table: TableSchema, consistency: number): void {
