@@ -3,12 +3,20 @@
  * SAI; their order there: case, then NFC, then ASCII.
  */
 import { type IndexTarget, isSai } from './index-target.ts'
-import type { IndexSchema } from './table.ts'
+import type { ColumnSchema, IndexSchema } from './table.ts'
 
 export const ANALYSIS_OPTIONS: ReadonlySet<string> = new Set(['case_sensitive', 'normalize', 'ascii'])
 
 /** From a value's bytes to those that stand for it, and are compared in its stead. */
 export type Analyzer = (text: Buffer) => Buffer
+
+/** By column; of maps the keys have their own, as each may have an index of its own. */
+export interface Analyzers {
+  readonly keys: ReadonlyMap<ColumnSchema, Analyzer>
+  readonly values: ReadonlyMap<ColumnSchema, Analyzer>
+}
+
+export const NO_ANALYZERS: Analyzers = { keys: new Map(), values: new Map() }
 
 /** Null: values are taken as they are. */
 export function analyzerOf(index: IndexSchema, { column }: IndexTarget): Analyzer | null {

@@ -2,6 +2,7 @@
  * CREATE INDEX and DROP INDEX as pure changes of a table. Source: CQL 3.4.7; checks, their order and messages are those of Cassandra 5.0.6.
  */
 import { configError, invalid } from '../base/errors.ts'
+import { typeToClassName } from '../types/class-name.ts'
 import { isCollection, isMultiCell, someType, typeToCql } from '../types/names.ts'
 import type { CqlType } from '../types/type.ts'
 import { rebuildTable } from './build.ts'
@@ -37,6 +38,7 @@ export interface NewIndex {
 
 const LOCAL_TABLE = 'legacy_local_table'
 const SASI_CLASS = 'org.apache.cassandra.index.sasi.SASIIndex'
+const COMPOSITE_CLASS = 'org.apache.cassandra.db.marshal.CompositeType'
 const NAME_LENGTH_MAX = 222
 
 const VECTOR_WARNING =
@@ -246,16 +248,23 @@ function isIndexable(type: CqlType): boolean {
   return type.kind === 'native' ? type.name !== 'blob' && type.name !== 'counter' : type.kind !== 'custom'
 }
 
-function validateAnalysis({ column }: IndexTarget, options: ReadonlyMap<string, string>): void {
+/** Entries are composites to the one who says that they cannot be analyzed. */
+function analyzedText(target: IndexTarget): string {
+  const { type } = target.column
+  if (target.part !== 'entries' || type.kind !== 'map') return typeToCql(elementType(target))
+  return `'${COMPOSITE_CLASS}(${typeToClassName(type.key)},${typeToClassName(type.value)})'`
+}
+
+function validateAnalysis(target: IndexTarget, options: ReadonlyMap<string, string>): void {
   if (options.size === 0) return
+  const { column } = target
   if (column.kind === 'partition_key' || column.kind === 'clustering') {
     const text = [...options].map(([key, value]) => `'${key}': '${value}'`).join(', ')
     throw invalid(`Analysis options are not supported on primary key columns, but found {${text}}`)
   }
-  const { type } = column
-  const element = isCollection(type) && !type.frozen && type.kind !== 'map' ? type.element : type
-  if (element.kind !== 'native' || (element.name !== 'text' && element.name !== 'ascii'))
-    throw invalid(`CQL type ${typeToCql(type)} cannot be analyzed.`)
+  const element = elementType(target)
+  const isText = element.kind === 'native' && (element.name === 'text' || element.name === 'ascii')
+  if (!isText || target.part === 'entries') throw invalid(`CQL type ${analyzedText(target)} cannot be analyzed.`)
   for (const key of ANALYSIS_OPTIONS) {
     const value = options.get(key)
     if (value !== undefined && !/^(true|false)$/i.test(value))

@@ -49,7 +49,9 @@ export function typeDefinitionText(type: UserType): string {
 export function indexText(table: TableSchema, index: IndexSchema): string {
   const on = `${quoteIdentifier(index.name)} ON ${qualified(table.keyspace, table.name)} (${index.options.get('target')})`
   if (index.kind !== 'CUSTOM') return `CREATE INDEX ${on};`
-  const options = [...index.options].filter(([key]) => key !== 'target' && key !== 'class_name')
+  const options = [...index.options]
+    .filter(([key]) => key !== 'target' && key !== 'class_name')
+    .sort(([a], [b]) => (a < b ? -1 : 1))
   const using = `CREATE CUSTOM INDEX ${on} USING ${quoted(index.options.get('class_name') ?? '')}`
   return options.length === 0 ? `${using};` : `${using} WITH OPTIONS = ${mapText(options)};`
 }

@@ -3,7 +3,7 @@
  * Always: null satisfies nothing; conditions on key and static columns decide for a whole partition.
  */
 import { invalid } from '../../base/errors.ts'
-import type { Analyzer } from '../../schema/index-analysis.ts'
+import { type Analyzer, type Analyzers, NO_ANALYZERS } from '../../schema/index-analysis.ts'
 import type { ColumnSchema } from '../../schema/table.ts'
 import { compare } from '../../types/compare.ts'
 import { type BoundValue, type Environment, type QueryOptions, UNSET } from '../statement.ts'
@@ -57,8 +57,9 @@ function matches(expression: Expression, values: RowValues): boolean {
   const found = values.value(column)
   if (found === null) return false
   const { type } = column
-  const isWhole = expression.operator !== 'CONTAINS'
-  const seen = isWhole && expression.analyzer !== undefined ? expression.analyzer(found) : found
+  const { analyzer } = expression
+  const isWhole = expression.operator !== 'CONTAINS' && expression.operator !== 'CONTAINS KEY'
+  const seen = isWhole && analyzer !== undefined ? analyzer(found) : found
   switch (expression.operator) {
     case '=':
       return compare(type, seen, expression.value) === 0
@@ -73,14 +74,18 @@ function matches(expression: Expression, values: RowValues): boolean {
     case 'IN':
       return expression.values.some((value) => compare(type, found, value) === 0)
     case 'CONTAINS':
-      if (type.kind === 'map') return mapEntries(found).some(([, v]) => compare(type.value, v, expression.value) === 0)
+      if (type.kind === 'map')
+        return mapEntries(found).some(([, v]) => compare(type.value, analyzer?.(v) ?? v, expression.value) === 0)
       if (type.kind !== 'list' && type.kind !== 'set') return false
       return splitList(found).some((v) => {
         if (v === null) return false
-        return compare(type.element, expression.analyzer?.(v) ?? v, expression.value) === 0
+        return compare(type.element, analyzer?.(v) ?? v, expression.value) === 0
       })
     case 'CONTAINS KEY':
-      return type.kind === 'map' && mapEntries(found).some(([k]) => compare(type.key, k, expression.value) === 0)
+      return (
+        type.kind === 'map' &&
+        mapEntries(found).some(([k]) => compare(type.key, analyzer?.(k) ?? k, expression.value) === 0)
+      )
     case 'ENTRY':
       return (
         type.kind === 'map' &&
@@ -105,14 +110,13 @@ function mapEntries(bytes: Buffer): (readonly [Buffer, Buffer])[] {
 }
 
 const VALUE_LENGTH_MAX = 65535
-const NO_ANALYZERS: ReadonlyMap<ColumnSchema, Analyzer> = new Map()
 
 /** Binds the values of restrictions into a filter. Throws INVALID on what cannot be compared. */
 export function bindFilter(
   restrictions: readonly Restriction[],
   options: QueryOptions,
   environment: Environment,
-  analyzers: ReadonlyMap<ColumnSchema, Analyzer> = NO_ANALYZERS,
+  analyzers: Analyzers = NO_ANALYZERS,
 ): RowFilter {
   const expressions: Expression[] = []
   for (const restriction of restrictions) {
@@ -121,7 +125,7 @@ export function bindFilter(
       case 'eq':
         restriction.tuple.bind(options, environment).forEach((value, i) => {
           const target = restriction.columns[i]!
-          const analyzer = analyzers.get(target)
+          const analyzer = analyzers.values.get(target)
           const bytes = usable(value, target)
           expressions.push({ column: target, operator: '=', value: analyzer?.(bytes) ?? bytes, analyzer })
         })
@@ -135,7 +139,7 @@ export function bindFilter(
       case 'slice': {
         if (restriction.columns.length > 1)
           throw invalid('Multi-column slice restrictions cannot be used for filtering.')
-        const analyzer = analyzers.get(column)
+        const analyzer = analyzers.values.get(column)
         const bind = (bound: Bound): Buffer => {
           const value = usable(bound.tuple.bind(options, environment)[0]!, column)
           return analyzer?.(value) ?? value
@@ -147,12 +151,17 @@ export function bindFilter(
       }
       case 'contains': {
         const bind = (term: Value): Buffer => usable(term.bind(options, environment), column)
-        const analyzer = column.type.kind === 'map' ? undefined : analyzers.get(column)
+        const analyzer = analyzers.values.get(column)
+        const keyAnalyzer = analyzers.keys.get(column)
         for (const term of restriction.values) {
           const value = bind(term)
           expressions.push({ column, operator: 'CONTAINS', value: analyzer?.(value) ?? value, analyzer })
         }
-        for (const term of restriction.keys) expressions.push({ column, operator: 'CONTAINS KEY', value: bind(term) })
+        for (const term of restriction.keys) {
+          const key = bind(term)
+          const value = keyAnalyzer?.(key) ?? key
+          expressions.push({ column, operator: 'CONTAINS KEY', value, analyzer: keyAnalyzer })
+        }
         for (const entry of restriction.entries) {
           const key = usable(entry.key.bind(options, environment), column, 'map key ')
           const value = usable(entry.value.bind(options, environment), column, 'map value ')

@@ -5,7 +5,7 @@
  */
 import type { IndexRead } from '../../../storage/model/command.ts'
 import { invalid } from '../../base/errors.ts'
-import { type Analyzer, analyzerOf } from '../../schema/index-analysis.ts'
+import { type Analyzer, type Analyzers, analyzerOf } from '../../schema/index-analysis.ts'
 import {
   type IndexOperator,
   type IndexTarget,
@@ -143,7 +143,7 @@ function isAnswered(restriction: Restriction, group: Group): boolean {
 export class IndexPlan {
   readonly isRange: boolean
   /** What texts of a column are compared as, by the indexes that answer together. */
-  readonly analyzers: ReadonlyMap<ColumnSchema, Analyzer>
+  readonly analyzers: Analyzers
   readonly #index: KnownIndex
   readonly #restriction: Restriction
   readonly #terms: IndexTerms
@@ -153,10 +153,10 @@ export class IndexPlan {
     this.#restriction = restriction
     this.#terms = new IndexTerms(index.schema, index.target)
     this.isRange = restriction.kind === 'slice'
-    const analyzers = new Map<ColumnSchema, Analyzer>()
+    const analyzers = { keys: new Map<ColumnSchema, Analyzer>(), values: new Map<ColumnSchema, Analyzer>() }
     for (const { schema, target } of group) {
       const analyzer = analyzerOf(schema, target)
-      if (analyzer !== null) analyzers.set(target.column, analyzer)
+      if (analyzer !== null) analyzers[target.part === 'keys' ? 'keys' : 'values'].set(target.column, analyzer)
     }
     this.analyzers = analyzers
   }
