@@ -45,6 +45,8 @@ export interface FileSwap extends Pick<TableFile, 'level' | 'repairedAtMs'> {
 const SOURCE = 'storage/files.ts'
 /** Files whose headers and footers are read at the same time at the start. */
 const OPENED_AT_ONCE = 16
+/** So often it is looked whether a log that is waited for has begun to wait itself. */
+const LOG_LOOK_MS = 50
 
 /** Opens the manifest; the commit log comes after the tables are known, with openLog. */
 export async function openFiles(options: FilesOptions): Promise<Files> {
@@ -216,6 +218,7 @@ export class Files {
     const reader = await this.open(store.id, number, { uid, fileBytes })
     const { minPosition, maxPosition } = reader.statistics
     const file = { number, level: 0, fileBytes, uid, minPosition, maxPosition, repairedAtMs: 0 }
+    await this.#logged()
     try {
       await this.backups.add(store, reader.path)
       await this.manifest.apply([
@@ -231,6 +234,28 @@ export class Files {
     store.metrics.flushes++
     store.metrics.flushedBytes += fileBytes
     this.#log?.markFlushed(store.id, position)
+  }
+
+  /**
+   * What is in a file is in the log before the file counts: of a record of several tables a crash then leaves all or nothing. A log that waits for room is
+   * not waited for: a flush may be what gives it room.
+   */
+  async #logged(): Promise<void> {
+    const log = this.#log
+    if (!log || log.failure || log.pendingBytes === 0) return
+    let isDone = false
+    const done = (): void => {
+      isDone = true
+    }
+    const synced = log.sync().then(done, done)
+    while (!isDone && log.blocked === null) {
+      let timer: Disposable | null = null
+      const later = new Promise<void>((resolve) => {
+        timer = this.#options.runtime.clock.after(LOG_LOOK_MS, resolve)
+      })
+      await Promise.race([synced, later])
+      ;(timer as Disposable | null)?.[Symbol.dispose]()
+    }
   }
 
   async #write(
