@@ -9,6 +9,7 @@ import type { LogPosition } from './commitlog/segment.ts'
 import { Memtable } from './memtable.ts'
 import type { ReadCommand, ReadResult } from './model/command.ts'
 import type { Resolution } from './model/merge.ts'
+import { MutationReader } from './model/mutation.ts'
 import { compareTimestamps } from './model/row.ts'
 import { headCommand, headOf, readHead } from './read/head.ts'
 import { type ReadContext, readRows } from './read/read.ts'
@@ -170,7 +171,8 @@ export class TableStore implements ReadContext {
     const latency = command.target.kind === 'partition' ? this.metrics.reads : this.metrics.scans
     const isTimed = latency.begins()
     const began = isTimed ? clock.monotonicMs() : 0
-    const result = this.#rowsKept === 0 ? this.#run(command) : this.#readKept(command)
+    const isPlain = this.#rowsKept === 0 || command.supposed !== undefined
+    const result = isPlain ? this.#run(command) : this.#readKept(command)
     if (!(result instanceof Promise)) {
       if (isTimed) latency.sampled(clock.monotonicMs() - began)
       return result
@@ -182,7 +184,7 @@ export class TableStore implements ReadContext {
   /** Reads the sources; the files stay while it does. */
   #run(command: ReadCommand): ReadResult | Promise<ReadResult> {
     const files = this.#counted
-    const result = drive(readRows(this, command))
+    const result = drive(readRows(command.supposed ? this.#supposing(command.supposed) : this, command))
     if (!(result instanceof Promise) || files.length === 0) return result
     for (const file of files) file.reads++
     return result.then(
@@ -196,6 +198,23 @@ export class TableStore implements ReadContext {
         throw error
       },
     )
+  }
+
+  /** The table as it would be with the mutations. */
+  #supposing(mutations: readonly Buffer[]): ReadContext {
+    const memtable = new Memtable(this.resolution)
+    const reader = new MutationReader()
+    for (const mutation of mutations) memtable.apply(reader.reset(mutation))
+    const { resolution, gcGraceSeconds, hasClustering } = this
+    return {
+      resolution,
+      gcGraceSeconds,
+      hasClustering,
+      sources: [memtable, ...this.sources],
+      pause: () => this.pause(),
+      didRead: (tables, tombstones, rows) => this.didRead(tables, tombstones, rows),
+      didScan: (tombstones, rows) => this.didScan(tombstones, rows),
+    }
   }
 
   /** Rows of a partition that the row cache keeps; 0: none. */

@@ -17,6 +17,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   'lib/schema': ['lib/base', 'lib/types'],
   'lib/cql': ['lib/base', 'lib/types', 'lib/schema', 'storage/model'],
   'lib/index': ['lib/base', 'lib/runtime', 'lib/types', 'lib/schema', 'storage/model'],
+  'lib/view': ['lib/base', 'lib/runtime', 'lib/types', 'lib/schema', 'lib/index', 'storage/model'],
 }
 
 /** Pure functions of Node's own that any room may use. */

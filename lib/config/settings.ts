@@ -225,6 +225,7 @@ export const SETTINGS = {
     'Memory for the heads of partitions, of tables whose caching option asks for rows; 0: none.',
     ['row_cache_size_in_mb', 'MiB'],
   ),
+  materialized_views_enabled: flag(true, 'Allow CREATE MATERIALIZED VIEW. Views that there are work all the same.'),
   auto_snapshot: flag(true, 'Take a snapshot (hard links) of a table with data before it is truncated or dropped.'),
   auto_snapshot_ttl: duration(
     null,

@@ -97,6 +97,8 @@ export interface CqlLimits {
   readonly pageBytesMax: number
   readonly unpagedBytesMax: number
   readonly inProductMax: number
+  /** Whether CREATE MATERIALIZED VIEW is allowed. Default true. */
+  readonly viewsEnabled?: boolean
 }
 
 export interface CompiledStatement {

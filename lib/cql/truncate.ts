@@ -21,6 +21,8 @@ export class Truncate implements CompiledStatement {
   async execute(environment: Environment): Promise<StatementResult> {
     const table = tableOf({ keyspace: this.keyspace, name: this.table }, null, environment.schema.current)
     if (table.isVirtual) throw invalid(`Truncation is not supported by table ${table.keyspace}.${table.name}`)
+    if (table.view !== null)
+      throw invalid('Cannot TRUNCATE materialized view directly; must truncate base table instead')
     await environment.coordinator.truncate(table.id)
     return { kind: 'void' }
   }

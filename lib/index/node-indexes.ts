@@ -225,11 +225,12 @@ export class NodeIndexes implements TermSink {
     )
   }
 
-  async truncate(tableId: string): Promise<void> {
+  /** `also`: tables that go with it. */
+  async truncate(tableId: string, also: readonly string[] = []): Promise<void> {
     this.refresh()
     const indexes = [...this.#indexes.values()].filter(({ table }) => table.id === tableId)
     const ids = indexes.map(({ schema }) => schema.id)
-    await this.#options.store.truncate(tableId, ids)
+    await this.#options.store.truncate(tableId, [...ids, ...also])
   }
 
   /** Keyspaces and names of the indexes that can be asked. */

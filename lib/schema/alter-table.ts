@@ -18,6 +18,8 @@ import { tableRecord } from './records.ts'
 import type { ColumnSchema, DroppedColumn, TableSchema } from './table.ts'
 import type { TypeReference } from './type-changes.ts'
 import { expandUserTypes } from './type-text.ts'
+import { alteredViews, refuseDroppedOfBase } from './view-changes.ts'
+import { isView, viewsOf } from './views.ts'
 
 export interface NewColumn {
   readonly name: string
@@ -59,19 +61,27 @@ export function alterTable(
     if (ifExists) return unchanged(schema)
     throw invalid(`Table '${keyspaceName}.${name}' doesn't exist`)
   }
-  const altered = alteration(keyspace, table, action)
+  if (isView(table)) throw invalid('Cannot use ALTER TABLE on a materialized view; use ALTER MATERIALIZED VIEW instead')
+  const views = viewsOf(keyspace, name)
+  const altered = alteration(keyspace, table, action, views)
+  const records = alteredViews(table, altered, views).map(tableRecord)
   if (action.kind === 'add') warnOfIndexes(altered, warnings)
   const record = tableRecord(altered)
   if (JSON.stringify(record) === JSON.stringify(tableRecord(table))) return unchanged(schema)
-  return changed(schema, [record], { change: 'UPDATED', target: 'TABLE', keyspace: keyspaceName, name })
+  return changed(schema, [record, ...records], { change: 'UPDATED', target: 'TABLE', keyspace: keyspaceName, name })
 }
 
-function alteration(keyspace: KeyspaceSchema, table: TableSchema, action: TableAlteration): TableSchema {
+function alteration(
+  keyspace: KeyspaceSchema,
+  table: TableSchema,
+  action: TableAlteration,
+  views: readonly TableSchema[],
+): TableSchema {
   switch (action.kind) {
     case 'add':
       return addColumns(keyspace, table, action.columns, action.ifNotExists)
     case 'drop':
-      return dropColumns(table, action.columns, action.ifExists, action.nextTimestampMicros)
+      return dropColumns(table, action.columns, action.ifExists, action.nextTimestampMicros, views)
     case 'rename':
       return renameColumns(table, action.renames)
     case 'options': {
@@ -152,6 +162,7 @@ function dropColumns(
   names: readonly string[],
   ifExists: boolean,
   nextTimestampMicros: () => bigint,
+  views: readonly TableSchema[],
 ): TableSchema {
   const columns = new Map(table.columns)
   const dropped = new Map(table.dropped)
@@ -166,6 +177,7 @@ function dropColumns(
     if (column.type.kind === 'udt' && !column.type.frozen)
       throw invalid(`Cannot drop non-frozen column ${name} of user type ${typeToCql(column.type)}`)
     refuseIndexed(table, name, `Cannot drop column ${name}`)
+    refuseDroppedOfBase(table, name, views)
     columns.delete(name)
     const type = expandUserTypes(column.type)
     dropped.set(name, { name, id: column.id, kind: column.kind, type, droppedAtMicros: nextTimestampMicros() })

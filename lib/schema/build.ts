@@ -4,7 +4,7 @@
  */
 import { assert } from '../base/assert.ts'
 import type { KeyspaceSchema } from './keyspace.ts'
-import type { ColumnSchema, DroppedColumn, IndexSchema, TableOptions, TableSchema } from './table.ts'
+import type { ColumnSchema, DroppedColumn, IndexSchema, TableOptions, TableSchema, ViewSchema } from './table.ts'
 
 export interface TableDefinition {
   readonly id: string
@@ -17,6 +17,7 @@ export interface TableDefinition {
   readonly isCounter?: boolean
   readonly isVirtual?: boolean
   readonly indexes?: ReadonlyMap<string, IndexSchema>
+  readonly view?: ViewSchema | null
   readonly options: TableOptions
 }
 
@@ -76,6 +77,7 @@ export function buildTable(definition: TableDefinition): TableSchema {
     isCounter: definition.isCounter ?? false,
     isVirtual: definition.isVirtual ?? false,
     indexes: definition.indexes ?? EMPTY,
+    view: definition.view ?? null,
     options: definition.options,
   }
 }
@@ -92,6 +94,7 @@ export function rebuildTable(table: TableSchema, changes: Partial<TableDefinitio
     isCounter: table.isCounter,
     isVirtual: table.isVirtual,
     indexes: table.indexes,
+    view: table.view,
     options: table.options,
     ...changes,
   })

@@ -13,6 +13,7 @@ import type { PropertyMap } from './properties.ts'
 import { tableRecord } from './records.ts'
 import type { ColumnSchema, TableSchema } from './table.ts'
 import type { TypeReference } from './type-changes.ts'
+import { viewsOf } from './views.ts'
 
 /** Longest name of which a directory's name can be made. */
 const NAME_LENGTH_MAX = 222
@@ -148,7 +149,7 @@ function userTypeText(type: CqlType): string {
 }
 
 /** Cassandra does not look into vectors here. */
-function referencesDuration(type: CqlType): boolean {
+export function referencesDuration(type: CqlType): boolean {
   if (type.kind === 'vector') return false
   return someType(type, (inner) => inner.kind === 'native' && inner.name === 'duration')
 }
@@ -211,6 +212,11 @@ export function dropTable(schema: Schema, keyspaceName: string, name: string, if
     if (ifExists) return unchanged(schema)
     throw invalid(`Table '${keyspaceName}.${name}' doesn't exist`)
   }
+  const keyspace = schema.keyspaces.get(keyspaceName)!
+  if (keyspace.tables.get(name)!.view !== null)
+    throw invalid('Cannot use DROP TABLE on a materialized view. Please use DROP MATERIALIZED VIEW instead.')
+  if (viewsOf(keyspace, name).length > 0)
+    throw invalid(`Cannot drop a table when materialized views still depend on it (${keyspaceName})`)
   const change = { change: 'DROPPED', target: 'TABLE', keyspace: keyspaceName, name } as const
   return changed(schema, [{ kind: 'drop_table', keyspace: keyspaceName, name }], change)
 }

@@ -70,6 +70,7 @@ export function createIndex(schema: Schema, definition: NewIndex, id: string, wa
     if (definition.ifNotExists) return unchanged(schema)
     throw invalid(`Index '${definition.name}' already exists`)
   }
+  if (table.view !== null) throw invalid("Secondary indexes on materialized views aren't supported")
   if (table.isCounter) throw invalid("Secondary indexes on counter tables aren't supported")
   const targets = definition.targets.map(({ kind, column }) => preparedTarget(table, kind, column))
   if (targets.length === 0 && !isCustom)

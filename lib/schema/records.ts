@@ -7,7 +7,16 @@ import { typeToCql } from '../types/names.ts'
 import type { UserType } from '../types/type.ts'
 import { buildTable } from './build.ts'
 import type { KeyspaceSchema } from './keyspace.ts'
-import type { ColumnKind, ColumnSchema, DroppedColumn, IndexSchema, TableOptions, TableSchema } from './table.ts'
+import type {
+  ColumnKind,
+  ColumnSchema,
+  DroppedColumn,
+  IndexSchema,
+  TableOptions,
+  TableSchema,
+  ViewCondition,
+  ViewSchema,
+} from './table.ts'
 import { parseTypeText } from './type-text.ts'
 
 export type Pairs = readonly (readonly [string, string])[]
@@ -47,6 +56,13 @@ export interface TableRecord {
     readonly kind: IndexSchema['kind']
     readonly options: Pairs
   }[]
+  /** Of a materialized view. */
+  readonly view?: Omit<ViewSchema, 'conditions'> & {
+    readonly conditions: readonly (Omit<ViewCondition, 'values'> & {
+      /** Hexadecimal. */
+      readonly values: readonly (readonly (string | null)[])[]
+    })[]
+  }
   readonly options: Omit<TableOptions, MapOption> & { readonly [Name in MapOption]: Pairs }
 }
 
@@ -98,6 +114,7 @@ export function tableRecord(table: TableSchema): SchemaRecord {
     nextColumnId,
     isCounter,
     indexes,
+    ...(table.view === null ? {} : { view: viewRecord(table.view) }),
     options: {
       ...options,
       caching: [...options.caching],
@@ -107,6 +124,22 @@ export function tableRecord(table: TableSchema): SchemaRecord {
     },
   }
   return { kind: 'table', table: record }
+}
+
+function viewRecord(view: ViewSchema): NonNullable<TableRecord['view']> {
+  const conditions = view.conditions.map((condition) => ({
+    ...condition,
+    values: condition.values.map((tuple) => tuple.map((value) => value?.toString('hex') ?? null)),
+  }))
+  return { ...view, conditions }
+}
+
+function readViewRecord(record: NonNullable<TableRecord['view']>): ViewSchema {
+  const conditions = record.conditions.map((condition) => ({
+    ...condition,
+    values: condition.values.map((tuple) => tuple.map((value) => (value === null ? null : Buffer.from(value, 'hex')))),
+  }))
+  return { ...record, conditions }
 }
 
 function columnRecord(column: ColumnSchema): ColumnRecord {
@@ -169,6 +202,7 @@ export function readTableRecord(record: TableRecord, types: ReadonlyMap<string, 
     indexes: new Map(
       record.indexes.map(({ name, id, kind, options }) => [name, { name, id, kind, options: new Map(options) }]),
     ),
+    view: record.view ? readViewRecord(record.view) : null,
     options: {
       ...options,
       // JSON knows no NaN, which Cassandra takes for this one option.

@@ -30,11 +30,13 @@ const VIRTUAL_KEYSPACES: ReadonlySet<string> = new Set(['system_views', 'system_
 /** Tables outside the virtual keyspaces that are answered from the node's state all the same. */
 const ANSWERED: ReadonlySet<string> = new Set([
   'IndexInfo',
+  'built_views',
   'local',
   'peers',
   'peers_v2',
   'size_estimates',
   'table_estimates',
+  'view_builds_in_progress',
 ])
 
 export function isLocalSystemKeyspace(name: string): boolean {

@@ -40,6 +40,26 @@ export interface IndexSchema {
   readonly options: ReadonlyMap<string, string>
 }
 
+export interface ViewCondition {
+  /** Of the base table, all of them parts of its key if values are given. More than one: compared as a tuple. */
+  readonly columns: readonly string[]
+  readonly operator: 'IS NOT' | '=' | '<' | '<=' | '>' | '>=' | 'IN'
+  /** The right side as CQL shows it. */
+  readonly text: string
+  /** One tuple, several with IN, none with IS NOT. Nothing is equal to null, less or greater. */
+  readonly values: readonly (readonly (Buffer | null)[])[]
+}
+
+/** What a materialized view is of. */
+export interface ViewSchema {
+  readonly baseId: string
+  readonly baseName: string
+  /** SELECT *: new columns of the base table are the view's too. */
+  readonly includesAll: boolean
+  /** All of them must hold of a row. */
+  readonly conditions: readonly ViewCondition[]
+}
+
 /** Names, units and defaults as in CREATE TABLE … WITH. */
 export interface TableOptions {
   readonly additionalWritePolicy: string
@@ -85,5 +105,7 @@ export interface TableSchema {
   /** Answered from the node's state, never stored: system_views, system_virtual_schema, system_schema, … */
   readonly isVirtual: boolean
   readonly indexes: ReadonlyMap<string, IndexSchema>
+  /** Null: it is no materialized view. The columns of a view that are not part of its key have the ids that they have in the base table. */
+  readonly view: ViewSchema | null
   readonly options: TableOptions
 }

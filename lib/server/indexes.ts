@@ -1,6 +1,6 @@
 /**
  * The node's secondary indexes, opened: what is known of them for ever lies in a table of the engine's own, which no CQL name reaches.
- * Partition key: text. `built <index id>`: that index is built. `reserved`: column 0, a bigint, the time (µs) below which timestamps of entries
+ * Partition key: text. `built <id>`: that index (or view, lib/server/views.ts) is built. `reserved`: column 0, a bigint, the time (µs) below which timestamps of entries
  * were taken.
  */
 import type { ReadCommand, ReadResult } from '../../storage/model/command.ts'
@@ -16,9 +16,8 @@ import { encodePosition } from '../types/partition-key.ts'
 
 export const INDEX_MARKS_ID = systemTableId('system', 'polyxena_indexes')
 
-const MARKS_TABLE: StoredTable = {
+const MARKS_TABLE: Omit<StoredTable, 'name'> = {
   keyspace: 'system',
-  name: 'polyxena_indexes',
   durableWrites: true,
   hasClustering: false,
   options: { ...DEFAULT_TABLE_OPTIONS, gcGraceSeconds: 0 },
@@ -28,7 +27,11 @@ const BUILT = 'built '
 const RESERVED = 'reserved'
 const COLUMN = 0
 
-export interface IndexesStore extends IndexStore {
+export type IndexesStore = IndexStore & MarksStore
+
+export interface MarksStore {
+  apply(mutations: readonly Buffer[]): Promise<void> | undefined
+  read(command: ReadCommand): ReadResult | Promise<ReadResult>
   registerTable(id: string, table: StoredTable): Promise<void>
   flush(id: string): Promise<void>
 }
@@ -47,35 +50,42 @@ export interface OpenIndexesOptions {
 /** Reads what is known, and begins to build what is not built. */
 export async function openIndexes(options: OpenIndexesOptions): Promise<NodeIndexes> {
   const { store, metadata, clock } = options
-  await store.registerTable(INDEX_MARKS_ID, MARKS_TABLE)
-  const nowMicros = () => clock.wallMicros()
-  const marks = await StoredMarks.open(store, nowMicros)
+  const table = { table: INDEX_MARKS_ID, name: 'polyxena_indexes' }
+  const marks = await StoredMarks.open(store, table, () => clock.wallMicros())
   const indexes = new NodeIndexes({ ...options, marks, schema: () => metadata.current })
   metadata.listen(() => indexes.refresh())
   return indexes
 }
 
-class StoredMarks implements IndexMarks {
-  readonly #store: IndexesStore
+export class StoredMarks implements IndexMarks {
+  readonly #store: MarksStore
+  readonly #table: string
   readonly #nowMicros: () => number
   readonly #mutation = new MutationWriter()
   readonly #built = new Set<string>()
   #last = 0
   reserved = 0
 
-  constructor(store: IndexesStore, nowMicros: () => number) {
+  constructor(store: MarksStore, table: string, nowMicros: () => number) {
     this.#store = store
+    this.#table = table
     this.#nowMicros = nowMicros
   }
 
-  static async open(store: IndexesStore, nowMicros: () => number): Promise<StoredMarks> {
-    const marks = new StoredMarks(store, nowMicros)
-    const result: ReadResult = await store.read(everything(Math.floor(nowMicros() / 1_000_000)))
+  /** Of the system table `name`, whose id is `table`. */
+  static async open(
+    store: MarksStore,
+    { table, name }: { readonly table: string; readonly name: string },
+    nowMicros: () => number,
+  ): Promise<StoredMarks> {
+    await store.registerTable(table, { ...MARKS_TABLE, name })
+    const marks = new StoredMarks(store, table, nowMicros)
+    const result: ReadResult = await store.read(everything(table, Math.floor(nowMicros() / 1_000_000)))
     const reader = new RowReader()
     for (const { key, rows } of result.partitions) {
-      const name = key.toString('utf8')
-      if (name.startsWith(BUILT)) marks.#built.add(name.slice(BUILT.length))
-      if (name !== RESERVED) continue
+      const mark = key.toString('utf8')
+      if (mark.startsWith(BUILT)) marks.#built.add(mark.slice(BUILT.length))
+      if (mark !== RESERVED) continue
       reader.reset(rows[0]!.row)
       while (reader.next()) marks.reserved = Number(reader.buffer.readBigInt64BE(reader.valueStart))
     }
@@ -121,7 +131,7 @@ class StoredMarks implements IndexMarks {
 
   /** Whether it lasts is told to nobody: what comes after it in the log lasts only if it does. */
   async #apply(): Promise<void> {
-    const durable = this.#store.apply([this.#mutation.finish()]) ?? this.#store.flush(INDEX_MARKS_ID)
+    const durable = this.#store.apply([this.#mutation.finish()]) ?? this.#store.flush(this.#table)
     await durable.catch(() => undefined)
   }
 
@@ -135,7 +145,7 @@ class StoredMarks implements IndexMarks {
     const key = Buffer.from(name)
     const token = new Int32Array(2)
     encodePosition(key, token)
-    this.#mutation.begin(tableIdBytes(INDEX_MARKS_ID), token[0]!, token[1]!, key)
+    this.#mutation.begin(tableIdBytes(this.#table), token[0]!, token[1]!, key)
   }
 }
 
@@ -143,9 +153,9 @@ function halves(micros: number): { high: number; low: number } {
   return { high: Math.floor(micros / 2 ** 32), low: micros >>> 0 }
 }
 
-function everything(nowSeconds: number): ReadCommand {
+function everything(table: string, nowSeconds: number): ReadCommand {
   return {
-    table: INDEX_MARKS_ID,
+    table,
     target: { kind: 'range', start: null, end: null },
     slices: null,
     reversed: false,

@@ -5,6 +5,7 @@ import type { Metrics } from '../metrics.ts'
 import type { Schema } from '../schema/keyspace.ts'
 import { systemTableId } from '../schema/system-tables.ts'
 import { POLYXENA_VERSION } from '../version.ts'
+import type { NodeViews } from '../view/node-views.ts'
 import type { Connection } from './connection.ts'
 import type { Identity } from './identity.ts'
 import type { ClientListener } from './listener.ts'
@@ -20,11 +21,20 @@ export interface DescribedNode {
   schema(): Schema
   /** Keyspaces and names. */
   builtIndexes(): readonly { readonly keyspace: string; readonly name: string }[]
+  readonly views: Pick<NodeViews, 'builtViews' | 'builds'>
   /** Known only when clients are served. */
   readonly late: { readonly clients: ClientListener | null; readonly metrics: Metrics | null; readonly port: number }
 }
 
-export function describeNode({ settings, identity, store, schema, builtIndexes, late }: DescribedNode): NodeInfo {
+export function describeNode({
+  settings,
+  identity,
+  store,
+  schema,
+  builtIndexes,
+  views,
+  late,
+}: DescribedNode): NodeInfo {
   const listenAddress = settings.listen_address ?? settings.rpc_address
   return {
     clusterName: identity.clusterName,
@@ -48,6 +58,7 @@ export function describeNode({ settings, identity, store, schema, builtIndexes, 
     clients: () => Array.from(late.clients?.connections ?? [], describeClient),
     rows: (table) =>
       (table === 'IndexInfo' ? builtIndexes().map(indexRow) : null) ??
+      viewRows(table, views) ??
       (late.metrics ? metricRows(table, late.metrics) : null) ??
       estimateRows(table, { schema: schema(), tokens: identity.tokens, estimate: (id) => store.tableEstimate(id) }),
   }
@@ -55,6 +66,27 @@ export function describeNode({ settings, identity, store, schema, builtIndexes, 
 
 function indexRow({ keyspace, name }: { readonly keyspace: string; readonly name: string }): PlainRow {
   return { table_name: keyspace, index_name: name, value: null }
+}
+
+/** Null: the table is not of views. */
+function viewRows(table: string, views: DescribedNode['views']): PlainRow[] | null {
+  switch (table) {
+    case 'built_views':
+      return views
+        .builtViews()
+        .map(({ keyspace, name }) => ({ keyspace_name: keyspace, view_name: name, status_replicated: true }))
+    case 'view_builds_in_progress':
+      return views.builds().map(({ keyspace, name, rows, lastToken }) => ({
+        keyspace_name: keyspace,
+        view_name: name,
+        start_token: String(-(2n ** 63n)),
+        end_token: String(2n ** 63n - 1n),
+        keys_built: rows,
+        last_token: lastToken === null ? null : String(lastToken),
+      }))
+    default:
+      return null
+  }
 }
 
 /** The tables of estimates begin empty with each start; of the others the store knows. Blobs: segment i64, offset i32, ms since 1970 i64. */

@@ -5,6 +5,7 @@
 import { join, resolve } from 'node:path'
 import { LocalCoordinator } from '../../cluster/coordinator/local.ts'
 import { CorruptionError } from '../../storage/errors.ts'
+import type { ReadCommand } from '../../storage/model/command.ts'
 import { openStore, type Store } from '../../storage/store.ts'
 import type { SnapshotSettings } from '../../storage/table-snapshots.ts'
 import { Closers } from '../base/closers.ts'
@@ -22,6 +23,7 @@ import type { Disk, Log, Pauses, Runtime } from '../runtime/runtime.ts'
 import type { Schema } from '../schema/keyspace.ts'
 import type { TableSchema } from '../schema/table.ts'
 import { POLYXENA_VERSION } from '../version.ts'
+import type { NodeViews } from '../view/node-views.ts'
 import { addressBytes } from './addresses.ts'
 import { serveAdmin } from './admin/serve.ts'
 import { FailurePolicy } from './failure-policy.ts'
@@ -35,6 +37,7 @@ import { replicationOf } from './replication.ts'
 import { StartError } from './start-error.ts'
 import { substitutes } from './table-options.ts'
 import { QueryTracer } from './tracing.ts'
+import { openViews } from './views.ts'
 import { VirtualTables } from './virtual.ts'
 
 export { StartError } from './start-error.ts'
@@ -124,15 +127,22 @@ async function openNode({ settings, memory }: LoadedConfig, log: Log): Promise<S
     await restoreArchive(store, settings, log)
     const indexes = await openIndexes({ store, metadata, clock: runtime.clock, log })
     opened.defer(() => indexes.close())
+    const replica = {
+      apply: (mutations: readonly Buffer[]) => indexes.apply(mutations),
+      read: (command: ReadCommand) => indexes.read(command),
+      truncate: (table: string, also: readonly string[]) => indexes.truncate(table, also),
+    }
+    const views = await openViews({ store, replica, metadata, clock: runtime.clock, log })
+    opened.defer(() => views.close())
     const pauses = openNodePauses()
     opened.defer(() => pauses[Symbol.dispose]())
-    const listener = await serve({ settings, runtime, store, metadata, indexes, identity, pauses })
+    const listener = await serve({ settings, runtime, store, metadata, indexes, views, identity, pauses })
     opened.defer(async () => {
       listener.metrics[Symbol.dispose]()
       await listener.clients.close(settings.drain_grace)
     })
     failures.serving(() => listener.clients.close(0))
-    const admin = serveAdmin({ settings, runtime, store, metadata, indexes, identity, directory, ...listener })
+    const admin = serveAdmin({ settings, runtime, store, metadata, indexes, views, identity, directory, ...listener })
     opened.defer(async () => (await admin)?.[Symbol.asyncDispose]())
     log.info(SOURCE, 'Startup complete')
     return startedNode(
@@ -226,11 +236,21 @@ interface Parts {
   readonly store: Store
   readonly metadata: MetadataLog
   readonly indexes: NodeIndexes
+  readonly views: NodeViews
   readonly identity: Identity
   readonly pauses: Pauses
 }
 
-async function serve({ settings, runtime, store, metadata, indexes, identity, pauses }: Parts): Promise<Serving> {
+async function serve({
+  settings,
+  runtime,
+  store,
+  metadata,
+  indexes,
+  views,
+  identity,
+  pauses,
+}: Parts): Promise<Serving> {
   const { clock, random, log } = runtime
   const address = settings.broadcast_rpc_address ?? settings.rpc_address
   // The description needs the port and the listener, which come last: it is asked for them only once clients are there.
@@ -246,6 +266,7 @@ async function serve({ settings, runtime, store, metadata, indexes, identity, pa
       store,
       schema: () => metadata.current,
       builtIndexes: () => indexes.builtIndexes(),
+      views,
       late,
     }),
     () => metadata.current,
@@ -253,9 +274,9 @@ async function serve({ settings, runtime, store, metadata, indexes, identity, pa
   const coordinator = new LocalCoordinator({
     clock,
     replica: {
-      apply: (mutations) => indexes.apply(mutations),
-      read: (command) => (virtual.handles(command.table) ? virtual.read(command) : indexes.read(command)),
-      truncate: (table) => indexes.truncate(table),
+      apply: (mutations) => views.apply(mutations),
+      read: (command) => (virtual.handles(command.table) ? virtual.read(command) : views.read(command)),
+      truncate: (table) => views.truncate(table),
     },
     datacenter: identity.datacenter,
     address: addressBytes(address),
@@ -398,6 +419,7 @@ function cqlLimits(settings: Settings): CqlLimits {
     pageBytesMax: settings.page_size_bytes,
     unpagedBytesMax: settings.unpaged_size_bytes,
     inProductMax: settings.in_select_cartesian_product_fail_threshold,
+    viewsEnabled: settings.materialized_views_enabled,
   }
 }
 

@@ -78,6 +78,8 @@ export interface ReadCommand {
   readonly tombstonesMax?: number
   /** Only rows that an index names; absent: all. Storage itself knows no indexes: who stands before it does. */
   readonly index?: IndexRead
+  /** Mutations of the table that are looked at as if they had been applied: what would a read give then? */
+  readonly supposed?: readonly Buffer[]
 }
 
 /** Views into memory of the store: valid until the caller's turn ends; whoever keeps them copies them. */

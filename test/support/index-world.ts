@@ -1,4 +1,4 @@
-/** A node's statements over storage and indexes on a simulated disk and clock, and a judge who reads the same without indexes. */
+/** A node's statements over storage, indexes and views on a simulated disk and clock, and a judge who reads the same without indexes. */
 import { LocalCoordinator } from '../../cluster/coordinator/local.ts'
 import { QueryProcessor } from '../../lib/cql/processor.ts'
 import type { StatementResult } from '../../lib/cql/result.ts'
@@ -8,7 +8,9 @@ import type { SimulatedClock } from '../../lib/runtime/simulated/clock.ts'
 import type { SimulatedDisk } from '../../lib/runtime/simulated/disk.ts'
 import { openIndexes } from '../../lib/server/indexes.ts'
 import { openMetadataLog } from '../../lib/server/metadata-log.ts'
+import { openViews } from '../../lib/server/views.ts'
 import { Consistency } from '../../lib/types/consistency.ts'
+import type { NodeViews, ViewStore } from '../../lib/view/node-views.ts'
 import { openStore, type Store } from '../../storage/store.ts'
 import { ALL, settled } from './power-loss.ts'
 import { storageRuntime } from './storage-runtime.ts'
@@ -16,6 +18,7 @@ import { storageRuntime } from './storage-runtime.ts'
 export interface IndexWorld {
   readonly store: Store
   readonly indexes: NodeIndexes
+  readonly views: NodeViews
   run(cql: string, options?: Partial<QueryOptions>): Promise<StatementResult>
   /** Several at once: a wait for all costs what one for each does. */
   runAll(statements: readonly string[]): Promise<void>
@@ -71,12 +74,18 @@ export async function openIndexWorld(
   const nowSeconds = () => Math.floor(clock.wallMicros() / 1e6)
   const metadata = await wait(openMetadataLog({ store, nowSeconds }))
   const indexes = await wait(openIndexes({ store, metadata, clock, log: runtime.log, ...options }))
+  const replica: ViewStore = {
+    apply: (mutations) => indexes.apply(mutations),
+    read: (command) => indexes.read(command),
+    truncate: (table, also) => indexes.truncate(table, also),
+  }
+  const views = await wait(openViews({ store, replica, metadata, clock, log: runtime.log }))
   const coordinator = new LocalCoordinator({
     clock,
     replica: {
-      apply: (mutations) => indexes.apply(mutations),
-      read: (command) => indexes.read(command),
-      truncate: (table) => indexes.truncate(table),
+      apply: (mutations) => views.apply(mutations),
+      read: (command) => views.read(command),
+      truncate: (table) => views.truncate(table),
     },
     datacenter: 'dc1',
     address: Uint8Array.of(127, 0, 0, 1),
@@ -138,6 +147,7 @@ export async function openIndexWorld(
   return {
     store,
     indexes,
+    views,
     run: (cql, options = {}) => query(processor, cql, options),
     async runAll(statements) {
       const results = statements.map((cql) => Promise.resolve(processor.query(cql, OPTIONS, null, client, null)))
@@ -148,6 +158,7 @@ export async function openIndexWorld(
     rows: (cql, pageSize = null) => all(processor, cql, pageSize),
     scan: (cql) => all(judge, cql, null),
     async close() {
+      await wait(views.close())
       await wait(indexes.close())
       await wait(metadata.settle())
       await wait(store.close())

@@ -3,7 +3,8 @@
  */
 import { javaDouble } from '../../schema/java.ts'
 import type { KeyspaceSchema } from '../../schema/keyspace.ts'
-import type { ColumnSchema, DroppedColumn, IndexSchema, TableSchema } from '../../schema/table.ts'
+import type { ColumnSchema, DroppedColumn, IndexSchema, TableSchema, ViewSchema } from '../../schema/table.ts'
+import { conditionsText } from '../../schema/views.ts'
 import { quoteIdentifier } from '../../types/identifier.ts'
 import { isMultiCell, typeToCql } from '../../types/names.ts'
 import type { UserType } from '../../types/type.ts'
@@ -67,6 +68,32 @@ export function tableDefinitionText(table: TableSchema, isVirtual: boolean, inte
   return [`CREATE ${body}`, ...dropped.flatMap((column) => droppedLines(table, name, column))].join('\n')
 }
 
+export type View = TableSchema & { readonly view: ViewSchema }
+
+/** With `internals` the id is told too. */
+export function viewDefinitionText(table: View, internals: boolean): string {
+  const { view } = table
+  const names = [...table.partitionKey, ...table.clustering, ...simpleFirst(table.regulars)].map(({ name }) =>
+    quoteIdentifier(name),
+  )
+  const words = [...tableWords(table, false, internals)].join(`\n${BLANKS}AND `)
+  return [
+    `CREATE MATERIALIZED VIEW ${qualified(table.keyspace, table.name)} AS`,
+    `${BLANKS}SELECT ${view.includesAll ? '*' : names.join(', ')}`,
+    `${BLANKS}FROM ${qualified(table.keyspace, view.baseName)}`,
+    `${BLANKS}WHERE ${conditionsText(view.conditions)}`,
+    `${BLANKS}${primaryKeyText(table)}`,
+    ` WITH ${words};`,
+  ].join('\n')
+}
+
+function primaryKeyText(table: TableSchema): string {
+  const partitionKey = table.partitionKey.map((column) => quoteIdentifier(column.name)).join(', ')
+  const clustering = table.clustering.map((column) => `, ${quoteIdentifier(column.name)}`).join('')
+  const key = table.partitionKey.length > 1 ? `(${partitionKey})` : partitionKey
+  return `PRIMARY KEY (${key}${clustering})`
+}
+
 function droppedInOrder(table: TableSchema): DroppedColumn[] {
   return [...table.dropped.values()].sort((a, b) =>
     a.kind === b.kind ? (a.name < b.name ? -1 : 1) : a.kind === 'regular' ? -1 : 1,
@@ -95,12 +122,7 @@ function columnLines(table: TableSchema, dropped: readonly DroppedColumn[]): str
   for (const column of simpleFirst(table.statics)) if (!gone.has(column.name)) add(column, ' static')
   for (const column of simpleFirst(table.regulars)) if (!gone.has(column.name)) add(column, '')
   for (const column of dropped) add(column, column.kind === 'static' ? ' static' : '')
-  if (!single) {
-    const partitionKey = table.partitionKey.map((column) => quoteIdentifier(column.name)).join(', ')
-    const clustering = table.clustering.map((column) => `, ${quoteIdentifier(column.name)}`).join('')
-    const key = table.partitionKey.length > 1 ? `(${partitionKey})` : partitionKey
-    lines.push(`${BLANKS}PRIMARY KEY (${key}${clustering})`)
-  }
+  if (!single) lines.push(`${BLANKS}${primaryKeyText(table)}`)
   return lines
 }
 
@@ -135,7 +157,7 @@ function* tableWords(table: TableSchema, isVirtual: boolean, internals: boolean)
   yield `compression = ${mapText(options.compression)}`
   yield `memtable = ${quoted(options.memtable ?? 'default')}`
   yield `crc_check_chance = ${javaDouble(options.crcCheckChance)}`
-  yield `default_time_to_live = ${options.defaultTimeToLive}`
+  if (table.view === null) yield `default_time_to_live = ${options.defaultTimeToLive}`
   yield `extensions = {${Array.from(options.extensions, ([key, value]) => `${quoted(key)}: 0x${value.toString('hex')}`).join(', ')}}`
   yield `gc_grace_seconds = ${options.gcGraceSeconds}`
   yield `incremental_backups = ${options.incrementalBackups ?? true}`

@@ -9,6 +9,7 @@ import type { KeyspaceSchema, Schema } from '../../schema/keyspace.ts'
 import { typesInOrder } from '../../schema/state.ts'
 import { isSystemKeyspace } from '../../schema/system-tables.ts'
 import type { IndexSchema, TableSchema } from '../../schema/table.ts'
+import { isView, viewsOf } from '../../schema/views.ts'
 import { quoteIdentifier } from '../../types/identifier.ts'
 import { NATIVE } from '../../types/names.ts'
 import type { CqlType } from '../../types/type.ts'
@@ -16,7 +17,14 @@ import type { DescribeStatement, QualifiedName } from '../ast.ts'
 import type { RowsResult } from '../result.ts'
 import { resultMetadata } from '../result-metadata.ts'
 import type { ClientState, CompiledStatement, Environment, QueryOptions } from '../statement.ts'
-import { indexText, keyspaceText, tableDefinitionText, typeDefinitionText } from './describe-text.ts'
+import {
+  indexText,
+  keyspaceText,
+  tableDefinitionText,
+  typeDefinitionText,
+  type View,
+  viewDefinitionText,
+} from './describe-text.ts'
 
 /** keyspace_name, type, name and, for all but lists, create_statement. */
 type Row = readonly string[]
@@ -58,7 +66,7 @@ function* describeRows(statement: DescribeStatement, schema: Schema, current: st
       return
     case 'tables':
       for (const keyspace of listed(schema, current))
-        for (const { name } of inOrder(keyspace.tables)) yield listRow(keyspace.name, 'table', name)
+        for (const { name } of tablesOf(keyspace)) yield listRow(keyspace.name, 'table', name)
       return
     case 'types':
       for (const keyspace of listed(schema, current))
@@ -111,12 +119,23 @@ function* keyspaceRows(keyspace: KeyspaceSchema, only: boolean, internals: boole
   yield row(keyspace, 'keyspace', keyspace.name, keyspaceText(keyspace))
   if (only) return
   for (const type of typesInOrder(keyspace.types)) yield row(keyspace, 'type', type.name, typeDefinitionText(type))
-  for (const table of inOrder(keyspace.tables)) yield* tableRows(keyspace, table, internals)
+  for (const table of tablesOf(keyspace)) yield* tableRows(keyspace, table, internals)
 }
 
 function* tableRows(keyspace: KeyspaceSchema, table: TableSchema, internals: boolean): Generator<Row> {
   yield row(keyspace, 'table', table.name, tableDefinitionText(table, keyspace.isVirtual, internals))
   for (const index of inOrder(table.indexes)) yield row(keyspace, 'index', index.name, indexText(table, index))
+  const views = new Map(viewsOf(keyspace, table.name).map((view) => [view.name, view]))
+  for (const view of inOrder(views)) yield viewRow(keyspace, view, internals)
+}
+
+function viewRow(keyspace: KeyspaceSchema, view: View, internals: boolean): Row {
+  return row(keyspace, 'materialized_view', view.name, viewDefinitionText(view, internals))
+}
+
+/** All but the views, which are told of with their tables. */
+function tablesOf(keyspace: KeyspaceSchema): TableSchema[] {
+  return inOrder(keyspace.tables).filter((table) => !isView(table))
 }
 
 function* elementRows(
@@ -128,7 +147,7 @@ function* elementRows(
   switch (kind) {
     case 'table': {
       const table = keyspace.tables.get(name)
-      if (!table) throw invalid(`Table '${name}' not found in keyspace '${keyspace.name}'`)
+      if (!table || isView(table)) throw invalid(`Table '${name}' not found in keyspace '${keyspace.name}'`)
       yield* tableRows(keyspace, table, internals)
       return
     }
@@ -144,8 +163,12 @@ function* elementRows(
       yield row(keyspace, 'index', name, indexText(found.table, found.index))
       return
     }
-    case 'view':
-      throw invalid(`Materialized view '${name}' not found in '${keyspace.name}'`)
+    case 'view': {
+      const view = keyspace.tables.get(name)
+      if (!view || !isView(view)) throw invalid(`Materialized view '${name}' not found in '${keyspace.name}'`)
+      yield viewRow(keyspace, view, internals)
+      return
+    }
     case 'function':
     case 'aggregate':
       throw invalid(`User defined ${kind} '${name}' not found in '${keyspace.name}'`)
@@ -160,7 +183,7 @@ function findIndex(keyspace: KeyspaceSchema, name: string): { table: TableSchema
   return null
 }
 
-/** A keyspace of that name, else a table, else an index of the keyspace. */
+/** A keyspace of that name, else a table or view, else an index of the keyspace. */
 function* genericRows(schema: Schema, name: QualifiedName, current: string | null, internals: boolean): Generator<Row> {
   if (name.keyspace === null) {
     const keyspace = schema.keyspaces.get(name.name)
@@ -172,7 +195,8 @@ function* genericRows(schema: Schema, name: QualifiedName, current: string | nul
   }
   const keyspace = keyspaceOfName(schema, name, current)
   const table = keyspace.tables.get(name.name)
-  if (table) yield* tableRows(keyspace, table, internals)
+  if (table && isView(table)) yield viewRow(keyspace, table, internals)
+  else if (table) yield* tableRows(keyspace, table, internals)
   else if (findIndex(keyspace, name.name)) yield* elementRows(keyspace, 'index', name.name, internals)
   else throw invalid(`'${name.name}' not found in keyspace '${keyspace.name}'`)
 }

@@ -19,7 +19,7 @@ export interface ChangeContext {
   newTableId(): string
 }
 
-export type Change = (schema: Schema, context: ChangeContext) => Outcome
+export type Change = (schema: Schema, context: ChangeContext, environment: Environment) => Outcome
 
 /** Nodes by data centre where nobody says otherwise. */
 const ALONE: Datacenters = new Map([['datacenter1', 1]])
@@ -52,7 +52,7 @@ export class SchemaPlan implements CompiledStatement {
         nextTimestampMicros: () => next++,
         newTableId: () => id,
       }
-      return withWarnings(warnings, () => this.#change(schema, context))
+      return withWarnings(warnings, () => this.#change(schema, context, environment))
     })
     const result: StatementResult = change ? { kind: 'schema_change', change } : { kind: 'void' }
     return warnings.length === 0 ? result : { ...result, warnings }

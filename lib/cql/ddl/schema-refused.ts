@@ -1,5 +1,5 @@
 /**
- * DDL that is understood but not done: views, functions, aggregates, triggers. Each is refused with the error that Cassandra 5.0.6
+ * DDL that is understood but not done: functions, aggregates, triggers. Each is refused with the error that Cassandra 5.0.6
  * gives where such things are disabled or missing; what names nothing that is there gets the same error as in Cassandra.
  */
 import { unreachable } from '../../base/assert.ts'
@@ -22,6 +22,9 @@ type Done =
   | 'drop_table'
   | 'create_index'
   | 'drop_index'
+  | 'create_view'
+  | 'alter_view'
+  | 'drop_view'
   | 'create_type'
   | 'alter_type'
   | 'drop_type'
@@ -30,7 +33,6 @@ export type RefusedStatement = Exclude<SchemaStatement, { kind: Done }>
 
 const FUNCTIONS_DISABLED =
   'User-defined functions are disabled in cassandra.yaml - set user_defined_functions_enabled=true to enable'
-const VIEWS_DISABLED = 'Materialized views are disabled. Enable in cassandra.yaml to use.'
 
 export function compileRefused(statement: RefusedStatement, current: string | null): CompiledStatement {
   const keyspace = keyspaceName(subject(statement).keyspace, current)
@@ -43,10 +45,6 @@ function subject(statement: RefusedStatement): QualifiedName {
     case 'drop_trigger':
     case 'create_table_like':
       return statement.table
-    case 'create_view':
-    case 'alter_view':
-    case 'drop_view':
-      return statement.view
     default:
       return statement.name
   }
@@ -58,19 +56,6 @@ function refusal(statement: RefusedStatement, keyspace: string): Change {
       return () => {
         throw invalid('CREATE TABLE LIKE is not supported')
       }
-    case 'create_view':
-      return () => {
-        checkModifiable(keyspace, `all tables in ${keyspace}`, 'CREATE')
-        throw invalid(VIEWS_DISABLED)
-      }
-    case 'alter_view':
-    case 'drop_view':
-      return absent(
-        keyspace,
-        statement.ifExists,
-        `Materialized view '${keyspace}.${statement.view.name}' doesn't exist`,
-        false,
-      )
     case 'create_function':
       return () => {
         throw invalid(FUNCTIONS_DISABLED)

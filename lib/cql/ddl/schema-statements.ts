@@ -16,6 +16,7 @@ import { type Change, keyspaceName, SchemaPlan } from './schema-plan.ts'
 import { propertyMap } from './schema-properties.ts'
 import { compileRefused } from './schema-refused.ts'
 import { typeReference } from './type-nodes.ts'
+import { compileView } from './view-statements.ts'
 
 type Statement<Kind extends SchemaStatement['kind']> = Extract<SchemaStatement, { kind: Kind }>
 
@@ -49,6 +50,10 @@ export function compileSchemaStatement(
       const name = keyspaceName(statement.index.keyspace, keyspace)
       return new SchemaPlan(name, null, (schema) => dropIndex(schema, name, statement.index.name, statement.ifExists))
     }
+    case 'create_view':
+    case 'alter_view':
+    case 'drop_view':
+      return compileView(statement, keyspaceName(statement.view.keyspace, keyspace), keyspace)
     case 'create_type':
     case 'alter_type':
     case 'drop_type':

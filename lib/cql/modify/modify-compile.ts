@@ -1,4 +1,5 @@
 /** INSERT, UPDATE or DELETE as parsed, to one that can be executed. */
+import { invalid } from '../../base/errors.ts'
 import type { Schema } from '../../schema/keyspace.ts'
 import type { ModificationStatement } from '../ast.ts'
 import { tableOf } from '../prepare.ts'
@@ -19,6 +20,7 @@ export function compileModification(
   sink: MutationSink,
 ): Modification {
   const table = tableOf(statement.table, keyspace, schema)
+  if (table.view !== null) throw invalid('Cannot directly modify a materialized view')
   const scope = { schema, keyspace: table.keyspace, variables }
   switch (statement.kind) {
     case 'insert':

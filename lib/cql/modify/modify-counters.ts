@@ -3,6 +3,7 @@
  * Source: CQL 3.4.7 "Counters"; messages are those of Cassandra 5.0. The order holds among the requests of this process.
  */
 import { invalid } from '../../base/errors.ts'
+import type { SerialLocks } from '../../base/serial-locks.ts'
 import type { ColumnSchema, TableSchema } from '../../schema/table.ts'
 import { Consistency } from '../../types/consistency.ts'
 import { type Environment, type QueryOptions, UNSET } from '../statement.ts'
@@ -10,7 +11,6 @@ import type { Value } from '../terms/terms.ts'
 import type { ColumnWrite } from './modify-operations.ts'
 import type { ExistingRow } from './modify-read.ts'
 import type { MutationSink } from './modify-sink.ts'
-import type { SerialLocks } from './serial-locks.ts'
 
 const LONG_MIN = -(2n ** 63n)
 

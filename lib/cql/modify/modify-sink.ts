@@ -9,9 +9,9 @@ import { ByteWriter } from '../../base/bytes.ts'
 import { invalid } from '../../base/errors.ts'
 import { murmur3Token } from '../../base/hash/murmur3.ts'
 import { Histogram } from '../../base/histogram.ts'
+import { SerialLocks } from '../../base/serial-locks.ts'
 import type { TableSchema } from '../../schema/table.ts'
 import type { Environment, QueryOptions } from '../statement.ts'
-import { SerialLocks } from './serial-locks.ts'
 
 /** Half of a commit log segment of 32 MiB, as Cassandra's default. */
 export const MUTATION_BYTES_MAX = 16 * 1024 * 1024

@@ -6,6 +6,7 @@ import type { Metrics } from '../../metrics.ts'
 import type { Clock, Disk } from '../../runtime/runtime.ts'
 import type { KeyspaceSchema, Schema } from '../../schema/keyspace.ts'
 import type { TableSchema } from '../../schema/table.ts'
+import type { NodeViews } from '../../view/node-views.ts'
 import type { Identity } from '../identity.ts'
 import type { CompactionControl } from './compaction-operations.ts'
 import { AdminError, usage } from './parameters.ts'
@@ -16,6 +17,7 @@ export interface AdminNode {
   readonly store: Store
   readonly metrics: Metrics
   readonly indexes: NodeIndexes
+  readonly views: NodeViews
   /** Null: nothing is kept on disk. */
   readonly compactions: CompactionControl | null
   readonly clock: Clock

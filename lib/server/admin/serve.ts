@@ -5,6 +5,7 @@ import type { NodeIndexes } from '../../index/node-indexes.ts'
 import type { Metrics } from '../../metrics.ts'
 import type { Runtime } from '../../runtime/runtime.ts'
 import { POLYXENA_VERSION } from '../../version.ts'
+import type { NodeViews } from '../../view/node-views.ts'
 import { addressBytes } from '../addresses.ts'
 import type { Identity } from '../identity.ts'
 import type { ClientListener } from '../listener.ts'
@@ -17,6 +18,7 @@ export interface AdministeredNode {
   readonly store: Store
   readonly metadata: MetadataLog
   readonly indexes: NodeIndexes
+  readonly views: NodeViews
   readonly identity: Identity
   readonly directory: string | null
   readonly clients: ClientListener
@@ -35,7 +37,8 @@ const SOURCE = 'admin.ts'
 
 /** Null: none is wanted, or it could not be opened; the node serves all the same. It is loaded and opened after clients are served. */
 export async function serveAdmin(own: AdministeredNode): Promise<ServedAdmin | null> {
-  const { settings, runtime, store, metadata, indexes, identity, directory, clients, metrics, address, port } = own
+  const { settings, runtime, store, metadata, indexes, views, identity, directory, clients, metrics, address, port } =
+    own
   const { admin_port: adminPort, admin_socket: socket } = settings
   if (adminPort === 0 && socket === null) return null
   const { clock, disk, log } = runtime
@@ -59,6 +62,7 @@ export async function serveAdmin(own: AdministeredNode): Promise<ServedAdmin | n
       store,
       metrics,
       indexes,
+      views,
       compactions: store.compactions,
       clock,
       disk,

@@ -190,10 +190,14 @@ async function restore(
         const shape = parseShape(text)
         return shape ? fitShape(shape, own) : { kind: 'refused', why: 'what it says of its columns is not understood' }
       },
-      prepare: () => node.indexes.invalidate(table.id),
+      prepare: async () => {
+        await node.indexes.invalidate(table.id)
+        await node.views.invalidate(table.id)
+      },
     })
   } finally {
     await node.indexes.buildAgain(table.id)
+    await node.views.buildAgain(table.id)
   }
 }
 

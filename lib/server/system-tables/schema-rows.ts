@@ -3,7 +3,8 @@
  */
 import { compareNames } from '../../schema/build.ts'
 import type { KeyspaceSchema } from '../../schema/keyspace.ts'
-import type { ColumnSchema, TableSchema } from '../../schema/table.ts'
+import type { ColumnSchema, TableSchema, ViewSchema } from '../../schema/table.ts'
+import { conditionsText, isView } from '../../schema/views.ts'
 import { typeToCql } from '../../types/names.ts'
 import type { PlainRow } from './plain-values.ts'
 
@@ -19,7 +20,9 @@ export function schemaRowsOf(table: string): SchemaRows {
     case 'keyspaces':
       return { of: 'keyspace', rows: keyspaceRow }
     case 'tables':
-      return { of: 'table', rows: (described) => [tableRow(described)] }
+      return { of: 'table', rows: (described) => (isView(described) ? [] : [tableRow(described)]) }
+    case 'views':
+      return { of: 'table', rows: (described) => (isView(described) ? [viewRow(described)] : []) }
     case 'columns':
       return { of: 'table', rows: (described) => [...described.columns.values()].map((c) => columnRow(described, c)) }
     case 'dropped_columns':
@@ -70,6 +73,18 @@ function tableRow(table: TableSchema): PlainRow {
     read_repair: options.readRepair,
     read_repair_chance: 0,
     speculative_retry: options.speculativeRetry,
+  }
+}
+
+function viewRow(table: TableSchema & { readonly view: ViewSchema }): PlainRow {
+  const { view } = table
+  return {
+    ...tableRow(table),
+    view_name: table.name,
+    base_table_id: view.baseId,
+    base_table_name: view.baseName,
+    include_all_columns: view.includesAll,
+    where_clause: conditionsText(view.conditions),
   }
 }
 

@@ -1,0 +1,405 @@
+/**
+ * The materialized views of one node: stands before storage (and the indexes), and adds to each write of a base table what becomes of its views.
+ * Source: what Cassandra's views show. How it is done is another: the base row is read as it is and as it would be with the write, and each view's row
+ * of the one is replaced by that of the other, in the commit-log record of the write. One write at a time looks at a partition of a base table.
+ * Always: once a view is built, it has the rows that view-row.ts makes of the rows of its base table, and no others, after a crash too.
+ */
+import type { ReadCommand, ReadResult, Slice } from '../../storage/model/command.ts'
+import { EntryKind, MutationReader } from '../../storage/model/mutation.ts'
+import { invalid } from '../base/errors.ts'
+import { SerialLocks } from '../base/serial-locks.ts'
+import { IndexClock, type TimeLedger } from '../index/clock.ts'
+import type { Clock, Log } from '../runtime/runtime.ts'
+import type { Schema } from '../schema/keyspace.ts'
+import type { TableSchema } from '../schema/table.ts'
+import { isView } from '../schema/views.ts'
+import { KEY_BYTES_MAX } from '../types/partition-key.ts'
+import { type BuildProgress, buildView, type PartitionRead, wholeRead } from './build.ts'
+import { Gate } from './gate.ts'
+import { KeyTooLong, samePlace, sameViewRow, type ViewRow, ViewRows } from './view-row.ts'
+import { ViewWriter } from './view-writer.ts'
+
+/** Storage with its indexes, as views use it. */
+export interface ViewStore {
+  apply(mutations: readonly Buffer[]): Promise<void> | undefined
+  read(command: ReadCommand): ReadResult | Promise<ReadResult>
+  /** All at once: after a crash either all of them are truncated or none. */
+  truncate(table: string, also: readonly string[]): Promise<void>
+}
+
+/** Which views are built, for ever. */
+export interface ViewMarks extends TimeLedger {
+  readonly built: ReadonlySet<string>
+  setBuilt(id: string): Promise<void>
+  forget(id: string): Promise<void>
+}
+
+export interface NodeViewsOptions {
+  readonly store: ViewStore
+  readonly marks: ViewMarks
+  readonly schema: () => Schema
+  readonly clock: Pick<Clock, 'wallMicros' | 'soon'>
+  readonly log: Log
+}
+
+interface BaseTable {
+  readonly schema: TableSchema
+  readonly idBytes: Buffer
+  readonly views: readonly { readonly rows: ViewRows; readonly idBytes: Buffer }[]
+  readonly gate: Gate
+}
+
+/** What a batch of mutations does to one partition of a table. */
+interface PartitionWrite {
+  /** The table's id and the position, as one character a byte. */
+  readonly name: string
+  readonly position: Buffer
+  readonly mutations: Buffer[]
+}
+
+const TABLE_ID_BYTES = 16
+const SOURCE = 'lib/view/node-views.ts'
+const AFTER = Buffer.of(0)
+
+export class NodeViews {
+  readonly #options: NodeViewsOptions
+  readonly #writer: ViewWriter
+  readonly #locks = new SerialLocks()
+  readonly #mutation = new MutationReader()
+  /** By the table's id, as 16 characters. */
+  readonly #bases = new Map<string, BaseTable>()
+  /** Gates outlive changes of the schema. */
+  readonly #gates = new Map<string, Gate>()
+  readonly #building = new Map<string, { readonly done: Promise<void>; progress: BuildProgress }>()
+  #seen: Schema | null = null
+  #closed = false
+
+  constructor(options: NodeViewsOptions) {
+    this.#options = options
+    const clock = new IndexClock(() => options.clock.wallMicros(), options.marks)
+    this.#writer = new ViewWriter(() => clock.next())
+    this.refresh()
+  }
+
+  /** Takes notice of the schema as it is: begins to build what is new, forgets what is gone. */
+  refresh(): void {
+    const schema = this.#options.schema()
+    if (schema === this.#seen) return
+    this.#seen = schema
+    this.#bases.clear()
+    const known = new Set<string>()
+    for (const keyspace of schema.keyspaces.values())
+      for (const view of keyspace.tables.values()) {
+        if (!isView(view)) continue
+        const base = schema.tablesById.get(view.view.baseId)
+        if (!base) continue
+        known.add(view.id)
+        this.#addView(base, new ViewRows(base, view))
+      }
+    for (const id of this.#options.marks.built) if (!known.has(id)) void this.#options.marks.forget(id)
+    for (const { views } of this.#bases.values())
+      for (const { rows } of views)
+        if (!this.isBuilt(rows.view.id) && !this.#building.has(rows.view.id)) this.#build(rows.view.id)
+  }
+
+  #addView(base: TableSchema, rows: ViewRows): void {
+    const idBytes = idBytesOf(base.id)
+    const name = idBytes.toString('latin1')
+    const views = [...(this.#bases.get(name)?.views ?? []), { rows, idBytes: idBytesOf(rows.view.id) }]
+    this.#bases.set(name, { schema: base, idBytes, views, gate: this.#gateOf(name) })
+  }
+
+  /** By the table's id, as 16 characters. */
+  #gateOf(name: string): Gate {
+    const gate = this.#gates.get(name) ?? new Gate()
+    this.#gates.set(name, gate)
+    return gate
+  }
+
+  isBuilt(id: string): boolean {
+    return this.#options.marks.built.has(id)
+  }
+
+  read(command: ReadCommand): ReadResult | Promise<ReadResult> {
+    return this.#options.store.read(command)
+  }
+
+  apply(mutations: readonly Buffer[]): Promise<void> | undefined {
+    if (this.#options.schema() !== this.#seen) this.refresh()
+    if (this.#bases.size === 0) return this.#options.store.apply(mutations)
+    for (let i = 0; i < mutations.length; i++)
+      if (this.#bases.has(mutations[i]!.toString('latin1', 0, TABLE_ID_BYTES)))
+        // The caller takes its bytes back when this call returns.
+        return this.#applyWithViews(mutations.map((mutation) => Buffer.from(mutation)))
+    return this.#options.store.apply(mutations)
+  }
+
+  async #applyWithViews(mutations: readonly Buffer[]): Promise<void> {
+    const writes = this.#writesOf(mutations)
+    const tables = new Set(writes.map(({ name }) => name.slice(0, TABLE_ID_BYTES)))
+    const gates = Array.from(tables, (table) => this.#gateOf(table))
+    let entered = 0
+    try {
+      for (const gate of gates) {
+        await gate.enter()
+        entered++
+      }
+      // What makes it last is waited for when others may look at the partitions again.
+      const { durable } = await this.#locked(writes, 0, async () => {
+        const all = [...mutations]
+        for (const write of writes) all.push(...(await this.#changesOf(write)))
+        return { durable: this.#options.store.apply(all) }
+      })
+      for (; entered > 0; entered--) gates[entered - 1]!.leave()
+      await durable
+    } finally {
+      for (; entered > 0; entered--) gates[entered - 1]!.leave()
+    }
+  }
+
+  /** By partition, in one order for all, so that no two wait for each other. */
+  #writesOf(mutations: readonly Buffer[]): PartitionWrite[] {
+    const writes = new Map<string, PartitionWrite>()
+    for (const mutation of mutations) {
+      const { positionEnd, positionStart } = this.#mutation.reset(mutation)
+      const name = mutation.toString('latin1', 0, positionEnd)
+      const known = writes.get(name)
+      if (known) known.mutations.push(mutation)
+      else writes.set(name, { name, position: mutation.subarray(positionStart, positionEnd), mutations: [mutation] })
+    }
+    return [...writes.values()].sort((a, b) => (a.name < b.name ? -1 : 1))
+  }
+
+  #locked<T>(writes: readonly PartitionWrite[], from: number, work: () => Promise<T>): Promise<T> {
+    const write = writes[from]
+    if (write === undefined) return work()
+    return this.#locks.run(write.name, () => this.#locked(writes, from + 1, work))
+  }
+
+  /** The mutations of the views that a write to a partition brings with it. Nobody else looks at the partition meanwhile. */
+  async #changesOf({ name, position, mutations }: PartitionWrite): Promise<Buffer[]> {
+    // The schema may have changed while others were waited for.
+    if (this.#options.schema() !== this.#seen) this.refresh()
+    const base = this.#bases.get(name.slice(0, TABLE_ID_BYTES))
+    if (base === undefined) return []
+    const slices = this.#touched(base, mutations)
+    if (slices !== null && slices.length === 0) return []
+    const nowSeconds = this.#now()
+    const command = wholeRead(base.schema.id, position, slices, nowSeconds)
+    const before = this.#viewRows(base, await this.#options.store.read(command), nowSeconds, true)
+    const supposed = { ...command, supposed: mutations }
+    const after = this.#viewRows(base, await this.#options.store.read(supposed), nowSeconds, false)
+    const changes: Buffer[] = []
+    base.views.forEach(({ idBytes }, i) => {
+      for (const [clustering, old] of before[i]!) {
+        const now = after[i]!.get(clustering)
+        if (now === undefined || !samePlace(old, now)) changes.push(this.#writer.remove(idBytes, old, nowSeconds))
+      }
+      for (const [clustering, now] of after[i]!) {
+        const old = before[i]!.get(clustering)
+        if (old === undefined || !sameViewRow(old, now)) changes.push(this.#writer.put(idBytes, now, nowSeconds))
+      }
+    })
+    return changes
+  }
+
+  /** The rows that mutations touch, as slices that are disjoint and ascend; null: all of the partition. */
+  #touched({ schema }: BaseTable, mutations: readonly Buffer[]): Slice[] | null {
+    const slices: Slice[] = []
+    for (const mutation of mutations) {
+      const reader = this.#mutation.reset(mutation)
+      while (reader.next()) {
+        const start = mutation.subarray(reader.boundStart, reader.boundEnd)
+        if (reader.kind === EntryKind.PARTITION_DELETION) return null
+        if (reader.kind === EntryKind.RANGE_TOMBSTONE)
+          slices.push({ start, end: mutation.subarray(reader.rangeEndStart, reader.rangeEndEnd) })
+        else if (reader.kind === EntryKind.ROW) {
+          if (schema.clustering.length === 0) return null
+          slices.push({ start, end: Buffer.concat([start, AFTER]), single: true })
+        }
+      }
+    }
+    return disjoint(slices)
+  }
+
+  /** By view, and by the clustering of the base row. What is too long to be a key was never written. */
+  #viewRows(
+    { views }: BaseTable,
+    { partitions }: ReadResult,
+    nowSeconds: number,
+    mayBeTooLong: boolean,
+  ): Map<string, ViewRow>[] {
+    const result = views.map(() => new Map<string, ViewRow>())
+    for (const { key, rows } of partitions)
+      for (const { clustering, row } of rows) {
+        const name = clustering.toString('latin1')
+        views.forEach(({ rows: viewRows }, i) => {
+          const viewRow = rowOrNull(viewRows, key, clustering, row, nowSeconds, mayBeTooLong)
+          if (viewRow !== null) result[i]!.set(name, viewRow)
+        })
+      }
+    return result
+  }
+
+  /** Empties a table and its views at once. */
+  async truncate(tableId: string): Promise<void> {
+    this.refresh()
+    const base = this.#bases.get(idBytesOf(tableId).toString('latin1'))
+    const ids = base ? base.views.map(({ rows }) => rows.view.id) : []
+    await this.#gateOf(idBytesOf(tableId).toString('latin1')).alone(() => this.#options.store.truncate(tableId, ids))
+  }
+
+  /** Keyspaces and names of the views, as far as they are built. */
+  builtViews(): { keyspace: string; name: string }[] {
+    return [...this.#all()].filter(({ id }) => this.isBuilt(id)).map(({ keyspace, name }) => ({ keyspace, name }))
+  }
+
+  builds(): (BuildProgress & { readonly keyspace: string; readonly name: string })[] {
+    const builds: (BuildProgress & { readonly keyspace: string; readonly name: string })[] = []
+    for (const { id, keyspace, name } of this.#all()) {
+      const build = this.#building.get(id)
+      if (build) builds.push({ ...build.progress, keyspace, name })
+    }
+    return builds
+  }
+
+  *#all(): Generator<TableSchema> {
+    this.refresh()
+    for (const { views } of this.#bases.values()) for (const { rows } of views) yield rows.view
+  }
+
+  /** A table's views count as not built, for ever, until they are built again: its files are about to change by other means than writes. */
+  async invalidate(tableId: string): Promise<void> {
+    for (const id of this.#viewsOf(tableId)) await this.#options.marks.forget(id)
+  }
+
+  /** Builds what of a table's views is not built; resolves when that has ended. */
+  async buildAgain(tableId: string): Promise<void> {
+    const ids = this.#viewsOf(tableId).filter((id) => !this.isBuilt(id))
+    // One that is under way has read what was there before.
+    for (const id of ids) await this.#building.get(id)?.done
+    await Promise.all(ids.map((id) => this.#build(id)))
+  }
+
+  #viewsOf(tableId: string): string[] {
+    this.refresh()
+    const base = this.#bases.get(idBytesOf(tableId).toString('latin1'))
+    return base ? base.views.map(({ rows }) => rows.view.id) : []
+  }
+
+  #build(id: string): Promise<void> {
+    const build = { done: Promise.resolve(), progress: { rows: 0, lastToken: null } as BuildProgress }
+    build.done = this.#buildAndMark(id, build).finally(() => {
+      if (this.#building.get(id) === build) this.#building.delete(id)
+    })
+    this.#building.set(id, build)
+    return build.done
+  }
+
+  async #buildAndMark(id: string, build: { progress: BuildProgress }): Promise<void> {
+    const { log, marks, store, clock } = this.#options
+    const found = this.#find(id)
+    if (!found) return
+    const { name } = found.rows.view
+    try {
+      // Whoever is writing knew nothing of the view. What is in it may be left from a build that was cut short.
+      await found.base.gate.alone(() => store.truncate(id, []))
+      const rows = await buildView(found.base.schema, {
+        read: (command) => store.read(command),
+        nowSeconds: () => this.#now(),
+        pause: () => new Promise((resolve) => clock.soon(resolve)),
+        goesOn: () => !this.#closed && this.#find(id) !== null,
+        partition: (command) => this.#buildPartition(id, command),
+        report: (progress) => {
+          build.progress = progress
+        },
+      })
+      if (rows === null || this.#find(id) === null) return
+      await marks.setBuilt(id)
+      log.info(SOURCE, `View build of ${name} complete: ${rows} rows`)
+    } catch (cause) {
+      log.error(SOURCE, `View ${name} is not built; the next start tries again`, cause)
+    }
+  }
+
+  /** Writes what a view has of some rows of a partition, which are read again while nobody changes them. */
+  async #buildPartition(id: string, command: PartitionRead): Promise<void> {
+    const found = this.#find(id)
+    if (!found) return
+    const { store } = this.#options
+    const { position } = command.target
+    const { durable } = await this.#locks.run(lockName(found.base, position), async () => {
+      const nowSeconds = this.#now()
+      const { partitions } = await store.read({ ...command, nowSeconds })
+      const { rows: viewRows, idBytes } = this.#find(id) ?? found
+      const mutations: Buffer[] = []
+      for (const { key, rows } of partitions)
+        for (const { clustering, row } of rows) {
+          const viewRow = rowOrNull(viewRows, key, clustering, row, nowSeconds, true)
+          if (viewRow !== null) mutations.push(this.#writer.put(idBytes, viewRow, nowSeconds))
+        }
+      return { durable: mutations.length > 0 ? store.apply(mutations) : undefined }
+    })
+    await durable
+  }
+
+  #find(id: string): { base: BaseTable; rows: ViewRows; idBytes: Buffer } | null {
+    if (this.#options.schema() !== this.#seen) this.refresh()
+    for (const base of this.#bases.values())
+      for (const { rows, idBytes } of base.views) if (rows.view.id === id) return { base, rows, idBytes }
+    return null
+  }
+
+  /** Ends when nothing is being built. */
+  async settle(): Promise<void> {
+    while (this.#building.size > 0) await Promise.all(Array.from(this.#building.values(), ({ done }) => done))
+  }
+
+  /** No build goes on; those that were cut short begin anew with the next start. */
+  async close(): Promise<void> {
+    this.#closed = true
+    await this.settle()
+  }
+
+  #now(): number {
+    return Math.floor(this.#options.clock.wallMicros() / 1_000_000)
+  }
+}
+
+function rowOrNull(
+  viewRows: ViewRows,
+  key: Buffer,
+  clustering: Buffer,
+  row: Buffer,
+  nowSeconds: number,
+  mayBeTooLong: boolean,
+): ViewRow | null {
+  try {
+    return viewRows.of(key, clustering, row, nowSeconds)
+  } catch (error) {
+    if (!(error instanceof KeyTooLong)) throw error
+    if (mayBeTooLong) return null
+    throw invalid(
+      `A key of materialized view ${viewRows.view.name} would be longer than the maximum of ${KEY_BYTES_MAX} bytes`,
+    )
+  }
+}
+
+function lockName({ idBytes }: BaseTable, position: Buffer): string {
+  return idBytes.toString('latin1') + position.toString('latin1', 0, position.length)
+}
+
+function disjoint(slices: Slice[]): Slice[] {
+  slices.sort((a, b) => a.start.compare(b.start) || a.end.compare(b.end))
+  const result: Slice[] = []
+  for (const slice of slices) {
+    const last = result.at(-1)
+    if (last === undefined || last.end.compare(slice.start) <= 0) result.push(slice)
+    else if (last.end.compare(slice.end) < 0) result[result.length - 1] = { start: last.start, end: slice.end }
+  }
+  return result
+}
+
+function idBytesOf(id: string): Buffer {
+  return Buffer.from(id.replaceAll('-', ''), 'hex')
+}
