@@ -6,6 +6,7 @@ import type { ClientState, Environment, QueryOptions } from '../../lib/cql/state
 import type { NodeIndexes } from '../../lib/index/node-indexes.ts'
 import type { SimulatedClock } from '../../lib/runtime/simulated/clock.ts'
 import type { SimulatedDisk } from '../../lib/runtime/simulated/disk.ts'
+import type { Schema } from '../../lib/schema/keyspace.ts'
 import { openIndexes } from '../../lib/server/indexes.ts'
 import { openMetadataLog } from '../../lib/server/metadata-log.ts'
 import { openViews } from '../../lib/server/views.ts'
@@ -19,6 +20,7 @@ export interface IndexWorld {
   readonly store: Store
   readonly indexes: NodeIndexes
   readonly views: NodeViews
+  schema(): Schema
   run(cql: string, options?: Partial<QueryOptions>): Promise<StatementResult>
   /** Several at once: a wait for all costs what one for each does. */
   runAll(statements: readonly string[]): Promise<void>
@@ -148,6 +150,7 @@ export async function openIndexWorld(
     store,
     indexes,
     views,
+    schema: () => metadata.current,
     run: (cql, options = {}) => query(processor, cql, options),
     async runAll(statements) {
       const results = statements.map((cql) => Promise.resolve(processor.query(cql, OPTIONS, null, client, null)))

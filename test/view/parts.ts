@@ -1,5 +1,6 @@
 /** Views where the schema changes, where values expire, and where a build is cut short. */
 import t from 'tap'
+import { snapshotSchemaText } from '../../lib/cql/ddl/snapshot-text.ts'
 import { createSimulatedClock } from '../../lib/runtime/simulated/clock.ts'
 import { openSimulatedDisk } from '../../lib/runtime/simulated/disk.ts'
 import { Gate } from '../../lib/view/gate.ts'
@@ -123,6 +124,28 @@ t.test('a build that was cut short begins anew', async (t) => {
   await world.run('DROP MATERIALIZED VIEW k.by_v')
   t.same(world.views.builtViews(), [])
   await world.close()
+})
+
+t.test('a table whose files were changed by other means has its views built again', async (t) => {
+  const { world, clock } = await open(t)
+  await world.run(BY_V)
+  await world.run('INSERT INTO k.t (k, v) VALUES (1, 1)')
+  await settled(clock, world.views.settle())
+  const { id } = world.schema().keyspaces.get('k')!.tables.get('t')!
+  await settled(clock, world.views.invalidate(id))
+  await world.runUnseen('INSERT INTO k.t (k, v) VALUES (1, 2)')
+  await world.runUnseen('INSERT INTO k.t (k, v) VALUES (2, 3)')
+  t.same(world.views.builtViews(), [])
+  await settled(clock, world.views.buildAgain(id))
+  t.equal(world.views.builtViews().length, 1)
+  t.same((await world.rows('SELECT v FROM k.by_v')).sort(), ['0000000400000002', '0000000400000003'])
+})
+
+t.test('a snapshot says how to make a view', async (t) => {
+  const { world } = await open(t)
+  await world.run(BY_V)
+  const text = snapshotSchemaText(world.schema(), world.schema().keyspaces.get('k')!.tables.get('by_v')!.id)
+  t.match(text, /^CREATE MATERIALIZED VIEW IF NOT EXISTS k\.by_v AS\n {4}SELECT \*\n {4}FROM k\.t\n/)
 })
 
 t.test('the gate is closed only when nobody is inside', async (t) => {

@@ -4,9 +4,10 @@
  */
 import type { Schema } from '../../schema/keyspace.ts'
 import { typesInOrder } from '../../schema/state.ts'
+import { isView } from '../../schema/views.ts'
 import { someType } from '../../types/names.ts'
 import type { CqlType } from '../../types/type.ts'
-import { indexText, tableDefinitionText, typeDefinitionText } from './describe-text.ts'
+import { indexText, tableDefinitionText, typeDefinitionText, viewDefinitionText } from './describe-text.ts'
 
 /** '' when there is no such table. */
 export function snapshotSchemaText(schema: Schema, tableId: string): string {
@@ -26,12 +27,12 @@ export function snapshotSchemaText(schema: Schema, tableId: string): string {
   for (const type of types.toReversed()) if (used.has(type.name)) for (const field of type.fieldTypes) use(field)
   const statements = [
     ...types.filter((type) => used.has(type.name)).map(typeDefinitionText),
-    tableDefinitionText(table, false, true),
+    isView(table) ? viewDefinitionText(table, true) : tableDefinitionText(table, false, true),
     ...Array.from(table.indexes.values(), (index) => indexText(table, index)),
   ]
   return statements.map((text) => `${ifNotExists(text)}\n`).join('')
 }
 
 function ifNotExists(statement: string): string {
-  return statement.replace(/^CREATE (TYPE|TABLE|INDEX|CUSTOM INDEX) /, 'CREATE $1 IF NOT EXISTS ')
+  return statement.replace(/^CREATE (TYPE|TABLE|MATERIALIZED VIEW|INDEX|CUSTOM INDEX) /, 'CREATE $1 IF NOT EXISTS ')
 }

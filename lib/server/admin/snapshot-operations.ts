@@ -160,7 +160,14 @@ export async function importTables(node: AdminNode, parameters: Parameters): Pro
 }
 
 function restoredTable(node: AdminNode, parameters: Parameters): TableSchema {
-  return chosenTables(node, parameters.required('keyspace'), [parameters.required('table')], 'usage')[0]!
+  const table = chosenTables(node, parameters.required('keyspace'), [parameters.required('table')], 'usage')[0]!
+  // Rows of other times would stay in it, whatever its base table says.
+  if (table.view !== null)
+    throw new AdminError(
+      'failure',
+      `${table.keyspace}.${table.name} is a materialized view: import ${table.view.baseName}, and it is built again`,
+    )
+  return table
 }
 
 async function snapshotFolder(node: AdminNode, tag: string, table: TableSchema): Promise<string> {
