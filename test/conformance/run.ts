@@ -39,7 +39,7 @@ const LANGUAGES: Record<string, Language> = {
       [join(venv, 'bin/pip'), '-q', 'install', 'cassandra-driver==3.30.1', 'lz4'],
     ],
     programs: ({ address, port }) =>
-      ['python.py', 'cqlengine.py'].map((program) => [join(venv, 'bin/python'), program, address, port]),
+      ['python.py', 'prepared.py', 'cqlengine.py'].map((program) => [join(venv, 'bin/python'), program, address, port]),
   },
   go: {
     tool: 'go',
