@@ -193,8 +193,11 @@ async function steady(): Promise<void> {
   line(`${Math.round(rate)} writes/s, in flight as many as it takes`)
   const paced = { rate, inFlight: 4096, warmSeconds: 10 }
 
+  // A process just started compiles its code as it goes: a few requests at a time until it has.
+  const warm = { inFlight: 64, seconds: 10 }
   line('without compaction:')
   const plainNode = await SoakedNode.start(options, false)
+  await plainNode.load(warm)
   const plainLoad = plainNode.load({ ...paced, seconds: Math.max(20, seconds / 5) })
   await watch(plainNode, plainLoad)
   const plain = await plainLoad
@@ -202,6 +205,7 @@ async function steady(): Promise<void> {
 
   line('with compaction:')
   const node = await SoakedNode.start(options, true)
+  await node.load(warm)
   const load = node.load({ ...paced, seconds })
   const { largest, growth } = await watch(node, load)
   const report = await load
