@@ -43,6 +43,8 @@ export class CompactedTable {
   waitsSinceMs: number | null = null
   /** How many hold it still, and how often that was asked for: whoever began before has been stopped. */
   holders = 0
+  /** Drops and moves of its files that are under way: who holds the table waits for them too. */
+  changes = 0
   stops = 0
   /** What somebody said; null: as the options say. */
   automatic: boolean | null = null

@@ -163,7 +163,7 @@ export class Compactions {
     state.stops += 1
     const { runs } = state
     for (const run of runs) run.stop()
-    while (runs.size > 0) await Promise.race(this.#ended)
+    while (runs.size > 0 || state.changes > 0) await Promise.race(this.#ended)
   }
 
   /** Ends those that run and are meant; returns how many. Others, and these again, may begin at any time. */
@@ -311,9 +311,11 @@ export class Compactions {
     else if (task.kind !== 'rest') {
       // Its answer stays the same until this is done.
       state.holders += 1
+      state.changes += 1
       this.#track(
         this.#change(state, task).finally(() => {
           state.holders -= 1
+          state.changes -= 1
         }),
       )
     }

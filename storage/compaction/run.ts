@@ -133,6 +133,7 @@ export class CompactionRun {
     mayPurge: boolean,
   ): Promise<{ readonly result: MergeResult; readonly outputs: readonly number[] } | 'again' | null> {
     const reserved = await this.#reserve()
+    if (!this.#areInputsThere()) return null
     // In one step: what lies outside is all in the argument, or comes later and is looked at in the end.
     this.#known = new Set(this.order.table.files.map(({ number }) => number))
     const argument = this.#argument(this.#purgeFloor(mayPurge), reserved)

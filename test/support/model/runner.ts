@@ -3,6 +3,7 @@
  */
 import { crc32 } from 'node:zlib'
 import { assert } from '../../../lib/base/assert.ts'
+import { RequestError } from '../../../lib/base/errors.ts'
 import { JobError, type Random, type Runtime } from '../../../lib/runtime/runtime.ts'
 import { openSimulatedDisk, type SimulatedDisk } from '../../../lib/runtime/simulated/disk.ts'
 import { createSimulatedJobs } from '../../../lib/runtime/simulated/jobs.ts'
@@ -350,9 +351,16 @@ class Run {
   #apply(mutations: readonly Prepared[]): void {
     this.#notePurges()
     const sequence = ++this.#sequence
+    let durable: Promise<void> | undefined
+    try {
+      durable = this.#store.apply(mutations.map(({ bytes }) => bytes))
+    } catch (error) {
+      // What is too large for a record was not written, and no read may see it.
+      if (error instanceof RequestError && error.code === 'INVALID') return
+      throw error
+    }
     this.#issued.push({ sequence, mutations, atMs: this.#world.clock.monotonicMs() })
     if (this.#issued.length > 64) this.#forgetIssued()
-    const durable = this.#store.apply(mutations.map(({ bytes }) => bytes))
     for (const { table, partition, written } of mutations) table.judge.write(partition, sequence, written)
     const world = this.#world
     const done = (): void => {
@@ -395,8 +403,11 @@ class Run {
   /** What happens while `work` is under way may purge. Its thread may die, or it may be stopped: nothing is lost by that. */
   #asked(table: Table, work: Promise<void>): Promise<void> {
     table.asked++
+    const world = this.#world
     return work
       .catch((error: unknown) => {
+        // In a machine that crashed meanwhile nobody waits for it.
+        if (world !== this.#world) return
         if (!(error instanceof JobError || error instanceof CompactionStopped)) throw error
       })
       .finally(() => {
