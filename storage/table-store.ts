@@ -3,7 +3,9 @@
  * Always: `sources` holds everything that was written and not dropped, newest first; a file that is not live any more is closed and removed
  * when the last read that uses it has ended.
  */
+
 import { assert } from '../lib/base/assert.ts'
+import { uuidBytes } from '../lib/base/uuid.ts'
 import type { Runtime } from '../lib/runtime/runtime.ts'
 import type { LogPosition } from './commitlog/segment.ts'
 import { Memtable } from './memtable.ts'
@@ -99,7 +101,7 @@ export class TableStore implements ReadContext {
 
   constructor(id: string, table: StoredTable, services: TableServices) {
     this.id = id
-    this.idBytes = tableIdBytes(id)
+    this.idBytes = uuidBytes(id)
     this.table = table
     this.resolution = services.resolution
     this.#services = services
@@ -404,9 +406,4 @@ export class TableStore implements ReadContext {
     this.sources = [this.memtable, ...pending, ...this.#files.map((file) => file.reader), ...damaged]
     this.#counted = damaged.length === 0 ? this.#files : [...this.#files, ...this.#heldDamaged]
   }
-}
-
-/** The 16 bytes of a UUID written in hexadecimal with dashes. */
-export function tableIdBytes(id: string): Buffer {
-  return Buffer.from(id.replaceAll('-', ''), 'hex')
 }

@@ -1,6 +1,10 @@
 /** How long requests took at the coordinator, by table: everything from the check of the level to the answers of the replicas. */
+
 import { Latency } from '../../lib/base/latency.ts'
+import { uuidText } from '../../lib/base/uuid.ts'
 import { readInt32 } from '../../storage/model/row.ts'
+
+const TABLE_ID_BYTES = 16
 
 export class RequestLatencies {
   readonly #tables = new Map<string, TableLatencies>()
@@ -21,7 +25,7 @@ export class RequestLatencies {
     const prefix = readInt32(mutation, 0)
     let latencies = this.#byPrefix.get(prefix)
     if (latencies === undefined) {
-      latencies = this.of(tableId(mutation))
+      latencies = this.of(uuidText(mutation.subarray(0, TABLE_ID_BYTES)))
       this.#byPrefix.set(prefix, latencies)
     }
     return latencies
@@ -50,9 +54,4 @@ export interface TableLatencies {
   readonly reads: Latency
   readonly scans: Latency
   readonly writes: Latency
-}
-
-function tableId(mutation: Buffer): string {
-  const hex = mutation.toString('hex', 0, 16)
-  return [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20)].join('-')
 }

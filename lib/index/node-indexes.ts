@@ -6,10 +6,12 @@
  * asks its row, and an entry that its row does not bear out is removed then. So a write reads nothing, and a crash leaves no entry out.
  * Always: every live row with a term has an entry under it once the index is built; a query of an index that is not built fails.
  */
+
 import type { ReadCommand, ReadResult } from '../../storage/model/command.ts'
 import { EntryKind, MutationReader } from '../../storage/model/mutation.ts'
 import { readInt32 } from '../../storage/model/row.ts'
 import { ReplicaFailure } from '../base/errors.ts'
+import { uuidBytes } from '../base/uuid.ts'
 import type { Clock, Log } from '../runtime/runtime.ts'
 import type { Schema } from '../schema/keyspace.ts'
 import type { TableSchema } from '../schema/table.ts'
@@ -126,8 +128,8 @@ export class NodeIndexes implements TermSink {
   }
 
   #addTable(table: TableSchema, indexes: readonly StoredIndex[]): void {
-    const idBytes = idBytesOf(table.id)
-    for (const { schema } of indexes) this.#ids.set(schema.id, idBytesOf(schema.id))
+    const idBytes = uuidBytes(table.id)
+    for (const { schema } of indexes) this.#ids.set(schema.id, uuidBytes(schema.id))
     const prefix = readInt32(idBytes, 0)
     const indexed = {
       schema: table,
@@ -321,8 +323,4 @@ export class NodeIndexes implements TermSink {
   #now(): number {
     return Math.floor(this.#options.clock.wallMicros() / 1_000_000)
   }
-}
-
-function idBytesOf(id: string): Buffer {
-  return Buffer.from(id.replaceAll('-', ''), 'hex')
 }

@@ -3,8 +3,10 @@
  * and type, so that a change costs as much as what it changes, and two nodes with the same content have the same version.
  * Always: a SchemaState is never changed after it was given out; keyspaces that no record touched are the same objects as before.
  */
+
 import { createHash } from 'node:crypto'
 import { assert, unreachable } from '../base/assert.ts'
+import { stampUuid, uuidText } from '../base/uuid.ts'
 import { someType } from '../types/names.ts'
 import type { UserType } from '../types/type.ts'
 import { compareNames, emptyKeyspace, rebuildTable } from './build.ts'
@@ -47,10 +49,7 @@ class SchemaState implements Schema {
 /** A name-based UUID (version 3) of the digest. */
 function versionOf(digest: Uint8Array): string {
   const hash = createHash('md5').update('polyxena schema').update(digest).digest()
-  hash[6] = (hash[6]! & 0x0f) | 0x30
-  hash[8] = (hash[8]! & 0x3f) | 0x80
-  const hex = hash.toString('hex')
-  return [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20)].join('-')
+  return uuidText(stampUuid(hash, 3))
 }
 
 /** A schema of these keyspaces and nothing else: the built-in ones. They do not count for the version. */

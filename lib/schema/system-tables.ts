@@ -2,7 +2,9 @@
  * The keyspaces that every node has: system, system_schema, system_auth, system_distributed, system_traces, and the virtual ones.
  * Source: Cassandra 5.0.6. A table's id is the name-based UUID (version 3) of its keyspace and name, as there.
  */
+
 import { createHash } from 'node:crypto'
+import { stampUuid, uuidText } from '../base/uuid.ts'
 import { buildTable } from './build.ts'
 import { parseCompaction } from './compaction.ts'
 import type { KeyspaceSchema, Schema } from './keyspace.ts'
@@ -54,10 +56,7 @@ export function isSystemKeyspace(name: string): boolean {
 /** The id of a built-in table. */
 export function systemTableId(keyspace: string, name: string): string {
   const hash = createHash('md5').update(keyspace).update(name).digest()
-  hash[6] = (hash[6]! & 0x0f) | 0x30
-  hash[8] = (hash[8]! & 0x3f) | 0x80
-  const hex = hash.toString('hex')
-  return [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20)].join('-')
+  return uuidText(stampUuid(hash, 3))
 }
 
 /** A schema of the system keyspaces alone, at epoch 0. */

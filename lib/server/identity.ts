@@ -2,7 +2,9 @@
  * Who this node is, for as long as its data lives: written once, before anything else, and held against the configuration at each start.
  * File `identity.json` in the data directory: published by rename, so it is whole or absent.
  */
+
 import { join } from 'node:path'
+import { stampUuid, uuidText } from '../base/uuid.ts'
 import type { Settings } from '../config/settings.ts'
 import type { Disk, Random } from '../runtime/runtime.ts'
 import { StartError } from './start-error.ts'
@@ -95,11 +97,7 @@ async function writeFile(disk: Disk, directory: string, path: string, text: Buff
 }
 
 function randomUuid(random: Random): string {
-  const bytes = random.stream('host id').fill(Buffer.alloc(16))
-  bytes[6] = (bytes[6]! & 0x0f) | 0x40
-  bytes[8] = (bytes[8]! & 0x3f) | 0x80
-  const hex = bytes.toString('hex')
-  return [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20)].join('-')
+  return uuidText(stampUuid(random.stream('host id').fill(Buffer.alloc(16)), 4))
 }
 
 /** One token at random in each of `count` equal parts of the ring: no part is ever left to few. */

@@ -3,11 +3,13 @@
  * Partition key: text. `built <id>`: that index (or view, lib/server/views.ts) is built. `reserved`: column 0, a bigint, the time (µs) below which timestamps of entries
  * were taken.
  */
+
 import type { ReadCommand, ReadResult } from '../../storage/model/command.ts'
 import { MutationWriter } from '../../storage/model/mutation.ts'
 import { RowReader } from '../../storage/model/row.ts'
 import { DEFAULT_TABLE_OPTIONS } from '../../storage/table-options.ts'
-import { type StoredTable, tableIdBytes } from '../../storage/table-store.ts'
+import type { StoredTable } from '../../storage/table-store.ts'
+import { uuidBytes } from '../base/uuid.ts'
 import { type IndexMarks, type IndexStore, NodeIndexes } from '../index/node-indexes.ts'
 import type { Clock, Log } from '../runtime/runtime.ts'
 import type { Schema, SchemaChange } from '../schema/keyspace.ts'
@@ -145,7 +147,7 @@ export class StoredMarks implements IndexMarks {
     const key = Buffer.from(name)
     const token = new Int32Array(2)
     encodePosition(key, token)
-    this.#mutation.begin(tableIdBytes(this.#table), token[0]!, token[1]!, key)
+    this.#mutation.begin(uuidBytes(this.#table), token[0]!, token[1]!, key)
   }
 }
 

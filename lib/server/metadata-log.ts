@@ -9,13 +9,15 @@
  * Always: the schema is the snapshot of 'head' and the entries after it, in their order; timestamps are epochs, so no clock is trusted.
  * A change's new tables are known to storage before its entry is written, dropped ones are dropped after it.
  */
+
 import type { ReadCommand, ReadResult } from '../../storage/model/command.ts'
 import { MutationWriter } from '../../storage/model/mutation.ts'
 import { RowReader } from '../../storage/model/row.ts'
 import { DEFAULT_TABLE_OPTIONS } from '../../storage/table-options.ts'
-import { type StoredTable, tableIdBytes } from '../../storage/table-store.ts'
+import type { StoredTable } from '../../storage/table-store.ts'
 import { assert } from '../base/assert.ts'
 import { RequestError } from '../base/errors.ts'
+import { uuidBytes } from '../base/uuid.ts'
 import type { SchemaDoor } from '../cql/statement.ts'
 import type { KeyspaceSchema, Schema, SchemaChange } from '../schema/keyspace.ts'
 import { decodeRecords, encodeRecords, type SchemaRecord } from '../schema/records.ts'
@@ -235,7 +237,7 @@ function clusteringOf(epoch: number, part: number): Buffer {
 /** Makes the log's mutations; each is a copy. */
 class LogWriter {
   readonly #mutation = new MutationWriter()
-  readonly #table = tableIdBytes(METADATA_TABLE_ID)
+  readonly #table = uuidBytes(METADATA_TABLE_ID)
   readonly #token = new Int32Array(2)
 
   entry(epoch: number, payload: string): Buffer {

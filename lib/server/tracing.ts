@@ -5,6 +5,7 @@
 
 import type { Request } from '../../protocol/requests.ts'
 import { ByteWriter } from '../base/bytes.ts'
+import { stampTail, timeuuidOf } from '../base/uuid.ts'
 import type { ClientState, QueryOptions } from '../cql/statement.ts'
 import type { Clock, Log, Random } from '../runtime/runtime.ts'
 import { Consistency, consistencyName } from '../types/consistency.ts'
@@ -21,9 +22,6 @@ const INSERT_EVENT = `INSERT INTO system_traces.events (session_id, event_id, ac
 
 const INTERNAL_CLIENT: ClientState = { keyspace: null, user: null, remoteAddress: 'internal', remotePort: 0 }
 const THREAD = 'Native-Transport-Requests-1'
-
-/** 100 ns intervals from 1582-10-15 to 1970-01-01 (RFC 4122 §4.1.4). */
-const GREGORIAN_OFFSET = 0x01b21dd213814000n
 
 export interface TracingOptions {
   readonly clock: Clock
@@ -47,14 +45,12 @@ export class QueryTracer implements Tracer {
   readonly #random: Random
   /** Node and clock sequence of this process's version 1 UUIDs, and the last time they used. */
   readonly #node: Buffer
-  #lastTicks = 0n
+  #lastIntervals = 0n
 
   constructor(options: TracingOptions) {
     this.#options = options
     this.#random = options.random.stream('traces')
-    this.#node = this.#random.fill(Buffer.alloc(8))
-    this.#node[0] = (this.#node[0]! & 0x3f) | 0x80
-    this.#node[2] = this.#node[2]! | 0x01
+    this.#node = stampTail(this.#random.fill(Buffer.alloc(8)))
   }
 
   begin(client: ClientState, request: Request, prepared: Prepared | null): TraceSession {
@@ -132,15 +128,9 @@ export class QueryTracer implements Tracer {
   }
 
   #timeuuid(): Buffer {
-    const now = BigInt(Math.round(this.#options.clock.wallMicros())) * 10n + GREGORIAN_OFFSET
-    this.#lastTicks = now > this.#lastTicks ? now : this.#lastTicks + 1n
-    const ticks = this.#lastTicks
-    const id = Buffer.alloc(16)
-    id.writeUInt32BE(Number(ticks & 0xffffffffn), 0)
-    id.writeUInt16BE(Number((ticks >> 32n) & 0xffffn), 4)
-    id.writeUInt16BE(Number((ticks >> 48n) & 0x0fffn) | 0x1000, 6)
-    this.#node.copy(id, 8)
-    return id
+    const now = BigInt(Math.round(this.#options.clock.wallMicros())) * 10n
+    this.#lastIntervals = now > this.#lastIntervals ? now : this.#lastIntervals + 1n
+    return timeuuidOf(this.#lastIntervals, this.#node)
   }
 }
 

@@ -3,6 +3,7 @@
  * Source: the texts of Apache Cassandra 5.0.6.
  */
 import { unreachable } from '../base/assert.ts'
+import { uuidText } from '../base/uuid.ts'
 import { dateText, timeText } from './date-time.ts'
 import { decodeDuration, durationText } from './duration.ts'
 import { quoteIdentifier } from './identifier.ts'
@@ -11,7 +12,6 @@ import { decodeDecimal, decodeVarint } from './number.ts'
 import { decimalText, doubleText, floatText } from './number-text.ts'
 import { timestampText } from './timestamp.ts'
 import type { CqlType, NativeTypeName } from './type.ts'
-import { uuidText } from './uuid.ts'
 import { fixedLength, readVectorLength } from './vector.ts'
 
 /** Without quotes. Zero bytes of a type without an empty value are ''; collections are their bytes in hex. */

@@ -4,6 +4,7 @@
  */
 import { unreachable } from '../base/assert.ts'
 import { invalid } from '../base/errors.ts'
+import { parseUuid, uuidVersion } from '../base/uuid.ts'
 import { parseDate, parseTime } from './date-time.ts'
 import { encodeDuration, parseDuration } from './duration.ts'
 import { parseInet } from './inet.ts'
@@ -13,7 +14,6 @@ import { parseDecimal, parseDouble } from './number-text.ts'
 import { isInteger } from './scanner.ts'
 import { parseTimestamp } from './timestamp.ts'
 import type { CqlType, NativeType, NativeTypeName } from './type.ts'
-import { parseUuid, uuidVersion } from './uuid.ts'
 
 /** The kinds of constants, as the parser tells them apart. */
 export type LiteralKind = 'string' | 'integer' | 'float' | 'uuid' | 'boolean' | 'hex' | 'duration'

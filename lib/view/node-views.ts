@@ -4,10 +4,12 @@
  * of the one is replaced by that of the other, in the commit-log record of the write. One write at a time looks at a partition of a base table.
  * Always: once a view is built, it has the rows that view-row.ts makes of the rows of its base table, and no others, after a crash too.
  */
+
 import type { ReadCommand, ReadResult, Slice } from '../../storage/model/command.ts'
 import { EntryKind, MutationReader } from '../../storage/model/mutation.ts'
 import { invalid } from '../base/errors.ts'
 import { SerialLocks } from '../base/serial-locks.ts'
+import { uuidBytes } from '../base/uuid.ts'
 import { IndexClock, type TimeLedger } from '../index/clock.ts'
 import type { Clock, Log } from '../runtime/runtime.ts'
 import type { Schema } from '../schema/keyspace.ts'
@@ -103,9 +105,9 @@ export class NodeViews {
   }
 
   #addView(base: TableSchema, rows: ViewRows): void {
-    const idBytes = idBytesOf(base.id)
+    const idBytes = uuidBytes(base.id)
     const name = idBytes.toString('latin1')
-    const views = [...(this.#bases.get(name)?.views ?? []), { rows, idBytes: idBytesOf(rows.view.id) }]
+    const views = [...(this.#bases.get(name)?.views ?? []), { rows, idBytes: uuidBytes(rows.view.id) }]
     this.#bases.set(name, { schema: base, idBytes, views, gate: this.#gateOf(name) })
   }
 
@@ -244,9 +246,9 @@ export class NodeViews {
   /** Empties a table and its views at once. */
   async truncate(tableId: string): Promise<void> {
     this.refresh()
-    const base = this.#bases.get(idBytesOf(tableId).toString('latin1'))
+    const base = this.#bases.get(uuidBytes(tableId).toString('latin1'))
     const ids = base ? base.views.map(({ rows }) => rows.view.id) : []
-    await this.#gateOf(idBytesOf(tableId).toString('latin1')).alone(() => this.#options.store.truncate(tableId, ids))
+    await this.#gateOf(uuidBytes(tableId).toString('latin1')).alone(() => this.#options.store.truncate(tableId, ids))
   }
 
   /** Keyspaces and names of the views, as far as they are built. */
@@ -283,7 +285,7 @@ export class NodeViews {
 
   #viewsOf(tableId: string): string[] {
     this.refresh()
-    const base = this.#bases.get(idBytesOf(tableId).toString('latin1'))
+    const base = this.#bases.get(uuidBytes(tableId).toString('latin1'))
     return base ? base.views.map(({ rows }) => rows.view.id) : []
   }
 
@@ -398,8 +400,4 @@ function disjoint(slices: Slice[]): Slice[] {
     else if (last.end.compare(slice.end) < 0) result[result.length - 1] = { start: last.start, end: slice.end }
   }
   return result
-}
-
-function idBytesOf(id: string): Buffer {
-  return Buffer.from(id.replaceAll('-', ''), 'hex')
 }

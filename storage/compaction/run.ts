@@ -8,6 +8,7 @@
  * Always: until the manifest's edit is durable the inputs count and the outputs do not; after a failure before it there are no outputs; an input is removed
  * when no read uses it any more.
  */
+import { stampTail, timeuuidOf, uuidText } from '../../lib/base/uuid.ts'
 import type { Runtime } from '../../lib/runtime/runtime.ts'
 import type { Files } from '../files.ts'
 import { compareTimestamps } from '../model/row.ts'
@@ -23,7 +24,7 @@ import {
 } from './job.ts'
 import type { OutputName } from './outputs.ts'
 import { AFTER_ALL, BEFORE_ALL, type Purged, readTimestamp, type Timestamp } from './purge.ts'
-import { type CompactionKind, type CompactionTask, timeUuid } from './task.ts'
+import type { CompactionKind, CompactionTask } from './task.ts'
 
 export interface CompactionOrder {
   readonly table: TableStore
@@ -74,7 +75,8 @@ export class CompactionRun {
     const { runtime } = services
     this.#services = services
     this.order = order
-    this.id = timeUuid(runtime.clock.wallMicros(), runtime.random)
+    const tail = stampTail(runtime.random.fill(Buffer.alloc(8)))
+    this.id = uuidText(timeuuidOf(BigInt(runtime.clock.wallMicros()) * 10n, tail))
     this.numbers = new Set(order.inputs.map(({ number }) => number))
     this.#totalBytes = order.inputs.reduce((bytes, { reader }) => bytes + reader.fileBytes, 0)
   }

@@ -1,5 +1,4 @@
 /** Compactions as others are shown them: those that run, and those that did. */
-import type { Random } from '../../lib/runtime/runtime.ts'
 
 /** Why: the strategy's order, somebody's order for all of a table or for some files, tombstones alone, what others' tombstones cover. */
 export type CompactionKind = 'compaction' | 'major' | 'user-defined' | 'tombstones' | 'garbage'
@@ -38,21 +37,4 @@ export interface CompactionRecord {
   readonly bytesOut: number
   /** By how many SSTables a partition was held: how many partitions. Ascending. */
   readonly rowsMerged: ReadonlyMap<number, number>
-}
-
-/** From 15 October 1582 to 1970, in 100 ns. */
-const GREGORIAN_OFFSET = 122_192_928_000_000_000n
-
-/** A UUID of version 1. `micros` since 1970. */
-export function timeUuid(micros: number, random: Random): string {
-  const time = BigInt(micros) * 10n + GREGORIAN_OFFSET
-  const bytes = Buffer.alloc(16)
-  bytes.writeUInt32BE(Number(time & 0xffffffffn), 0)
-  bytes.writeUInt16BE(Number((time >> 32n) & 0xffffn), 4)
-  bytes.writeUInt16BE(Number((time >> 48n) & 0x0fffn) | 0x1000, 6)
-  random.fill(bytes.subarray(8))
-  bytes[8] = (bytes[8]! & 0x3f) | 0x80
-  bytes[10] = bytes[10]! | 0x01
-  const hex = bytes.toString('hex')
-  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`
 }

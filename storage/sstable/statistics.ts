@@ -5,7 +5,9 @@
  *
  * statistics := (tag varuint | length varuint | bytes)* in ascending order of tags; unknown tags are passed over, so fields can be added.
  */
+
 import { ByteReader, BytesError, ByteWriter } from '../../lib/base/bytes.ts'
+import { uuidBytes } from '../../lib/base/uuid.ts'
 import { EntryKind } from '../model/mutation.ts'
 import { compareTimestamps, NEVER, RowReader, readInt32 } from '../model/row.ts'
 
@@ -304,7 +306,7 @@ export function encodeStatistics(statistics: TableStatistics): Buffer {
   }
   put(Tag.PARTITION_BYTES)
   if (statistics.owner) {
-    field.bytes(Buffer.from(statistics.owner.table.replaceAll('-', ''), 'hex'))
+    field.bytes(uuidBytes(statistics.owner.table))
     field.bytes(Buffer.from(statistics.owner.shape))
     put(Tag.OWNER)
   }

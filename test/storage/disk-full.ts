@@ -1,12 +1,13 @@
 /** A store on a disk that fills up: writes are refused, reads answered, what was taken is there; with room it goes on by itself. And the ballast. */
+
 import t from 'tap'
+import { uuidBytes } from '../../lib/base/uuid.ts'
 import { createSimulatedClock, type SimulatedClock } from '../../lib/runtime/simulated/clock.ts'
 import { diskError, openSimulatedDisk, type SimulatedDisk } from '../../lib/runtime/simulated/disk.ts'
 import { createSeededRandom } from '../../lib/runtime/simulated/random.ts'
 import { NoRoomError } from '../../storage/errors.ts'
 import { openStore, type Store } from '../../storage/store.ts'
 import { DEFAULT_TABLE_OPTIONS } from '../../storage/table-options.ts'
-import { tableIdBytes } from '../../storage/table-store.ts'
 import { ALL, settled, TABLE } from '../support/power-loss.ts'
 import { createDice } from '../support/random.ts'
 import { encodeWrite, type Model, modelView, NOW, randomWrite, record, storeView } from '../support/storage-model.ts'
@@ -62,7 +63,7 @@ class Load {
 
   async write(world: World, store: Store, table = TABLE): Promise<void> {
     const write = randomWrite(this.#dice)
-    const done = store.apply([encodeWrite(write, tableIdBytes(table))])
+    const done = store.apply([encodeWrite(write, uuidBytes(table))])
     await settled(world.clock, done ?? Promise.resolve())
     if (table === TABLE) record(this.#model, write)
     this.taken++
@@ -174,7 +175,7 @@ t.test('a start on a full disk, after a crash: reads are answered, writes refuse
   }
   const again = await open(world, { memtableBytesMax: 100 })
   t.ok(await load.check(world, again))
-  t.throws(() => again.apply([encodeWrite(randomWrite(createDice(1)), tableIdBytes(TABLE))]), NoRoomError)
+  t.throws(() => again.apply([encodeWrite(randomWrite(createDice(1)), uuidBytes(TABLE))]), NoRoomError)
   t.ok(again.problems.length > 0)
   disk.onOperation = null
   await clock.advance(60_000)

@@ -3,10 +3,12 @@
  * one for each set of versions, its files as they were (MANIFEST, SSTables, a commit log that was not closed) and in expected.json what they hold.
  * WRITE_FIXTURE=1 writes that of the present versions, if it is not there; those that are there are never written again.
  */
+
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import t from 'tap'
+import { uuidBytes } from '../../lib/base/uuid.ts'
 import { createSimulatedClock } from '../../lib/runtime/simulated/clock.ts'
 import { openSimulatedDisk, type SimulatedDisk } from '../../lib/runtime/simulated/disk.ts'
 import { BlockCache } from '../../storage/cache.ts'
@@ -20,7 +22,6 @@ import { verifyTable } from '../../storage/sstable/verify.ts'
 import { openTableWriter } from '../../storage/sstable/writer.ts'
 import { openStore, type Store, type StoredTable } from '../../storage/store.ts'
 import { DEFAULT_TABLE_OPTIONS } from '../../storage/table-options.ts'
-import { tableIdBytes } from '../../storage/table-store.ts'
 import { settled } from '../support/power-loss.ts'
 import { createDice } from '../support/random.ts'
 import {
@@ -119,7 +120,7 @@ async function writeFixture(folder: string): Promise<void> {
   const write = async (id: string): Promise<void> => {
     const made = randomWrite(dice)
     record(models.get(id)!, made)
-    await wait(Promise.resolve(store.apply([encodeWrite(made, tableIdBytes(id))])))
+    await wait(Promise.resolve(store.apply([encodeWrite(made, uuidBytes(id))])))
   }
   for (let i = 0; i < 80; i++) {
     await write(SHAPES)
@@ -141,7 +142,7 @@ async function writeFixture(folder: string): Promise<void> {
       ],
     } as const
     record(models.get(SINGLE)!, made)
-    await wait(Promise.resolve(store.apply([encodeWrite(made, tableIdBytes(SINGLE))])))
+    await wait(Promise.resolve(store.apply([encodeWrite(made, uuidBytes(SINGLE))])))
   }
   await wait(store.flush(SINGLE))
   await writeTwoLevels(disk)

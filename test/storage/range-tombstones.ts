@@ -1,11 +1,12 @@
 /** How many tombstones a read tells of: range tombstones against an oracle that walks every place, and cases as Apache Cassandra 5.0.6 counts them. */
+
 import t from 'tap'
+import { uuidBytes } from '../../lib/base/uuid.ts'
 import { openNodeClock } from '../../lib/runtime/node/clock.ts'
 import { openSimulatedDisk } from '../../lib/runtime/simulated/disk.ts'
 import { END_OF_PARTITION, type ReadCommand, type ReadResult, type Slice } from '../../storage/model/command.ts'
 import { openStore, type Store } from '../../storage/store.ts'
 import { DEFAULT_TABLE_OPTIONS } from '../../storage/table-options.ts'
-import { tableIdBytes } from '../../storage/table-store.ts'
 import { createDice, testSeed } from '../support/random.ts'
 import { type Change, encodePosition, encodeWrite } from '../support/storage-model.ts'
 import { storageRuntime } from '../support/storage-runtime.ts'
@@ -29,7 +30,7 @@ function write(store: Store, ...changes: Change[]): void {
 }
 
 function writeTo(partition: string, store: Store, ...changes: Change[]): void {
-  void store.apply([encodeWrite({ partition, changes }, tableIdBytes(TABLE))])
+  void store.apply([encodeWrite({ partition, changes }, uuidBytes(TABLE))])
 }
 
 function range(from: number, to: number, ts: number, localTime = NOW): Change {

@@ -1,9 +1,10 @@
 /** Restores and incremental backups: what comes back, what is refused, and that a crash at any operation leaves all of it or nothing. */
+
 import t from 'tap'
+import { uuidBytes } from '../../lib/base/uuid.ts'
 import { openSimulatedDisk, type SimulatedDisk } from '../../lib/runtime/simulated/disk.ts'
 import { createSeededRandom } from '../../lib/runtime/simulated/random.ts'
 import type { Fit, RestoreOptions, RestoreResult } from '../../storage/restore.ts'
-import { tableIdBytes } from '../../storage/table-store.ts'
 import { ALL, SURVIVALS } from '../support/power-loss.ts'
 import { testSeed } from '../support/random.ts'
 import { ONE, openWorld, registerTable, type SnapshotWorld, TWO } from '../support/snapshot-world.ts'
@@ -43,7 +44,7 @@ t.test('what was snapshotted comes back, merged by timestamps with what is there
   await world.put(ONE, 'p', 'newer', 6n)
   await world.put(ONE, 'q', 'older', 4n)
   const deletion = { kind: 'partition', ts: 5n, localTime: 900 } as const
-  await world.wait(world.store.apply([encodeWrite({ partition: 's', changes: [deletion] }, tableIdBytes(ONE))]))
+  await world.wait(world.store.apply([encodeWrite({ partition: 's', changes: [deletion] }, uuidBytes(ONE))]))
   const result = await restore(world, folder)
   t.match(result, { files: 2, rewritten: 0, known: 0 })
   const expected = ['p=newer', 'q=old', 'r=old']
@@ -66,7 +67,7 @@ t.test('into a table that was made again, with other column ids', async (t) => {
     row('b', [cell(2, 5n, 'gone')]),
     row('c', [cell(1, 3n, 'void'), cell(3, 5n, 'three')]),
   ]
-  await world.wait(world.store.apply([encodeWrite({ partition: 'p', changes }, tableIdBytes(ONE))]))
+  await world.wait(world.store.apply([encodeWrite({ partition: 'p', changes }, uuidBytes(ONE))]))
   const folder = await snapshot(world, 'x')
   await world.wait(world.store.dropTable(ONE))
   await world.wait(registerTable(world.store, ONE, 'one', 'another shape'))

@@ -1,11 +1,12 @@
 /** The row cache: what it answers, what it must not keep, and writes that come while it is filled. */
+
 import t from 'tap'
+import { uuidBytes } from '../../lib/base/uuid.ts'
 import { openNodeClock } from '../../lib/runtime/node/clock.ts'
 import { openSimulatedDisk } from '../../lib/runtime/simulated/disk.ts'
 import type { ReadCommand, ReadResult } from '../../storage/model/command.ts'
 import { openStore, type Store } from '../../storage/store.ts'
 import { DEFAULT_TABLE_OPTIONS } from '../../storage/table-options.ts'
-import { tableIdBytes } from '../../storage/table-store.ts'
 import { type Change, encodePosition, encodeWrite } from '../support/storage-model.ts'
 import { storageRuntime } from '../support/storage-runtime.ts'
 
@@ -37,7 +38,7 @@ function write(store: Store, partition: string, clustering: string, value: strin
     cells: [{ column: 0, path: null, kind: 'live', ts: 1n, localTime: NEVER, ttl: 0, value }],
     ...more,
   } as Change
-  void store.apply([encodeWrite({ partition, changes: [row] }, tableIdBytes(TABLE))])
+  void store.apply([encodeWrite({ partition, changes: [row] }, uuidBytes(TABLE))])
 }
 
 function command(partition: string, more: Partial<ReadCommand> = {}): ReadCommand {

@@ -1,5 +1,7 @@
 /** The store against the slow model, in memory and on a disk with flushes and restarts: every kind of write and delete, every kind of read. */
+
 import t from 'tap'
+import { uuidBytes } from '../../lib/base/uuid.ts'
 import { openNodeClock } from '../../lib/runtime/node/clock.ts'
 import { openSimulatedDisk, type SimulatedDisk } from '../../lib/runtime/simulated/disk.ts'
 import {
@@ -11,7 +13,6 @@ import {
 } from '../../storage/model/command.ts'
 import { openStore, type Store, type StoreSettings } from '../../storage/store.ts'
 import { DEFAULT_TABLE_OPTIONS } from '../../storage/table-options.ts'
-import { tableIdBytes } from '../../storage/table-store.ts'
 import { createDice, type Dice, testSeed } from '../support/random.ts'
 import {
   type Change,
@@ -28,7 +29,7 @@ import {
 import { memoryRuntime, storageRuntime } from '../support/storage-runtime.ts'
 
 const TABLE = '5a1c395e-b41f-11e5-9f22-ba0be0483c18'
-const TABLE_BYTES = tableIdBytes(TABLE)
+const TABLE_BYTES = uuidBytes(TABLE)
 
 const ALL: ReadCommand = {
   table: TABLE,

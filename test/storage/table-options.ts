@@ -1,11 +1,12 @@
 /** What a table's options do to its SSTables and flushes, also when they change while the node runs. */
+
 import t from 'tap'
+import { uuidBytes } from '../../lib/base/uuid.ts'
 import { createSimulatedClock } from '../../lib/runtime/simulated/clock.ts'
 import { openSimulatedDisk, type SimulatedDisk } from '../../lib/runtime/simulated/disk.ts'
 import { MutationWriter } from '../../storage/model/mutation.ts'
 import { openStore, type Store } from '../../storage/store.ts'
 import { DEFAULT_TABLE_OPTIONS, type TableOptions } from '../../storage/table-options.ts'
-import { tableIdBytes } from '../../storage/table-store.ts'
 import { settled } from '../support/power-loss.ts'
 import { storageRuntime } from '../support/storage-runtime.ts'
 
@@ -40,7 +41,7 @@ function register({ clock, store }: World, options: Partial<TableOptions>): Prom
 function write({ clock, store }: World): Promise<void> {
   const writer = new MutationWriter()
   for (let i = 0; i < 100; i++) {
-    writer.begin(tableIdBytes(TABLE), i, 0, Buffer.from(`partition ${i}`))
+    writer.begin(uuidBytes(TABLE), i, 0, Buffer.from(`partition ${i}`))
     writer.beginRow(Buffer.alloc(0))
     writer.liveness(0, 1, 0, 0)
     writer.cell(0, 0, 1, Buffer.alloc(200, 'the same again and again; '))

@@ -1,4 +1,5 @@
 /** SSTables made of model writes on a simulated disk, merged by the job itself, and read as the store would. */
+import { uuidBytes } from '../../lib/base/uuid.ts'
 import type { Disk, JobContext } from '../../lib/runtime/runtime.ts'
 import { createSimulatedClock } from '../../lib/runtime/simulated/clock.ts'
 import { createSeededRandom } from '../../lib/runtime/simulated/random.ts'
@@ -14,11 +15,10 @@ import type { Source } from '../../storage/read/source.ts'
 import { drive } from '../../storage/read/steps.ts'
 import { openTableReader, type TableReader } from '../../storage/sstable/reader.ts'
 import { openTableWriter } from '../../storage/sstable/writer.ts'
-import { tableIdBytes } from '../../storage/table-store.ts'
 import { encodeWrite, high, low, type ModelWrite, NOW, type SeenPartition, storeView } from './storage-model.ts'
 
 export const TABLE = '5a1c395e-b41f-11e5-9f22-ba0be0483c18'
-export const TABLE_BYTES: Buffer = tableIdBytes(TABLE)
+export const TABLE_BYTES: Buffer = uuidBytes(TABLE)
 
 export const ALL: ReadCommand = {
   table: TABLE,

@@ -2,6 +2,7 @@
  * A scripted load on a simulated disk, and what must hold after the power goes, or the disk fails, at any of its operations: what opens
  * afterwards holds every write that was acknowledged, and else only writes that were asked for, in their order.
  */
+import { uuidBytes } from '../../lib/base/uuid.ts'
 import { createSimulatedClock, type SimulatedClock } from '../../lib/runtime/simulated/clock.ts'
 import { diskError, openSimulatedDisk, type SimulatedDisk } from '../../lib/runtime/simulated/disk.ts'
 import { createSeededRandom } from '../../lib/runtime/simulated/random.ts'
@@ -9,7 +10,6 @@ import { CompactionStopped } from '../../storage/compaction/run.ts'
 import type { ReadCommand } from '../../storage/model/command.ts'
 import { openStore, type Store, type StoredTable } from '../../storage/store.ts'
 import { type CompactionOptions, DEFAULT_TABLE_OPTIONS } from '../../storage/table-options.ts'
-import { tableIdBytes } from '../../storage/table-store.ts'
 import { COMPACTIONS } from './model/options.ts'
 import { createDice, type Dice } from './random.ts'
 import {
@@ -25,7 +25,7 @@ import {
 import { storageRuntime } from './storage-runtime.ts'
 
 export const TABLE = '5a1c395e-b41f-11e5-9f22-ba0be0483c18'
-const TABLE_BYTES = tableIdBytes(TABLE)
+const TABLE_BYTES = uuidBytes(TABLE)
 export const SURVIVALS = [0, 0.5, 1]
 
 /** Everything in the table. */

@@ -1,10 +1,10 @@
 /** Two tables on a simulated disk, with what is written to them counted: for the tests of snapshots and restores. */
+import { uuidBytes } from '../../lib/base/uuid.ts'
 import { createSimulatedClock, type SimulatedClock } from '../../lib/runtime/simulated/clock.ts'
 import type { SimulatedDisk } from '../../lib/runtime/simulated/disk.ts'
 import type { ReadCommand } from '../../storage/model/command.ts'
 import { openStore, type Store, type StoreSettings } from '../../storage/store.ts'
 import { DEFAULT_TABLE_OPTIONS } from '../../storage/table-options.ts'
-import { tableIdBytes } from '../../storage/table-store.ts'
 import { ALL, settled } from './power-loss.ts'
 import { encodeWrite, type ModelWrite, NOW, storeView } from './storage-model.ts'
 import { storageRuntime } from './storage-runtime.ts'
@@ -45,7 +45,7 @@ export async function openWorld(
     store,
     wait,
     async put(table, key, value, ts = 5n) {
-      await wait(store.apply([encodeWrite(oneRow(key, value, ts), tableIdBytes(table))]))
+      await wait(store.apply([encodeWrite(oneRow(key, value, ts), uuidBytes(table))]))
     },
     async values(table) {
       const command: ReadCommand = { ...ALL, table }

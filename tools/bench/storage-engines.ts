@@ -2,8 +2,10 @@
  * The engines of `npm run bench -- --storage` behind one face: ours in process, LevelDB through classic-level, RocksDB through the package rocksdb
  * where it can be loaded (NODE_PATH is looked at too). All get the same keys, values and budgets of memory.
  */
+
 import { createRequire } from 'node:module'
 import { ClassicLevel } from 'classic-level'
+import { uuidBytes } from '../../lib/base/uuid.ts'
 import { openNodeRuntime } from '../../lib/runtime/node/runtime.ts'
 import type { Log } from '../../lib/runtime/runtime.ts'
 import type { ReadCommand } from '../../storage/model/command.ts'
@@ -11,7 +13,6 @@ import { MutationWriter } from '../../storage/model/mutation.ts'
 import { RowReader } from '../../storage/model/row.ts'
 import { openStore, type Store } from '../../storage/store.ts'
 import { DEFAULT_TABLE_OPTIONS } from '../../storage/table-options.ts'
-import { tableIdBytes } from '../../storage/table-store.ts'
 
 export interface Budget {
   readonly memtableBytes: number
@@ -74,7 +75,7 @@ async function openOurs(directory: string, budget: Budget): Promise<Engine> {
 class Ours implements Engine {
   readonly #store: Store
   readonly #dispose: () => PromiseLike<void>
-  readonly #tableId = tableIdBytes(TABLE)
+  readonly #tableId = uuidBytes(TABLE)
   readonly #writers: MutationWriter[] = []
   readonly #reader = new RowReader()
   readonly #mutations: Buffer[] = []

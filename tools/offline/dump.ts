@@ -1,4 +1,5 @@
 /** An SSTable, or a commit log, as JSON. Streams: memory does not grow with the file. Damage is told on `problem`, and what can be read is shown. */
+import { uuidText } from '../../lib/base/uuid.ts'
 import type { Disk } from '../../lib/runtime/runtime.ts'
 import type { TableShape } from '../../lib/schema/shape.ts'
 import { tokenOfPosition } from '../../lib/types/partition-key.ts'
@@ -139,7 +140,7 @@ export async function dumpLog(disk: Disk, path: string, options: TextOptions, ou
   for (const file of await usedSegments(disk, inside)) {
     const handler = async (payload: Buffer, position: number): Promise<null> => {
       for (const mutation of readLogRecord(payload)) {
-        const table = uuid(mutation.subarray(0, 16))
+        const table = uuidText(mutation.subarray(0, 16))
         let text = texts.get(table)
         if (!text) {
           text = new RowText(shapes.get(table) ?? null, options)
@@ -184,9 +185,4 @@ function mutationText(text: RowText, mutation: Buffer): string {
 
 function parentOf(path: string): string {
   return path.slice(0, Math.max(0, path.lastIndexOf('/'))) || '.'
-}
-
-function uuid(bytes: Buffer): string {
-  const hex = bytes.toString('hex')
-  return [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20)].join('-')
 }

@@ -2,6 +2,7 @@
  * What the columns of a data directory's tables are, without the node: from the metadata log's rows (in its SSTables and the commit log), from snapshots'
  * manifests, from what SSTables say of themselves.
  */
+import { uuidBytes } from '../../lib/base/uuid.ts'
 import type { Disk } from '../../lib/runtime/runtime.ts'
 import { decodeRecords, type SchemaRecord } from '../../lib/schema/records.ts'
 import { parseShape, shapeOf, type TableShape } from '../../lib/schema/shape.ts'
@@ -17,7 +18,6 @@ import { RowReader } from '../../storage/model/row.ts'
 import { tryReadManifest } from '../../storage/snapshot-manifest.ts'
 import { BlockCursor } from '../../storage/sstable/block.ts'
 import { openTableReader } from '../../storage/sstable/reader.ts'
-import { tableIdBytes } from '../../storage/table-store.ts'
 import { openBlockScan } from './blocks.ts'
 
 /** By table id. */
@@ -80,7 +80,7 @@ async function readPayloads(disk: Disk, path: string, payloads: Payload[]): Prom
 
 async function readLoggedPayloads(disk: Disk, directory: string, payloads: Payload[]): Promise<void> {
   if (!(await disk.stat(directory))) return
-  const own = tableIdBytes(METADATA_TABLE_ID)
+  const own = uuidBytes(METADATA_TABLE_ID)
   const mutation = new MutationReader()
   const reader = new SegmentReader(disk)
   for (const file of await listSegments(disk, directory)) {

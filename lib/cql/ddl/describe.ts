@@ -5,6 +5,7 @@
 
 import { ByteWriter } from '../../base/bytes.ts'
 import { invalid } from '../../base/errors.ts'
+import { uuidBytes } from '../../base/uuid.ts'
 import type { KeyspaceSchema, Schema } from '../../schema/keyspace.ts'
 import { typesInOrder } from '../../schema/state.ts'
 import { isSystemKeyspace } from '../../schema/system-tables.ts'
@@ -248,20 +249,16 @@ function writeText(writer: ByteWriter, text: string): void {
   writer.putInt32(at, writer.length - at - 4)
 }
 
-function versionBytes(schema: Schema): Buffer {
-  return Buffer.from(schema.version.replaceAll('-', ''), 'hex')
-}
-
 function writeState(schema: Schema, given: number): Buffer {
   const state = Buffer.alloc(STATE_BYTES)
-  versionBytes(schema).copy(state)
+  uuidBytes(schema.version).copy(state)
   state.writeUInt32BE(given, VERSION_BYTES)
   return state
 }
 
 function readState(state: Buffer, schema: Schema): number {
   if (state.length !== STATE_BYTES) throw invalid('Invalid value for the paging state')
-  if (!state.subarray(0, VERSION_BYTES).equals(versionBytes(schema)))
+  if (!state.subarray(0, VERSION_BYTES).equals(uuidBytes(schema.version)))
     throw invalid(
       'The schema has changed since the previous page of the DESCRIBE statement result. ' +
         'Please retry the DESCRIBE statement.',

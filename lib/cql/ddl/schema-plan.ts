@@ -1,7 +1,9 @@
 /**
  * A DDL statement ready to be executed: one pure change that goes through the schema's door.
  */
+
 import { invalid, RequestError } from '../../base/errors.ts'
+import { stampTail, timeuuidOf, uuidText } from '../../base/uuid.ts'
 import type { Outcome } from '../../schema/changes.ts'
 import type { Schema } from '../../schema/keyspace.ts'
 import type { Datacenters } from '../../schema/replication.ts'
@@ -69,21 +71,9 @@ function withWarnings(warnings: readonly string[], change: () => Outcome): Outco
   }
 }
 
-/** 100 ns steps between 1582-10-15 and 1970. */
-const GREGORIAN_OFFSET = 122192928000000000n
-
 /** A UUID of version 1 with that time, and chance for clock sequence and node. */
 function timeUuid(micros: bigint, environment: Environment): string {
-  const time = micros * 10n + GREGORIAN_OFFSET
-  const bytes = Buffer.alloc(16)
-  bytes.writeUInt32BE(Number(time & 0xffffffffn), 0)
-  bytes.writeUInt16BE(Number((time >> 32n) & 0xffffn), 4)
-  bytes.writeUInt16BE(Number((time >> 48n) & 0x0fffn) | 0x1000, 6)
-  environment.randomBytes(bytes.subarray(8))
-  bytes[8] = (bytes[8]! & 0x3f) | 0x80
-  bytes[10] = bytes[10]! | 0x01
-  const hex = bytes.toString('hex')
-  return [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20)].join('-')
+  return uuidText(timeuuidOf(micros * 10n, stampTail(environment.randomBytes(Buffer.alloc(8)))))
 }
 
 /** The keyspace of a name, or the connection's. */

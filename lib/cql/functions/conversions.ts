@@ -3,11 +3,11 @@
  * Source: CQL 3.4.7 "Cast", "Blob conversion functions"; which casts there are, and what they cut, as Apache Cassandra 5.0.6.
  */
 import { invalid, RequestError } from '../../base/errors.ts'
+import { timeuuidMillis } from '../../base/uuid.ts'
 import { toCqlText } from '../../types/format.ts'
 import { EMPTY_TYPE_CLASS, NATIVE, typeToCql } from '../../types/names.ts'
 import { floatText, parseDecimal } from '../../types/number-text.ts'
 import type { CqlType, CustomType, NativeType, NativeTypeName } from '../../types/type.ts'
-import { timeuuidMillis } from '../../types/uuid.ts'
 import { whyInvalid } from '../../types/value.ts'
 import type { ScalarFunction } from './function.ts'
 import { scalar } from './make.ts'

@@ -2,13 +2,13 @@
  * Functions of time and of UUIDs. Source: CQL 3.4.7 "Timeuuid functions", "Datetime functions"; RFC 9562 for the UUIDs.
  */
 import { invalid } from '../../base/errors.ts'
+import { stampTail, stampUuid, timeuuidMillis, timeuuidOf } from '../../base/uuid.ts'
 import { addMonths } from '../../types/calendar.ts'
 import { DATE_EPOCH } from '../../types/date-time.ts'
 import { type Duration, decodeDuration, durationText } from '../../types/duration.ts'
 import { NATIVE } from '../../types/names.ts'
 import { civilTimestamp } from '../../types/timestamp.ts'
 import type { NativeType } from '../../types/type.ts'
-import { timeuuidMillis, timeuuidOf } from '../../types/uuid.ts'
 import type { FunctionContext, ScalarFunction } from './function.ts'
 import { scalar, source } from './make.ts'
 
@@ -59,18 +59,13 @@ function wallMillis(context: FunctionContext): number {
 
 /** Microseconds of the wall clock; clock sequence and node of chance, the node's multicast bit set (RFC 9562 §6.10). */
 function newTimeuuid(context: FunctionContext): Buffer {
-  const tail = context.randomBytes(Buffer.allocUnsafe(8))
-  tail[0] = (tail[0]! & 0x3f) | 0x80
-  tail[2] = tail[2]! | 0x01
+  const tail = stampTail(context.randomBytes(Buffer.allocUnsafe(8)))
   // The tenths of a microsecond are of chance too: two calls in one microsecond then keep apart more often.
   return timeuuidOf(BigInt(context.wallMicros()) * 10n + BigInt(tail[1]! % 10), tail)
 }
 
 function newUuid(context: FunctionContext): Buffer {
-  const bytes = context.randomBytes(Buffer.allocUnsafe(16))
-  bytes[6] = (bytes[6]! & 0x0f) | 0x40
-  bytes[8] = (bytes[8]! & 0x3f) | 0x80
-  return bytes
+  return stampUuid(context.randomBytes(Buffer.allocUnsafe(16)), 4)
 }
 
 function int64(value: bigint): Buffer {

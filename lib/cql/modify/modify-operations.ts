@@ -3,8 +3,10 @@
  * Source: CQL 3.4.7 "INSERT", "UPDATE", "DELETE", "Collections"; rules are those of Cassandra 5.0.
  * Paths: a set's element and a map's key in their sorting encoding; a list's timeuuid likewise; a user type's field as its index, u16.
  */
+
 import { ByteReader, ByteWriter } from '../../base/bytes.ts'
 import { invalid } from '../../base/errors.ts'
+import { stampTail, timeuuidOf } from '../../base/uuid.ts'
 import type { ColumnSchema } from '../../schema/table.ts'
 import { NATIVE } from '../../types/names.ts'
 import { encodePath, keepsBytes } from '../../types/ordered.ts'
@@ -205,21 +207,12 @@ export class RemoveAll implements PathOperation {
   }
 }
 
-/** Ticks of 100 ns between 1582 (timeuuids) and 1970. */
-const UUID_EPOCH_TICKS = 122192928000000000n
-
 /** Prepended elements count time backwards from here, 2010-01-01, so that they sort before all that was appended. */
 const PREPEND_EPOCH_MICROS = 1262304000000000
 
 /** A timeuuid of that time, as 16 bytes, with random clock sequence and node. */
 function timeUuid(micros: number, environment: Environment): Buffer {
-  const uuid = environment.randomBytes(Buffer.alloc(16))
-  const ticks = BigInt(micros) * 10n + UUID_EPOCH_TICKS
-  uuid.writeUInt32BE(Number(ticks & 0xffffffffn), 0)
-  uuid.writeUInt16BE(Number((ticks >> 32n) & 0xffffn), 4)
-  uuid.writeUInt16BE(Number((ticks >> 48n) & 0x0fffn) | 0x1000, 6)
-  uuid[8] = (uuid[8]! & 0x3f) | 0x80
-  return uuid
+  return timeuuidOf(BigInt(micros) * 10n, stampTail(environment.randomBytes(Buffer.allocUnsafe(8))))
 }
 
 /** A list's value replaced, or elements added at its end or its beginning. */

@@ -4,12 +4,14 @@
  * Source: Cassandra's Attributes and UpdateParameters for the rules of timestamps and TTLs, its dataSize() for the sizes of batches.
  * Always: a sink is used from `start` to `take` without a turn of the event loop in between.
  */
+
 import { MutationWriter } from '../../../storage/model/mutation.ts'
 import { ByteWriter } from '../../base/bytes.ts'
 import { invalid } from '../../base/errors.ts'
 import { murmur3Token } from '../../base/hash/murmur3.ts'
 import { Histogram } from '../../base/histogram.ts'
 import { SerialLocks } from '../../base/serial-locks.ts'
+import { uuidBytes } from '../../base/uuid.ts'
 import type { TableSchema } from '../../schema/table.ts'
 import type { Environment, QueryOptions } from '../statement.ts'
 
@@ -38,7 +40,7 @@ export interface WriteTarget {
 }
 
 export function writeTarget(table: TableSchema): WriteTarget {
-  return { table, id: Buffer.from(table.id.replaceAll('-', ''), 'hex') }
+  return { table, id: uuidBytes(table.id) }
 }
 
 export class MutationSink {

@@ -1,8 +1,9 @@
 /** When compactions run, what stops them, and what they leave on disk. */
+
 import t from 'tap'
+import { uuidBytes } from '../../../lib/base/uuid.ts'
 import { MutationWriter } from '../../../storage/model/mutation.ts'
 import { DEFAULT_SIZE_TIERED, DEFAULT_TABLE_OPTIONS, DEFAULT_TIME_WINDOW } from '../../../storage/table-options.ts'
-import { tableIdBytes } from '../../../storage/table-store.ts'
 import { TABLE } from '../../support/compaction.ts'
 import { openWorld, type World } from '../../support/compaction-world.ts'
 
@@ -123,7 +124,7 @@ t.test('a compaction that waits for its turn does not begin when its table is tr
     }),
   )
   const writer = new MutationWriter()
-  writer.begin(tableIdBytes(other), 0, 0, Buffer.from('p'))
+  writer.begin(uuidBytes(other), 0, 0, Buffer.from('p'))
   writer.partitionDeletion(0, 1, 1)
   void store.apply([writer.finish()])
   await world.wait(store.flush(other))

@@ -1,9 +1,11 @@
 /**
  * Runs a plan: each operation on a store on a simulated disk and on the judge, each answer compared. Ends at the first difference.
  */
+
 import { crc32 } from 'node:zlib'
 import { assert } from '../../../lib/base/assert.ts'
 import { RequestError } from '../../../lib/base/errors.ts'
+import { uuidBytes } from '../../../lib/base/uuid.ts'
 import { JobError, type Random, type Runtime } from '../../../lib/runtime/runtime.ts'
 import { openSimulatedDisk, type SimulatedDisk } from '../../../lib/runtime/simulated/disk.ts'
 import { createSimulatedJobs } from '../../../lib/runtime/simulated/jobs.ts'
@@ -19,7 +21,6 @@ import {
 import { MutationWriter } from '../../../storage/model/mutation.ts'
 import { openStore, type Store, type StoredTable } from '../../../storage/store.ts'
 import { DEFAULT_TABLE_OPTIONS } from '../../../storage/table-options.ts'
-import { tableIdBytes } from '../../../storage/table-store.ts'
 import { createDice, type Dice } from '../random.ts'
 import { storageRuntime } from '../storage-runtime.ts'
 import { compareRead, describeResult, type Question } from './compare.ts'
@@ -225,7 +226,7 @@ class Run {
     const compaction = COMPACTIONS[chosen]!
     return {
       id,
-      idBytes: tableIdBytes(id),
+      idBytes: uuidBytes(id),
       stored: {
         keyspace: 'k',
         name: `t${index}`,

@@ -11,6 +11,11 @@ export function parseUuid(text: string): Buffer | null {
   return bytes.length === 16 ? bytes : null
 }
 
+/** The 16 bytes of a text that is known to be a UUID. */
+export function uuidBytes(text: string): Buffer {
+  return Buffer.from(text.replaceAll('-', ''), 'hex')
+}
+
 export function uuidText(bytes: Buffer): string {
   const hex = bytes.toString('hex')
   return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`
@@ -18,6 +23,13 @@ export function uuidText(bytes: Buffer): string {
 
 export function uuidVersion(bytes: Buffer): number {
   return bytes[6]! >>> 4
+}
+
+/** Makes 16 bytes of chance or of a hash a UUID of that version. */
+export function stampUuid(bytes: Buffer, version: number): Buffer {
+  bytes[6] = (bytes[6]! & 0x0f) | (version << 4)
+  bytes[8] = (bytes[8]! & 0x3f) | 0x80
+  return bytes
 }
 
 /** 100 ns intervals from the start of the Gregorian calendar, 1582-10-15, to 1970. */
@@ -45,4 +57,11 @@ export function timeuuidOf(intervals: bigint, tail: Buffer): Buffer {
   bytes.writeUInt16BE(Number((value >> 48n) & 0x0fffn) | 0x1000, 6)
   tail.copy(bytes, 8, 0, 8)
   return bytes
+}
+
+/** Makes 8 bytes of chance the last ones of a version 1 UUID; the node's multicast bit says that it is nobody's address (RFC 9562 §6.10). */
+export function stampTail(tail: Buffer): Buffer {
+  tail[0] = (tail[0]! & 0x3f) | 0x80
+  tail[2] = tail[2]! | 0x01
+  return tail
 }
