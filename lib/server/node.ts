@@ -1,51 +1,17 @@
-/**
- * One node, put together: storage, schema, coordinator, query processor and the listener for clients, each given what it needs of the others.
- * Always: what was opened is closed in the opposite order, also when the start fails half-way.
- */
-import { join, resolve } from 'node:path'
-import { LocalCoordinator } from '../../cluster/coordinator/local.ts'
-import { CorruptionError } from '../../storage/errors.ts'
-import type { ReadCommand } from '../../storage/model/command.ts'
-import { openStore, type Store } from '../../storage/store.ts'
-import type { SnapshotSettings } from '../../storage/table-snapshots.ts'
-import { Closers } from '../base/closers.ts'
+/** A node of this process, with the real doors to the world: for programs (startNode) and for the `polyxena` command (runNode). */
+import { resolve } from 'node:path'
 import { defaultSettings, type LoadedConfig } from '../config/load.ts'
 import type { Settings } from '../config/settings.ts'
-import { snapshotSchemaText } from '../cql/ddl/snapshot-text.ts'
-import { QueryProcessor } from '../cql/processor.ts'
-import type { CqlLimits, Environment } from '../cql/statement.ts'
-import type { NodeIndexes } from '../index/node-indexes.ts'
-import { type MemoryFigures, type Metrics, openMetrics } from '../metrics.ts'
 import { createTextLog, SILENT_LOG } from '../runtime/node/log.ts'
 import { openNodePauses } from '../runtime/node/pauses.ts'
 import { openNodeRuntime } from '../runtime/node/runtime.ts'
-import type { Disk, Log, Pauses, Runtime } from '../runtime/runtime.ts'
-import type { Schema } from '../schema/keyspace.ts'
-import type { TableSchema } from '../schema/table.ts'
+import type { Log } from '../runtime/runtime.ts'
 import { POLYXENA_VERSION } from '../version.ts'
-import type { NodeViews } from '../view/node-views.ts'
-import { addressBytes } from './addresses.ts'
-import { serveAdmin } from './admin/serve.ts'
-import { FailurePolicy } from './failure-policy.ts'
-import { HybridClock } from './hybrid-clock.ts'
-import { createIdentity, type Identity, loadIdentity } from './identity.ts'
-import { openIndexes } from './indexes.ts'
-import { ClientListener } from './listener.ts'
-import { type MetadataLog, openMetadataLog } from './metadata-log.ts'
-import { describeNode } from './node-description.ts'
-import { replicationOf } from './replication.ts'
-import { StartError } from './start-error.ts'
-import { substitutes } from './table-options.ts'
-import { QueryTracer } from './tracing.ts'
-import { openViews } from './views.ts'
-import { VirtualTables } from './virtual.ts'
+import { openNode, type StartedNode } from './assembly.ts'
+import type { NodeDoors } from './doors.ts'
 
+export type { StartedNode } from './assembly.ts'
 export { StartError } from './start-error.ts'
-
-const SOURCE = 'node.ts'
-
-/** Failures of storage are logged at most so often. */
-const REPORT_EVERY_MS = 1_000
 
 /** For an embedded node. What is not said is as in `polyxena --help`, but for the port, which is a free one. */
 export interface NodeOptions {
@@ -60,19 +26,6 @@ export interface NodeOptions {
   readonly log?: Log
 }
 
-export interface StartedNode {
-  readonly address: string
-  readonly port: number
-  readonly hostId: string
-  /** Where the administration interface is (`address:port`, or a socket's path), once it is open; null: there is none. */
-  readonly admin: Promise<string | null>
-  readonly store: Store
-  /** Resolves when the disk failed and the policy is `die`: whoever runs the node should end it. */
-  readonly died: Promise<Error>
-  /** Answers what is in flight, writes everything down, lets the data go. May be called twice. */
-  close(): Promise<void>
-}
-
 /** A node inside this process. Rejects with a StartError when it cannot start. */
 export async function startNode(options: NodeOptions = {}): Promise<StartedNode> {
   const settings = defaultSettings({
@@ -82,14 +35,14 @@ export async function startNode(options: NodeOptions = {}): Promise<StartedNode>
     ...(options.directory === undefined ? {} : { data_file_directories: [options.directory] }),
     ...options.settings,
   })
-  return openNode({ settings, memory: options.memory ?? false, warnings: [] }, options.log ?? SILENT_LOG)
+  return openNode({ settings, memory: options.memory ?? false, warnings: [] }, openRealDoors(options.log ?? SILENT_LOG))
 }
 
 /** The node of the `polyxena` command: logs to standard output. */
 export async function runNode(config: LoadedConfig): Promise<StartedNode> {
   const log = createTextLog({ level: config.settings.log_level, write: (line) => process.stdout.write(line) })
   for (const warning of config.warnings) log.warn('config.ts', warning)
-  const node = await openNode(config, log)
+  const node = await openNode(config, openRealDoors(log))
   const where = config.memory ? 'in memory' : `data in ${resolve(config.settings.data_file_directories[0]!)}`
   const port = node.port === 9042 ? '' : ` ${node.port}`
   process.stdout.write(
@@ -98,342 +51,19 @@ export async function runNode(config: LoadedConfig): Promise<StartedNode> {
   return node
 }
 
-async function openNode({ settings, memory }: LoadedConfig, log: Log): Promise<StartedNode> {
-  const opened = new Closers()
-  try {
-    const runtime = opened.use(openNodeRuntime(log))
-    const directory = memory ? null : resolve(settings.data_file_directories[0]!)
-    const fresh = createIdentity(settings, runtime.random, Math.floor(runtime.clock.wallMicros() / 1e6))
-    if (directory !== null) opened.use(await lockDirectory(runtime.disk, directory))
-    const identity = directory === null ? fresh : await loadIdentity(runtime.disk, directory, fresh)
-    const late: { schema: (() => Schema) | null } = { schema: null }
-    const snapshots: SnapshotSettings = {
-      auto: settings.auto_snapshot,
-      autoTtlMs: settings.auto_snapshot_ttl,
-      beforeCompaction: settings.snapshot_before_compaction,
-      describe: (table) => (late.schema ? snapshotSchemaText(late.schema(), table) : ''),
-    }
-    const failures = new FailurePolicy(settings, log)
-    const store = await openStore({
-      runtime,
-      directory,
-      settings: { ...storeSettings(settings), ...failures.storeSettings, snapshots },
-    }).catch(refuseDamage)
-    opened.defer(() => store.close())
-    const metadata = await openMetadataLog({ store, nowSeconds: () => Math.floor(runtime.clock.wallMicros() / 1e6) })
-    late.schema = () => metadata.current
-    opened.defer(() => metadata.settle())
-    logSubstitutes(metadata, log)
-    await restoreArchive(store, settings, log)
-    const indexes = await openIndexes({ store, metadata, clock: runtime.clock, log })
-    opened.defer(() => indexes.close())
-    const replica = {
-      apply: (mutations: readonly Buffer[]) => indexes.apply(mutations),
-      read: (command: ReadCommand) => indexes.read(command),
-      truncate: (table: string, also: readonly string[]) => indexes.truncate(table, also),
-    }
-    const views = await openViews({ store, replica, metadata, clock: runtime.clock, log })
-    opened.defer(() => views.close())
-    const pauses = openNodePauses()
-    opened.defer(() => pauses[Symbol.dispose]())
-    const listener = await serve({ settings, runtime, store, metadata, indexes, views, identity, pauses })
-    opened.defer(async () => {
-      listener.metrics[Symbol.dispose]()
-      await listener.clients.close(settings.drain_grace)
-    })
-    failures.serving(() => listener.clients.close(0))
-    const admin = serveAdmin({ settings, runtime, store, metadata, indexes, views, identity, directory, ...listener })
-    opened.defer(async () => (await admin)?.[Symbol.asyncDispose]())
-    log.info(SOURCE, 'Startup complete')
-    return startedNode(
-      { ...listener, admin: admin.then((served) => served?.name ?? null), died: failures.died },
-      identity,
-      store,
-      log,
-      opened,
-    )
-  } catch (error) {
-    await opened[Symbol.asyncDispose]()
-    throw error
-  }
-}
-
-/** Applies archived commit-log segments, if the settings name any. Done twice, it changes nothing. */
-async function restoreArchive(store: Store, settings: Settings, log: Log): Promise<void> {
-  const {
-    commitlog_archiving_restore_directories: directories,
-    commitlog_archiving_restore_point_in_time: untilMicros,
-  } = settings
-  if (directories.length === 0) return
-  const result = await store
-    .restoreArchive({ directories: directories.map((directory) => resolve(directory)), untilMicros })
-    .catch(refuseDamage)
-  log.warn(
-    SOURCE,
-    `Restored ${result.restored} mutations of ${result.segments} archived segments (${result.tooNew} are newer, ${result.unknown} of tables ` +
-      'that there are not): take commitlog_archiving_restore_directories out of the configuration',
-  )
-}
-
-/** Damage that a node does not start with is the operator's to look at, not a crash. */
-function refuseDamage(error: unknown): never {
-  if (error instanceof CorruptionError) throw new StartError(`${error.message}; see docs/operations.md`)
-  throw error
-}
-
-/** Says in the log where a table gets something else than it asks for: at the start, and when its options change. */
-function logSubstitutes(metadata: MetadataLog, log: Log): void {
-  const say = (table: TableSchema): void => {
-    for (const what of substitutes(table.options)) log.warn(SOURCE, `${table.keyspace}.${table.name}: ${what}`)
-  }
-  for (const table of metadata.current.tablesById.values()) if (!table.isVirtual) say(table)
-  metadata.listen(({ target, change, keyspace, name }, schema) => {
-    const table =
-      target === 'TABLE' && change !== 'DROPPED' ? schema.keyspaces.get(keyspace)?.tables.get(name) : undefined
-    if (table) say(table)
-  })
-}
-
-interface Serving {
-  readonly clients: ClientListener
-  readonly metrics: Metrics
-  readonly address: string
-  readonly port: number
-}
-
-function startedNode(
-  serving: Serving & Pick<StartedNode, 'admin' | 'died'>,
-  identity: Identity,
-  store: Store,
-  log: Log,
-  opened: Closers,
-): StartedNode {
-  let closing: Promise<void> | null = null
-  const close = async (): Promise<void> => {
-    log.info(SOURCE, 'DRAINING: no new requests are taken')
-    const address = addressBytes(serving.address)
-    serving.clients.events.broadcast({ kind: 'STATUS_CHANGE', change: 'DOWN', address, port: serving.port })
-    await opened[Symbol.asyncDispose]()
-    log.info(SOURCE, 'DRAINED')
-  }
+function openRealDoors(log: Log): NodeDoors {
+  const runtime = openNodeRuntime(log)
+  const pauses = openNodePauses()
   return {
-    address: serving.address,
-    port: serving.port,
-    hostId: identity.hostId,
-    died: serving.died,
-    admin: serving.admin,
-    store,
-    close() {
-      closing ??= close()
-      return closing
-    },
-  }
-}
-
-interface Parts {
-  readonly settings: Settings
-  readonly runtime: Runtime
-  readonly store: Store
-  readonly metadata: MetadataLog
-  readonly indexes: NodeIndexes
-  readonly views: NodeViews
-  readonly identity: Identity
-  readonly pauses: Pauses
-}
-
-async function serve({
-  settings,
-  runtime,
-  store,
-  metadata,
-  indexes,
-  views,
-  identity,
-  pauses,
-}: Parts): Promise<Serving> {
-  const { clock, random, log } = runtime
-  const address = settings.broadcast_rpc_address ?? settings.rpc_address
-  // The description needs the port and the listener, which come last: it is asked for them only once clients are there.
-  const late: { clients: ClientListener | null; metrics: Metrics | null; port: number } = {
-    clients: null,
-    metrics: null,
-    port: settings.native_transport_port,
-  }
-  const virtual = new VirtualTables(
-    describeNode({
-      settings,
-      identity,
-      store,
-      schema: () => metadata.current,
-      builtIndexes: () => indexes.builtIndexes(),
-      views,
-      late,
-    }),
-    () => metadata.current,
-  )
-  const coordinator = new LocalCoordinator({
-    clock,
-    replica: {
-      apply: (mutations) => views.apply(mutations),
-      read: (command) => (virtual.handles(command.table) ? virtual.read(command) : views.read(command)),
-      truncate: (table) => views.truncate(table),
-    },
-    datacenter: identity.datacenter,
-    address: addressBytes(address),
-    replication: (keyspace) => replicationOf(metadata.current.keyspaces.get(keyspace) ?? null),
-    epoch: () => metadata.current.epoch,
-    report: reporter(log, clock),
-  })
-  const storageAddress = settings.broadcast_address ?? settings.listen_address ?? settings.rpc_address
-  const endpoint = `/${storageAddress}:${settings.storage_port}`
-  const hybrid = new HybridClock(clock)
-  const idBytes = random.stream('cql')
-  const environment: Environment = {
-    schema: metadata,
-    coordinator,
-    timestampMicros: () => hybrid.next(),
-    wallMicros: () => clock.wallMicros(),
-    randomBytes: (target) => idBytes.fill(target),
-    limits: cqlLimits(settings),
-    address: addressBytes(address),
-    cluster: {
-      clusterName: identity.clusterName,
-      datacenters: () => new Map([[identity.datacenter, 1]]),
-      rangeOwnership: () => new Map(identity.tokens.map((token) => [token, [endpoint]])),
-    },
-  }
-  const processor = new QueryProcessor(environment, { preparedBytesMax: settings.prepared_statements_cache_size })
-  const clients = new ClientListener({
-    clock,
-    log,
-    random,
-    network: runtime.network,
-    processor,
-    tracer: new QueryTracer({ clock, log, random, processor: () => processor, address, port: settings.storage_port }),
-    limits: {
-      bodyBytesMax: settings.native_transport_max_frame_size,
-      connectionsMax: settings.native_transport_max_concurrent_connections,
-      requestBytesMax: settings.native_transport_max_request_data_in_flight,
-      requestBytesPerAddressMax: settings.native_transport_max_request_data_in_flight,
-    },
-  })
-  late.clients = clients
-  const metrics = openMetrics({
-    clock,
-    store,
+    runtime,
     pauses,
-    memory: memoryFigures,
-    latencies: coordinator.latencies,
-    schema: () => metadata.current,
-    statements: () => processor.counts,
-    clients: () => ({ connections: clients.connections.size, counters: clients.counters }),
-  })
-  late.metrics = metrics
-  metadata.listen((change) => clients.events.broadcast({ kind: 'SCHEMA_CHANGE', change }))
-  const bound = await listen(clients, settings).catch((error: unknown) => {
-    metrics[Symbol.dispose]()
-    throw error
-  })
-  late.port = bound.port
-  log.info(SOURCE, `Starting listening for CQL clients on /${settings.rpc_address}:${bound.port} (unencrypted)...`)
-  return { clients, metrics, address, port: bound.port }
-}
-
-function memoryFigures(): MemoryFigures {
-  const { rss, heapUsed, arrayBuffers } = process.memoryUsage()
-  return { residentBytes: rss, heapBytes: heapUsed, bufferBytes: arrayBuffers }
-}
-
-async function listen(clients: ClientListener, settings: Settings): Promise<{ port: number }> {
-  const { rpc_address: address, native_transport_port: port } = settings
-  try {
-    return await clients.listen(address, port)
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException
-    await clients.close(0)
-    if (code === 'EADDRINUSE')
-      throw new StartError(`${address}:${port} is in use by another process; choose another port with --port`)
-    if (code === 'EADDRNOTAVAIL')
-      throw new StartError(`${address} is no address of this machine; choose another with --address`)
-    if (code === 'EACCES')
-      throw new StartError(`this user may not listen on ${address}:${port}; choose another port with --port`)
-    throw error
-  }
-}
-
-async function lockDirectory(disk: Disk, directory: string): Promise<AsyncDisposable> {
-  try {
-    await disk.mkdir(directory)
-    return await disk.lock(join(directory, 'LOCK'))
-  } catch (error) {
-    const { code, message } = error as NodeJS.ErrnoException
-    if (code === 'ELOCKED') throw new StartError(message)
-    if (code === 'EACCES' || code === 'EPERM' || code === 'EROFS')
-      throw new StartError(`${directory} cannot be written (${code}); choose another directory with --data`)
-    if (code === 'ENOTDIR' || code === 'EEXIST')
-      throw new StartError(`${directory} is no directory; choose another with --data`)
-    throw error
-  }
-}
-
-function storeSettings(settings: Settings): NonNullable<Parameters<typeof openStore>[0]['settings']> {
-  const {
-    commitlog_directory: log,
-    commitlog_archiving_directory: archive,
-    data_disk_usage_percentage_fail_threshold: usedPercent,
-  } = settings
-  return {
-    memtableBytesMax: settings.memtable_offheap_space,
-    incrementalBackups: settings.incremental_backups,
-    blockCacheBytes: settings.file_cache_size,
-    indexCacheBytes: settings.key_cache_size,
-    rowCacheBytes: settings.row_cache_size,
-    compaction: {
-      concurrent: settings.concurrent_compactors,
-      bytesPerSecond: settings.compaction_throughput,
-      automatic: settings.autocompaction_on_startup_enabled,
+    memory() {
+      const { rss, heapUsed, arrayBuffers } = process.memoryUsage()
+      return { residentBytes: rss, heapBytes: heapUsed, bufferBytes: arrayBuffers }
     },
-    commitLog: {
-      mode: settings.commitlog_sync,
-      syncPeriodMs: settings.commitlog_sync_period,
-      groupWindowMs: settings.commitlog_sync_group_window,
-      segmentBytes: settings.commitlog_segment_size,
-      totalBytes: settings.commitlog_total_space,
-      archiveDirectory: archive === null ? null : resolve(archive),
+    async [Symbol.asyncDispose]() {
+      pauses[Symbol.dispose]()
+      await runtime[Symbol.asyncDispose]()
     },
-    diskSpace: {
-      usedPercentMax: usedPercent < 0 ? null : usedPercent,
-      ballastBytes: settings.ballast_size,
-    },
-    ...(log === null ? {} : { commitLogDirectory: resolve(log) }),
-  }
-}
-
-function cqlLimits(settings: Settings): CqlLimits {
-  return {
-    batchSizeWarnBytes: settings.batch_size_warn_threshold,
-    batchSizeFailBytes: settings.batch_size_fail_threshold,
-    unloggedBatchAcrossPartitionsWarn: settings.unlogged_batch_across_partitions_warn_threshold,
-    tombstoneWarnThreshold: settings.tombstone_warn_threshold,
-    tombstoneFailureThreshold: settings.tombstone_failure_threshold,
-    pageBytesMax: settings.page_size_bytes,
-    unpagedBytesMax: settings.unpaged_size_bytes,
-    inProductMax: settings.in_select_cartesian_product_fail_threshold,
-    viewsEnabled: settings.materialized_views_enabled,
-  }
-}
-
-/** Logs what storage could not do; of a flood of failures only some. */
-function reporter(log: Log, clock: Runtime['clock']): (cause: Error) => void {
-  let lastMs = Number.NEGATIVE_INFINITY
-  let silenced = 0
-  return (cause) => {
-    const nowMs = clock.monotonicMs()
-    silenced += 1
-    if (nowMs - lastMs < REPORT_EVERY_MS) return
-    const others = silenced > 1 ? ` (${silenced - 1} more since the last line)` : ''
-    log.error(SOURCE, `A request failed in storage: ${cause.message}${others}`, cause)
-    lastMs = nowMs
-    silenced = 0
   }
 }

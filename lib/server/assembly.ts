@@ -1,0 +1,337 @@
+/**
+ * One node, put together: storage, schema, coordinator, query processor and the listener for clients, each given what it needs of the others.
+ * Always: what was opened is closed in the opposite order, also when the start fails half-way.
+ */
+import { join, resolve } from 'node:path'
+import { LocalCoordinator } from '../../cluster/coordinator/local.ts'
+import { CorruptionError } from '../../storage/errors.ts'
+import type { ReadCommand } from '../../storage/model/command.ts'
+import { openStore, type Store } from '../../storage/store.ts'
+import type { SnapshotSettings } from '../../storage/table-snapshots.ts'
+import { Closers } from '../base/closers.ts'
+import type { LoadedConfig } from '../config/load.ts'
+import type { Settings } from '../config/settings.ts'
+import { snapshotSchemaText } from '../cql/ddl/snapshot-text.ts'
+import { QueryProcessor } from '../cql/processor.ts'
+import type { Environment } from '../cql/statement.ts'
+import type { NodeIndexes } from '../index/node-indexes.ts'
+import { type Metrics, openMetrics } from '../metrics.ts'
+import type { Disk, Log, Runtime } from '../runtime/runtime.ts'
+import type { Schema } from '../schema/keyspace.ts'
+import type { TableSchema } from '../schema/table.ts'
+import type { NodeViews } from '../view/node-views.ts'
+import { addressBytes } from './addresses.ts'
+import { serveAdmin } from './admin/serve.ts'
+import type { NodeDoors } from './doors.ts'
+import { FailurePolicy } from './failure-policy.ts'
+import { HybridClock } from './hybrid-clock.ts'
+import { createIdentity, type Identity, loadIdentity } from './identity.ts'
+import { openIndexes } from './indexes.ts'
+import { ClientListener } from './listener.ts'
+import { type MetadataLog, openMetadataLog } from './metadata-log.ts'
+import { describeNode } from './node-description.ts'
+import { cqlLimits, storeSettings } from './node-settings.ts'
+import { replicationOf } from './replication.ts'
+import { StartError } from './start-error.ts'
+import { substitutes } from './table-options.ts'
+import { QueryTracer } from './tracing.ts'
+import { openViews } from './views.ts'
+import { VirtualTables } from './virtual.ts'
+
+const SOURCE = 'node.ts'
+
+/** Failures of storage are logged at most so often. */
+const REPORT_EVERY_MS = 1_000
+
+export interface StartedNode {
+  readonly address: string
+  readonly port: number
+  readonly hostId: string
+  /** Where the administration interface is (`address:port`, or a socket's path), once it is open; null: there is none. */
+  readonly admin: Promise<string | null>
+  readonly store: Store
+  /** Resolves when the disk failed and the policy is `die`: whoever runs the node should end it. */
+  readonly died: Promise<Error>
+  /** Answers what is in flight, writes everything down, lets the data go. May be called twice. */
+  close(): Promise<void>
+}
+
+/** Takes the doors over: they are closed with the node, also when it cannot start. Rejects with a StartError then. */
+export async function openNode({ settings, memory }: LoadedConfig, doors: NodeDoors): Promise<StartedNode> {
+  const opened = new Closers()
+  const { runtime } = doors
+  const { log } = runtime
+  try {
+    opened.defer(() => doors[Symbol.asyncDispose]())
+    const directory = memory ? null : resolve(settings.data_file_directories[0]!)
+    const fresh = createIdentity(settings, runtime.random, Math.floor(runtime.clock.wallMicros() / 1e6))
+    if (directory !== null) opened.use(await lockDirectory(runtime.disk, directory))
+    const identity = directory === null ? fresh : await loadIdentity(runtime.disk, directory, fresh)
+    const late: { schema: (() => Schema) | null } = { schema: null }
+    const snapshots: SnapshotSettings = {
+      auto: settings.auto_snapshot,
+      autoTtlMs: settings.auto_snapshot_ttl,
+      beforeCompaction: settings.snapshot_before_compaction,
+      describe: (table) => (late.schema ? snapshotSchemaText(late.schema(), table) : ''),
+    }
+    const failures = new FailurePolicy(settings, log)
+    const store = await openStore({
+      runtime,
+      directory,
+      settings: { ...storeSettings(settings), ...failures.storeSettings, snapshots },
+    }).catch(refuseDamage)
+    opened.defer(() => store.close())
+    const metadata = await openMetadataLog({ store, nowSeconds: () => Math.floor(runtime.clock.wallMicros() / 1e6) })
+    late.schema = () => metadata.current
+    opened.defer(() => metadata.settle())
+    logSubstitutes(metadata, log)
+    await restoreArchive(store, settings, log)
+    const indexes = await openIndexes({ store, metadata, clock: runtime.clock, log })
+    opened.defer(() => indexes.close())
+    const replica = {
+      apply: (mutations: readonly Buffer[]) => indexes.apply(mutations),
+      read: (command: ReadCommand) => indexes.read(command),
+      truncate: (table: string, also: readonly string[]) => indexes.truncate(table, also),
+    }
+    const views = await openViews({ store, replica, metadata, clock: runtime.clock, log })
+    opened.defer(() => views.close())
+    const listener = await serve({ settings, runtime, store, metadata, indexes, views, identity, doors })
+    opened.defer(async () => {
+      listener.metrics[Symbol.dispose]()
+      await listener.clients.close(settings.drain_grace)
+    })
+    failures.serving(() => listener.clients.close(0))
+    const admin = serveAdmin({ settings, runtime, store, metadata, indexes, views, identity, directory, ...listener })
+    opened.defer(async () => (await admin)?.[Symbol.asyncDispose]())
+    log.info(SOURCE, 'Startup complete')
+    return startedNode(
+      { ...listener, admin: admin.then((served) => served?.name ?? null), died: failures.died },
+      identity,
+      store,
+      log,
+      opened,
+    )
+  } catch (error) {
+    await opened[Symbol.asyncDispose]()
+    throw error
+  }
+}
+
+/** Applies archived commit-log segments, if the settings name any. Done twice, it changes nothing. */
+async function restoreArchive(store: Store, settings: Settings, log: Log): Promise<void> {
+  const {
+    commitlog_archiving_restore_directories: directories,
+    commitlog_archiving_restore_point_in_time: untilMicros,
+  } = settings
+  if (directories.length === 0) return
+  const result = await store
+    .restoreArchive({ directories: directories.map((directory) => resolve(directory)), untilMicros })
+    .catch(refuseDamage)
+  log.warn(
+    SOURCE,
+    `Restored ${result.restored} mutations of ${result.segments} archived segments (${result.tooNew} are newer, ${result.unknown} of tables ` +
+      'that there are not): take commitlog_archiving_restore_directories out of the configuration',
+  )
+}
+
+/** Damage that a node does not start with is the operator's to look at, not a crash. */
+function refuseDamage(error: unknown): never {
+  if (error instanceof CorruptionError) throw new StartError(`${error.message}; see docs/operations.md`)
+  throw error
+}
+
+/** Says in the log where a table gets something else than it asks for: at the start, and when its options change. */
+function logSubstitutes(metadata: MetadataLog, log: Log): void {
+  const say = (table: TableSchema): void => {
+    for (const what of substitutes(table.options)) log.warn(SOURCE, `${table.keyspace}.${table.name}: ${what}`)
+  }
+  for (const table of metadata.current.tablesById.values()) if (!table.isVirtual) say(table)
+  metadata.listen(({ target, change, keyspace, name }, schema) => {
+    const table =
+      target === 'TABLE' && change !== 'DROPPED' ? schema.keyspaces.get(keyspace)?.tables.get(name) : undefined
+    if (table) say(table)
+  })
+}
+
+interface Serving {
+  readonly clients: ClientListener
+  readonly metrics: Metrics
+  readonly address: string
+  readonly port: number
+}
+
+function startedNode(
+  serving: Serving & Pick<StartedNode, 'admin' | 'died'>,
+  identity: Identity,
+  store: Store,
+  log: Log,
+  opened: Closers,
+): StartedNode {
+  let closing: Promise<void> | null = null
+  const close = async (): Promise<void> => {
+    log.info(SOURCE, 'DRAINING: no new requests are taken')
+    const address = addressBytes(serving.address)
+    serving.clients.events.broadcast({ kind: 'STATUS_CHANGE', change: 'DOWN', address, port: serving.port })
+    await opened[Symbol.asyncDispose]()
+    log.info(SOURCE, 'DRAINED')
+  }
+  return {
+    address: serving.address,
+    port: serving.port,
+    hostId: identity.hostId,
+    died: serving.died,
+    admin: serving.admin,
+    store,
+    close() {
+      closing ??= close()
+      return closing
+    },
+  }
+}
+
+interface Parts {
+  readonly settings: Settings
+  readonly runtime: Runtime
+  readonly store: Store
+  readonly metadata: MetadataLog
+  readonly indexes: NodeIndexes
+  readonly views: NodeViews
+  readonly identity: Identity
+  readonly doors: NodeDoors
+}
+
+async function serve({ settings, runtime, store, metadata, indexes, views, identity, doors }: Parts): Promise<Serving> {
+  const { clock, random, log } = runtime
+  const address = settings.broadcast_rpc_address ?? settings.rpc_address
+  // The description needs the port and the listener, which come last: it is asked for them only once clients are there.
+  const late: { clients: ClientListener | null; metrics: Metrics | null; port: number } = {
+    clients: null,
+    metrics: null,
+    port: settings.native_transport_port,
+  }
+  const virtual = new VirtualTables(
+    describeNode({
+      settings,
+      identity,
+      store,
+      schema: () => metadata.current,
+      builtIndexes: () => indexes.builtIndexes(),
+      views,
+      late,
+    }),
+    () => metadata.current,
+  )
+  const coordinator = new LocalCoordinator({
+    clock,
+    replica: {
+      apply: (mutations) => views.apply(mutations),
+      read: (command) => (virtual.handles(command.table) ? virtual.read(command) : views.read(command)),
+      truncate: (table) => views.truncate(table),
+    },
+    datacenter: identity.datacenter,
+    address: addressBytes(address),
+    replication: (keyspace) => replicationOf(metadata.current.keyspaces.get(keyspace) ?? null),
+    epoch: () => metadata.current.epoch,
+    report: reporter(log, clock),
+  })
+  const storageAddress = settings.broadcast_address ?? settings.listen_address ?? settings.rpc_address
+  const endpoint = `/${storageAddress}:${settings.storage_port}`
+  const hybrid = new HybridClock(clock)
+  const idBytes = random.stream('cql')
+  const environment: Environment = {
+    schema: metadata,
+    coordinator,
+    timestampMicros: () => hybrid.next(),
+    wallMicros: () => clock.wallMicros(),
+    randomBytes: (target) => idBytes.fill(target),
+    limits: cqlLimits(settings),
+    address: addressBytes(address),
+    cluster: {
+      clusterName: identity.clusterName,
+      datacenters: () => new Map([[identity.datacenter, 1]]),
+      rangeOwnership: () => new Map(identity.tokens.map((token) => [token, [endpoint]])),
+    },
+  }
+  const processor = new QueryProcessor(environment, { preparedBytesMax: settings.prepared_statements_cache_size })
+  const clients = new ClientListener({
+    clock,
+    log,
+    random,
+    network: runtime.network,
+    processor,
+    tracer: new QueryTracer({ clock, log, random, processor: () => processor, address, port: settings.storage_port }),
+    limits: {
+      bodyBytesMax: settings.native_transport_max_frame_size,
+      connectionsMax: settings.native_transport_max_concurrent_connections,
+      requestBytesMax: settings.native_transport_max_request_data_in_flight,
+      requestBytesPerAddressMax: settings.native_transport_max_request_data_in_flight,
+    },
+  })
+  late.clients = clients
+  const metrics = openMetrics({
+    clock,
+    store,
+    pauses: doors.pauses,
+    memory: () => doors.memory(),
+    latencies: coordinator.latencies,
+    schema: () => metadata.current,
+    statements: () => processor.counts,
+    clients: () => ({ connections: clients.connections.size, counters: clients.counters }),
+  })
+  late.metrics = metrics
+  metadata.listen((change) => clients.events.broadcast({ kind: 'SCHEMA_CHANGE', change }))
+  const bound = await listen(clients, settings).catch((error: unknown) => {
+    metrics[Symbol.dispose]()
+    throw error
+  })
+  late.port = bound.port
+  log.info(SOURCE, `Starting listening for CQL clients on /${settings.rpc_address}:${bound.port} (unencrypted)...`)
+  return { clients, metrics, address, port: bound.port }
+}
+
+async function listen(clients: ClientListener, settings: Settings): Promise<{ port: number }> {
+  const { rpc_address: address, native_transport_port: port } = settings
+  try {
+    return await clients.listen(address, port)
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException
+    await clients.close(0)
+    if (code === 'EADDRINUSE')
+      throw new StartError(`${address}:${port} is in use by another process; choose another port with --port`)
+    if (code === 'EADDRNOTAVAIL')
+      throw new StartError(`${address} is no address of this machine; choose another with --address`)
+    if (code === 'EACCES')
+      throw new StartError(`this user may not listen on ${address}:${port}; choose another port with --port`)
+    throw error
+  }
+}
+
+async function lockDirectory(disk: Disk, directory: string): Promise<AsyncDisposable> {
+  try {
+    await disk.mkdir(directory)
+    return await disk.lock(join(directory, 'LOCK'))
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException
+    if (code === 'ELOCKED') throw new StartError(message)
+    if (code === 'EACCES' || code === 'EPERM' || code === 'EROFS')
+      throw new StartError(`${directory} cannot be written (${code}); choose another directory with --data`)
+    if (code === 'ENOTDIR' || code === 'EEXIST')
+      throw new StartError(`${directory} is no directory; choose another with --data`)
+    throw error
+  }
+}
+
+/** Logs what storage could not do; of a flood of failures only some. */
+function reporter(log: Log, clock: Runtime['clock']): (cause: Error) => void {
+  let lastMs = Number.NEGATIVE_INFINITY
+  let silenced = 0
+  return (cause) => {
+    const nowMs = clock.monotonicMs()
+    silenced += 1
+    if (nowMs - lastMs < REPORT_EVERY_MS) return
+    const others = silenced > 1 ? ` (${silenced - 1} more since the last line)` : ''
+    log.error(SOURCE, `A request failed in storage: ${cause.message}${others}`, cause)
+    lastMs = nowMs
+    silenced = 0
+  }
+}
