@@ -208,7 +208,7 @@ export function encodePrepared(
     writer.int32(NO_COLUMNS_FLAGS)
     writer.int32(0)
   } else {
-    writeResultMetadata(writer, cache, metadata, version, 'full', null)
+    writeResultMetadata(writer, cache, metadata, version, metadata.columns.length === 0 ? 'skipped' : 'full', null)
   }
   encoder.end()
 }

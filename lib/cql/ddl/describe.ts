@@ -38,7 +38,8 @@ export function compileDescribeStatement(statement: DescribeStatement): Compiled
   return {
     variables: [],
     partitionKeyIndexes: [],
-    resultMetadata: null,
+    // Rows without columns that PREPARE could tell: which ones they have is told with each answer.
+    resultMetadata: resultMetadata([]),
     keyspace: null,
     table: null,
     execute: (environment, options, client) => describe(statement, environment, options, client),
