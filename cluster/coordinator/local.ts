@@ -4,9 +4,11 @@
  */
 import { ReplicaFailure, RequestError } from '../../lib/base/errors.ts'
 import type { Latency } from '../../lib/base/latency.ts'
+import { SerialLocks } from '../../lib/base/serial-locks.ts'
 import type { Clock } from '../../lib/runtime/runtime.ts'
 import { Consistency, consistencyName } from '../../lib/types/consistency.ts'
 import type { ReadCommand, ReadResult } from '../../storage/model/command.ts'
+import type { CasRequest, CasScene } from './cas.ts'
 import { RequestLatencies } from './latencies.ts'
 import { type Replication, requirement } from './levels.ts'
 
@@ -47,6 +49,7 @@ export class LocalCoordinator {
   #epoch = -1
   /** Verdicts by keyspace, one slot a level. */
   readonly #verdicts = new Map<string, (Verdict | undefined)[]>()
+  readonly #serial = new SerialLocks()
 
   constructor(options: LocalCoordinatorOptions) {
     this.#options = options
@@ -120,6 +123,20 @@ export class LocalCoordinator {
     } catch (cause) {
       throw this.#readFailure(cause, consistency, verdict.required)
     }
+  }
+
+  /** One after another for each partition: every replica there is takes part in that order, so there is nothing to agree about. */
+  async cas(request: CasRequest): Promise<boolean> {
+    const { table, keyspace, position, serial } = request
+    const scene: CasScene = { timestamp: null, read: (command) => this.read(command, serial, keyspace) }
+    return await this.#serial.run(`${table}/${position.toString('latin1')}`, async () => {
+      const found = this.read(request.read, serial, keyspace)
+      const decided = request.decide(found instanceof Promise ? await found : found, scene)
+      const mutations = decided instanceof Promise ? await decided : decided
+      if (mutations === null) return false
+      if (mutations.length > 0) await this.write(mutations, 'CAS', request.commit, keyspace)
+      return true
+    })
   }
 
   async truncate(table: string): Promise<void> {

@@ -47,7 +47,37 @@ export interface Coordinator {
   write(mutations: readonly Buffer[], kind: WriteKind, consistency: number, keyspace: string): Promise<void> | undefined
   /** Throws UNAVAILABLE when the level cannot be met, INVALID when it cannot be used for this. */
   read(command: ReadCommand, consistency: number, keyspace: string): MaybePromise<ReadResult>
+  /** Decides and writes as one step in the order of all others on the partition. Whether it was applied. */
+  cas(request: CasRequest): Promise<boolean>
   truncate(tableId: string): Promise<void>
+}
+
+/** A lightweight transaction on one partition of one table. */
+export interface CasRequest {
+  /** The table's id. */
+  readonly table: string
+  readonly keyspace: string
+  /** The partition's (storage/model/command.ts). */
+  readonly position: Buffer
+  /** SERIAL or LOCAL_SERIAL. */
+  readonly serial: number
+  /** The level at which the decision is made known to all other reads. */
+  readonly commit: number
+  /** What the decision has to know first. */
+  readonly read: ReadCommand
+  /**
+   * Looks at what was read and says what is to be written: null if the conditions do not hold, [] if there is nothing to write. Called again,
+   * with what is there then, when others were in the way: the last call counts. Views given and taken are as with `read` and `write`.
+   */
+  decide(found: ReadResult, scene: CasScene): MaybePromise<readonly Buffer[] | null>
+}
+
+/** What a decision may use while it is made. */
+export interface CasScene {
+  /** What is written carries it (µs, signed halves); null: the server's clock. */
+  readonly timestamp: { readonly high: number; readonly low: number } | null
+  /** Reads more of the partition, as it is for this decision. */
+  read(command: ReadCommand): MaybePromise<ReadResult>
 }
 
 export type WriteKind = 'SIMPLE' | 'BATCH' | 'UNLOGGED_BATCH' | 'COUNTER' | 'CAS'

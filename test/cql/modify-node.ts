@@ -47,6 +47,13 @@ export class TestNode {
           return undefined
         },
         read: () => ({ partitions: [], more: false, tombstones: 0 }),
+        cas: async (request) => {
+          const nothing = { partitions: [], more: false, tombstones: 0 }
+          const mutations = await request.decide(nothing, { timestamp: null, read: () => nothing })
+          if (mutations === null) return false
+          node.writes.push({ mutations: mutations.map((mutation) => Buffer.from(mutation)), kind: 'CAS' })
+          return true
+        },
         truncate: async () => {},
       },
       timestampMicros: () => ++this.#clock,

@@ -133,6 +133,7 @@ t.test('executions of one statement that wait at the same time do not disturb ea
     ...node.environment,
     coordinator: {
       write: (...args) => coordinator.write(...args),
+      cas: (request) => coordinator.cas(request),
       truncate: (table) => coordinator.truncate(table),
       async read(...args) {
         await null

@@ -31,7 +31,7 @@ export function createSchemaWorld(): SchemaWorld {
   }
   const environment: Environment = {
     schema,
-    coordinator: { write: never, read: never, truncate: never },
+    coordinator: { write: never, read: never, cas: never, truncate: never },
     timestampMicros: () => (micros += 1000),
     wallMicros: () => micros,
     randomBytes: (target) => target.fill(7),

@@ -113,6 +113,7 @@ export async function openIndexWorld(
     ...environment,
     coordinator: {
       write: (...parts) => coordinator.write(...parts),
+      cas: (request) => coordinator.cas(request),
       truncate: (table) => coordinator.truncate(table),
       read: ({ index: _, ...command }, consistency, keyspace) => coordinator.read(command, consistency, keyspace),
     },
@@ -121,6 +122,7 @@ export async function openIndexWorld(
     ...environment,
     coordinator: {
       write: (mutations) => store.apply(mutations),
+      cas: (request) => coordinator.cas(request),
       truncate: (table) => store.truncate(table),
       read: (command, consistency, keyspace) => coordinator.read(command, consistency, keyspace),
     },

@@ -1,20 +1,26 @@
 /**
- * Conditional statements: the rows are read, and only if every condition holds all is written at once. One after another for each partition.
+ * Conditional statements: the rows are read, and only if every condition holds all is written at once.
  * Source: CQL 3.4.7 "Lightweight transactions"; what is answered when a condition fails is Cassandra 5.0's.
- * The order holds among the requests of this process: it is complete for a cluster of one node.
+ * The coordinator puts them in an order; here is what is asked and decided.
  */
 import { ByteWriter } from '../../base/bytes.ts'
 import { invalid } from '../../base/errors.ts'
 import type { ColumnSchema, TableSchema } from '../../schema/table.ts'
 import { Consistency, consistencyName } from '../../types/consistency.ts'
 import { NATIVE } from '../../types/names.ts'
-import { splitPartitionKey } from '../../types/partition-key.ts'
+import { encodePosition, splitPartitionKey } from '../../types/partition-key.ts'
 import type { StatementResult } from '../result.ts'
 import { resultMetadata } from '../result-metadata.ts'
 import type { Environment, QueryOptions } from '../statement.ts'
 import type { Modification } from './modify.ts'
 import type { ColumnCondition, Condition } from './modify-conditions.ts'
-import { type ExistingPartition, type ExistingRow, type ExistingRows, readPartition } from './modify-read.ts'
+import {
+  type ExistingPartition,
+  type ExistingRow,
+  type ExistingRows,
+  nowSecondsOf,
+  PartitionRead,
+} from './modify-read.ts'
 import type { MutationSink } from './modify-sink.ts'
 
 export interface ConditionalPart {
@@ -42,27 +48,39 @@ export async function executeConditional(
   const key = onlyPartition(parts, environment)
   const conditions = rowConditions(parts, environment)
   checkConsistency(table, environment, options)
-  return await sink.locks.run(`${table.id}/${key.toString('latin1')}`, async () => {
-    const { serialConsistency } = options
-    const clusterings = conditions.flatMap(({ clustering }) => (clustering === null ? [] : [clustering]))
-    const writesRows = parts.some(({ modification }) => modification.writesRow)
-    const wanted = clusterings.length > 0 ? clusterings : writesRows ? 'first' : 'inserted'
-    const read = readColumns(table, conditions, parts)
-    const found = await readPartition(table, key, wanted, serialConsistency, environment, options)
-    const partition = visible(found, read, parts)
-    if (!conditions.every((condition) => holds(condition, partition, environment)))
-      return refused(table, key, shownColumns(table, conditions, isBatch), read, partition)
-    const rows: (ExistingRows | null)[] = []
-    for (const { modification, options: own } of parts)
-      rows.push(modification.needsRead ? await modification.read(environment, own) : null)
-    // The time is that of the decision, whatever the client says.
-    sink.start(environment, { ...options, timestamp: null })
-    parts.forEach(({ modification, options: own }, i) => {
-      modification.addTo(sink, environment, own, rows[i]!)
-    })
-    await environment.coordinator.write(sink.take(), 'CAS', options.consistency, table.keyspace)
-    return answer(table, [], [[true]])
+  const { serialConsistency: serial, consistency: commit } = options
+  const clusterings = conditions.flatMap(({ clustering }) => (clustering === null ? [] : [clustering]))
+  const writesRows = parts.some(({ modification }) => modification.writesRow)
+  const wanted = clusterings.length > 0 ? clusterings : writesRows ? 'first' : 'inserted'
+  const read = readColumns(table, conditions, parts)
+  const first = new PartitionRead(table, key, wanted, nowSecondsOf(environment, options))
+  let refusal: StatementResult | null = null
+  const isApplied = await environment.coordinator.cas({
+    table: table.id,
+    keyspace: table.keyspace,
+    position: encodePosition(key, new Int32Array(2)),
+    serial,
+    commit,
+    read: first.command,
+    async decide(result, { timestamp, read: more }) {
+      const found = first.finish(result, more)
+      const partition = visible(found instanceof Promise ? await found : found, read, parts)
+      if (!conditions.every((condition) => holds(condition, partition, environment))) {
+        refusal = refused(table, key, shownColumns(table, conditions, isBatch), read, partition)
+        return null
+      }
+      const rows: (ExistingRows | null)[] = []
+      for (const { modification, options: own } of parts)
+        rows.push(modification.needsRead ? await modification.read(environment, own, more) : null)
+      // The time is that of the decision, whatever the client says.
+      sink.start(environment, { ...options, timestamp })
+      parts.forEach(({ modification, options: own }, i) => {
+        modification.addTo(sink, environment, own, rows[i]!)
+      })
+      return sink.take()
+    },
   })
+  return isApplied ? answer(table, [], [[true]]) : refusal!
 }
 
 function onlyPartition(parts: readonly ConditionalPart[], environment: Environment): Buffer {

@@ -1,5 +1,5 @@
 /** Rows read before they are written: for elements of lists, which are known by their place, and for conditions. */
-import type { PartitionData, ReadCommand, Slice } from '../../../storage/model/command.ts'
+import type { PartitionData, ReadCommand, ReadResult, Slice } from '../../../storage/model/command.ts'
 import { RowReader } from '../../../storage/model/row.ts'
 import { ByteReader, ByteWriter } from '../../base/bytes.ts'
 import type { ColumnSchema, TableSchema } from '../../schema/table.ts'
@@ -9,7 +9,7 @@ import { isMultiCell } from '../../types/names.ts'
 import { AFTER_PREFIX, decodeClustering, decodePath } from '../../types/ordered.ts'
 import { encodePosition } from '../../types/partition-key.ts'
 import type { CqlType } from '../../types/type.ts'
-import type { Environment, QueryOptions } from '../statement.ts'
+import type { Environment, MaybePromise, QueryOptions } from '../statement.ts'
 import {
   afterSpelledKey,
   hasSpellings,
@@ -127,41 +127,65 @@ export interface ExistingPartition {
 /** Rows that are read at once when one that was inserted is looked for. */
 const ROWS_AT_ONCE = 100
 
-/** Reads these rows of a partition and its static row. 'first': its first row; 'inserted': its first that was not only updated. */
-export async function readPartition(
-  table: TableSchema,
-  key: Buffer,
-  wanted: readonly Buffer[] | 'first' | 'inserted',
-  consistency: number,
-  environment: Environment,
-  options: QueryOptions,
-): Promise<ExistingPartition> {
-  const nowSeconds = options.nowSeconds ?? Math.floor(environment.wallMicros() / 1_000_000)
-  const all = typeof wanted === 'string' || table.clustering.length === 0
-  let command: ReadCommand = {
-    table: table.id,
-    target: { kind: 'partition', position: encodePosition(key, new Int32Array(2)) },
-    slices: all ? null : slicesOf(wanted),
-    reversed: false,
-    wantStatic: true,
-    staticCounts: true,
-    limit: !all ? Number.POSITIVE_INFINITY : wanted === 'inserted' ? ROWS_AT_ONCE : 1,
-    perPartitionLimit: Number.POSITIVE_INFINITY,
-    byteLimit: Number.POSITIVE_INFINITY,
-    nowSeconds,
-    after: null,
+/** Who gives what is read. */
+export type PartitionReader = (command: ReadCommand) => MaybePromise<ReadResult>
+
+/** Which rows of a partition, besides its static one. 'first': its first row; 'inserted': its first that was not only updated. */
+export type WantedRows = readonly Buffer[] | 'first' | 'inserted'
+
+/** The read of some rows of a partition: it begins with `command`, and `finish` makes of its result what was found. */
+export class PartitionRead {
+  readonly command: ReadCommand
+  readonly #table: TableSchema
+  readonly #wanted: WantedRows
+
+  constructor(table: TableSchema, key: Buffer, wanted: WantedRows, nowSeconds: number) {
+    this.#table = table
+    this.#wanted = wanted
+    const all = typeof wanted === 'string' || table.clustering.length === 0
+    this.command = {
+      table: table.id,
+      target: { kind: 'partition', position: encodePosition(key, new Int32Array(2)) },
+      slices: all ? null : slicesOf(wanted),
+      reversed: false,
+      wantStatic: true,
+      staticCounts: true,
+      limit: !all ? Number.POSITIVE_INFINITY : wanted === 'inserted' ? ROWS_AT_ONCE : 1,
+      perPartitionLimit: Number.POSITIVE_INFINITY,
+      byteLimit: Number.POSITIVE_INFINITY,
+      nowSeconds,
+      after: null,
+    }
   }
-  for (;;) {
-    const { partitions, more } = await environment.coordinator.read(command, consistency, table.keyspace)
-    const partition = existingPartition(table, partitions[0], nowSeconds)
-    if (wanted !== 'inserted') return partition
-    const { staticRow, rows } = partition
-    const inserted = rows.filter((row) => row.isInserted).slice(0, 1)
-    const last = rows.at(-1)
-    if (inserted.length > 0 || !more || last === undefined) return { staticRow, rows: inserted }
-    const { position } = partitions[0]!
-    const after = { position: Buffer.from(position), clustering: last.clustering, partitionDone: false, rowsGiven: 0 }
-    command = { ...command, after }
+
+  /** Copies what it keeps. */
+  finish(found: ReadResult, read: PartitionReader): MaybePromise<ExistingPartition> {
+    const partition = this.#existing(found)
+    return this.#wanted === 'inserted' ? this.#firstInserted(partition, found, read) : partition
+  }
+
+  async #firstInserted(
+    partition: ExistingPartition,
+    { more }: ReadResult,
+    read: PartitionReader,
+  ): Promise<ExistingPartition> {
+    const position = this.command.target.kind === 'partition' ? this.command.target.position : Buffer.alloc(0)
+    const { staticRow } = partition
+    let { rows } = partition
+    let follows = more
+    for (;;) {
+      const inserted = rows.filter((row) => row.isInserted).slice(0, 1)
+      const last = rows.at(-1)
+      if (inserted.length > 0 || !follows || last === undefined) return { staticRow, rows: inserted }
+      const after = { position, clustering: last.clustering, partitionDone: false, rowsGiven: 0 }
+      const next = await read({ ...this.command, after })
+      rows = this.#existing(next).rows
+      follows = next.more
+    }
+  }
+
+  #existing({ partitions }: ReadResult): ExistingPartition {
+    return existingPartition(this.#table, partitions[0], this.command.nowSeconds)
   }
 }
 
@@ -209,20 +233,29 @@ export class ExistingRows {
   }
 }
 
-/** Reads these rows of these partitions at the level of the write. */
+/** Reads these rows of these partitions. */
 export async function readRows(
   table: TableSchema,
   keys: readonly Buffer[],
   clusterings: readonly Buffer[],
-  environment: Environment,
-  options: QueryOptions,
+  nowSeconds: number,
+  read: PartitionReader,
 ): Promise<ExistingRows> {
   const rows = new ExistingRows()
-  const consistency = options.consistency === Consistency.ANY ? Consistency.ONE : options.consistency
-  for (const key of keys) {
-    // The request's frame may be gone when the read is done.
-    const own = Buffer.from(key)
-    rows.set(own, await readPartition(table, own, clusterings, consistency, environment, options))
+  // The request's frame may be gone when a read is done.
+  for (const key of keys.map((one) => Buffer.from(one))) {
+    const partition = new PartitionRead(table, key, clusterings, nowSeconds)
+    rows.set(key, await partition.finish(await read(partition.command), read))
   }
   return rows
+}
+
+/** Reads at the level of the write. */
+export function readerOfWrite(keyspace: string, environment: Environment, options: QueryOptions): PartitionReader {
+  const consistency = options.consistency === Consistency.ANY ? Consistency.ONE : options.consistency
+  return (command) => environment.coordinator.read(command, consistency, keyspace)
+}
+
+export function nowSecondsOf(environment: Environment, options: QueryOptions): number {
+  return options.nowSeconds ?? Math.floor(environment.wallMicros() / 1_000_000)
 }

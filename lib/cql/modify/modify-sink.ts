@@ -54,7 +54,7 @@ export class MutationSink {
   expiresAt = 0
   /** Size of all that was written since `start`, as Cassandra counts it for batches. */
   dataBytes = 0
-  /** Orders conditional statements and counters by partition. */
+  /** Orders counters by partition. */
   readonly locks = new SerialLocks()
   /** Counted by batches. */
   readonly partitionsPerBatch = { logged: new Histogram(), unlogged: new Histogram(), counter: new Histogram() }

@@ -17,7 +17,7 @@ import type { Condition } from './modify-conditions.ts'
 import { checkCounterConsistency, withPartitions } from './modify-counters.ts'
 import { checkPartitionKey, NO_CLUSTERING, type RowKey } from './modify-keys.ts'
 import type { ColumnWrite } from './modify-operations.ts'
-import { type ExistingRows, readRows } from './modify-read.ts'
+import { type ExistingRows, nowSecondsOf, type PartitionReader, readerOfWrite, readRows } from './modify-read.ts'
 import type { MutationSink, WriteTarget } from './modify-sink.ts'
 
 export const VOID_RESULT: StatementResult = { kind: 'void' }
@@ -251,14 +251,15 @@ export class Modification implements CompiledStatement {
     for (const key of this.#keys(environment, options)) checkPartitionKey(key)
   }
 
-  /** The rows that have to be known before this statement's changes can be said. */
-  async read(environment: Environment, options: QueryOptions): Promise<ExistingRows> {
+  /** The rows that have to be known before this statement's changes can be said: at the level of the write, or as `reader` gives them. */
+  async read(environment: Environment, options: QueryOptions, reader?: PartitionReader): Promise<ExistingRows> {
     const { rowKey, restrictions, target, restrictsClustering } = this.#parts
     const keys = this.#keys(environment, options)
     let clusterings: Buffer[] = []
     if (rowKey !== null) clusterings = [Buffer.from(rowKey.clustering(this.#sink, options, environment))]
     else if (restrictsClustering) clusterings = restrictions!.clusterings(options, environment)
-    return await readRows(target.table, keys, clusterings, environment, options)
+    const read = reader ?? readerOfWrite(target.table.keyspace, environment, options)
+    return await readRows(target.table, keys, clusterings, nowSecondsOf(environment, options), read)
   }
 }
 
