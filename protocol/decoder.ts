@@ -3,8 +3,9 @@
  * inside v5's segments. Source: native_protocol_v5.spec §2; what is refused, and how, as Cassandra 5 does it.
  * Always: a declared length is checked before anything is kept for it; whatever was said wrong, next() can be called again unless the error is fatal.
  */
+
+import { ChunkQueue } from '../lib/base/chunks.ts'
 import type { ErrorCodeName } from '../lib/base/errors.ts'
-import { ChunkQueue } from './chunks.ts'
 import type { Compression } from './compression.ts'
 import { Envelope, HEADER_BYTES, RESPONSE_BIT } from './envelope.ts'
 import { HeaderFlag, VERSION_BETA, VERSION_LATEST, VERSION_NAMES } from './opcodes.ts'

@@ -81,6 +81,18 @@ export function configError(message: string): RequestError {
   return new RequestError('CONFIG_ERROR', message)
 }
 
+/** Why a replica failed, as the codes of native_protocol_v5.spec §9 and Cassandra's RequestFailureReason have it. */
+export const FailureReason = {
+  UNKNOWN: 0,
+  READ_TOO_MANY_TOMBSTONES: 1,
+  TIMEOUT: 2,
+  INCOMPATIBLE_SCHEMA: 3,
+  READ_SIZE: 4,
+  NODE_DOWN: 5,
+  INDEX_NOT_AVAILABLE: 6,
+  READ_TOO_MANY_INDEXES: 7,
+} as const
+
 /** What a replica could not do, and why, as failures name it (native_protocol_v5.spec §9, reason codes). Who asked it tells the client. */
 export class ReplicaFailure extends Error {
   override name = 'ReplicaFailure'

@@ -93,10 +93,18 @@ export interface Listener {
   close(): Promise<void>
 }
 
+export interface ConnectOptions {
+  /** Fails with ETIMEDOUT when there is no connection after so long; default: the operating system's patience. */
+  readonly timeoutMs?: number
+  /** The address to connect from, one of this machine; default: the operating system chooses. */
+  readonly localAddress?: string
+}
+
 export interface Network {
   /** Port 0 takes a free one. Throws with code EADDRINUSE, EADDRNOTAVAIL, EACCES. */
   listen(address: string, port: number, accept: (socket: Socket) => void): Promise<Listener>
-  connect(address: string, port: number): Promise<Socket>
+  /** Throws with code ECONNREFUSED, ETIMEDOUT, EHOSTUNREACH, EADDRNOTAVAIL, ECONNRESET. */
+  connect(address: string, port: number, options?: ConnectOptions): Promise<Socket>
 }
 
 /** Jobs of one lane wait for each other, never for those of another: a flush never waits for a compaction. */

@@ -1,10 +1,10 @@
 /** What the recorded frames do not show: errors as older versions are told of them, types that they have no code for, lies about lengths. */
 import t from 'tap'
 import { ByteReader, ByteWriter } from '../../lib/base/bytes.ts'
+import { ChunkQueue } from '../../lib/base/chunks.ts'
 import { type ErrorCodeName, type ErrorFields, RequestError } from '../../lib/base/errors.ts'
 import type { CqlType } from '../../lib/types/type.ts'
 import { UNSET } from '../../lib/types/unset.ts'
-import { ChunkQueue } from '../../protocol/chunks.ts'
 import { loadCompression } from '../../protocol/compression.ts'
 import { Decoder, FrameError } from '../../protocol/decoder.ts'
 import { Encoder } from '../../protocol/encoder.ts'

@@ -20,12 +20,25 @@ export function openNodeNetwork(): Network {
         })
       })
     },
-    connect(address, port) {
+    connect(address, port, { timeoutMs, localAddress } = {}) {
       return new Promise<Socket>((resolve, reject) => {
-        const socket = net.connect({ host: address, port, noDelay: true })
-        socket.once('error', reject)
+        const from = localAddress === undefined ? {} : { localAddress }
+        const socket = net.connect({ host: address, port, noDelay: true, ...from })
+        let timer: NodeJS.Timeout | null = null
+        if (timeoutMs !== undefined) {
+          timer = setTimeout(() => {
+            const error = new Error(`no connection to ${address}:${port} after ${timeoutMs} ms`)
+            socket.destroy(Object.assign(error, { code: 'ETIMEDOUT' }))
+          }, timeoutMs)
+        }
+        const fail = (error: Error): void => {
+          if (timer) clearTimeout(timer)
+          reject(error)
+        }
+        socket.once('error', fail)
         socket.once('connect', () => {
-          socket.off('error', reject)
+          if (timer) clearTimeout(timer)
+          socket.off('error', fail)
           resolve(new NodeSocket(socket))
         })
       })

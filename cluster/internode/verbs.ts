@@ -1,0 +1,27 @@
+/**
+ * What messages are about, by number. Numbers are of the wire: they are never given another meaning. Below 20 is what the cluster lives by: it has a
+ * lane of its own, and never waits behind data.
+ */
+export const Verb = {
+  MUTATION: 20,
+  READ: 21,
+  RANGE_READ: 22,
+  COUNTER: 23,
+  HINT: 24,
+  BATCH_STORE: 25,
+  BATCH_REMOVE: 26,
+  TRUNCATE: 27,
+  READ_REPAIR: 28,
+} as const
+
+/** Verbs below go by the lane of gossip. */
+export const URGENT_VERBS_END = 20
+
+/** One byte on the wire. */
+export const VERB_MAX = 255
+
+const NAMES = new Map<number, string>(Object.entries(Verb).map(([name, verb]) => [verb, name]))
+
+export function verbName(verb: number): string {
+  return NAMES.get(verb) ?? `VERB_${verb}`
+}
