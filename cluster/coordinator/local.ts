@@ -11,6 +11,7 @@ import type { ReadCommand, ReadResult } from '../../storage/model/command.ts'
 import type { CasRequest, CasScene } from './cas.ts'
 import { RequestLatencies } from './latencies.ts'
 import { type Replication, requirement } from './levels.ts'
+import { isReplicaFailure, unavailable } from './request-errors.ts'
 
 /** One node's data, as the coordinator sees it. */
 export interface Replica {
@@ -174,16 +175,14 @@ export class LocalCoordinator {
     const replication = this.#options.replication(keyspace)
     if (!replication) return { error: null, required: 1 }
     const { datacenter } = this.#options
-    const { required, localOnly, each } = requirement(consistency, replication, datacenter)
+    const { required, each } = requirement(consistency, replication, datacenter)
     const here = replication.datacenters ? (replication.datacenters.get(datacenter) ?? 0) : replication.factor
     const alive = here > 0 ? 1 : 0
     for (const [name, quorum] of each ?? []) {
       const aliveThere = name === datacenter ? alive : 0
-      if (aliveThere < quorum)
-        return { error: unavailable(consistency, quorum, aliveThere, ` in DC ${name}`), required }
+      if (aliveThere < quorum) return { error: unavailable(consistency, quorum, aliveThere, name), required }
     }
-    if (alive < required)
-      return { error: unavailable(consistency, required, localOnly || alive ? alive : 0, ''), required }
+    if (alive < required) return { error: unavailable(consistency, required, alive), required }
     return { error: null, required }
   }
 
@@ -220,28 +219,4 @@ export class LocalCoordinator {
       { cause },
     )
   }
-}
-
-const REPLICA_ERRORS = new Set(['StorageError', 'NoRoomError', 'CorruptionError', 'SnapshotError', 'ReplicaFailure'])
-
-/** What storage says of itself or hands on from the disk; anything else is a bug, and passes as it is. */
-function isReplicaFailure(cause: unknown): cause is Error {
-  if (!(cause instanceof Error)) return false
-  if (REPLICA_ERRORS.has(cause.name)) return true
-  return typeof (cause as Error & { code?: unknown }).code === 'string'
-}
-
-/** Serial levels are told as the quorums that they need, as Cassandra does. */
-function unavailable(asked: number, required: number, alive: number, where: string): RequestError {
-  const consistency =
-    asked === Consistency.SERIAL
-      ? Consistency.QUORUM
-      : asked === Consistency.LOCAL_SERIAL
-        ? Consistency.LOCAL_QUORUM
-        : asked
-  return new RequestError('UNAVAILABLE', `Cannot achieve consistency level ${consistencyName(consistency)}${where}`, {
-    consistency,
-    required,
-    alive,
-  })
 }

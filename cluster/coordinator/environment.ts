@@ -1,0 +1,62 @@
+/**
+ * What coordinators and replicas of a cluster need of their node. The node (lib/server) makes it once and hands it to each part; tests make
+ * one of fakes.
+ */
+import type { Clock, Random } from '../../lib/runtime/runtime.ts'
+import type { Liveness } from '../gossip/liveness.ts'
+import type { Messenger } from '../internode/messenger.ts'
+import type { Placement } from '../ring/placement.ts'
+import type { RingNode } from '../ring/topology.ts'
+import type { Replication } from './levels.ts'
+import type { Replica } from './local.ts'
+
+export interface CoordinatorEnvironment {
+  readonly clock: Clock
+  readonly random: Random
+  readonly messenger: Messenger
+  readonly liveness: Liveness
+  /** This node, as the topology has it now. */
+  self(): RingNode
+  /** All nodes of the topology, by host id; for what everybody must do. */
+  nodes(): ReadonlyMap<string, RingNode>
+  /** This node's data, with its indexes and views. */
+  readonly replica: Replica
+  /** Null: a keyspace whose data is the node's own (system, virtual). The same objects while nothing changed. */
+  placement(keyspace: string): { readonly placement: Placement; readonly replication: Replication } | null
+  /** Keyspace of the table that a mutation names (its first 16 bytes as latin1); null: unknown here. */
+  keyspaceOf(tableIdLatin1: string): string | null
+  /** Changes whenever a placement or a table may have. */
+  epoch(): number
+  /** Applies the metadata up to that epoch; resolves when it has them, or when it could not get them in reasonable time. */
+  catchUp(epoch: number): Promise<void>
+  /** µs of the node's hybrid clock: greater than all that it gave, and than what messages from others carried. */
+  timestampMicros(): number
+  readonly hints: Hints
+  readonly timeouts: RequestTimeouts
+  /** Told of what went wrong here and is no client's business. */
+  report(cause: Error): void
+}
+
+/** Writes for nodes that were not there. */
+export interface Hints {
+  /** The mutation is copied before the call returns; it is kept for the node when what is returned has resolved. */
+  store(hostId: string, mutation: Uint8Array): void | Promise<void>
+  /** False: that node is away for so long, or has so many, that no more are kept. */
+  mayStore(hostId: string): boolean
+}
+
+/** Milliseconds. */
+export interface RequestTimeouts {
+  readonly readMs: number
+  readonly rangeMs: number
+  readonly writeMs: number
+  readonly counterMs: number
+  readonly casContentionMs: number
+  readonly truncateMs: number
+}
+
+/** What has something to do on behalf of other nodes' coordinators. */
+export interface ReplicaSide {
+  /** Installs its handlers. */
+  register(messenger: Messenger): void
+}
