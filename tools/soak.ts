@@ -14,6 +14,7 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs, promisify } from 'node:util'
+import { Consistency } from '../lib/types/consistency.ts'
 import type { LoadPlan, LoadReport } from './bench/load.ts'
 import { rowsOf, ToolClient } from './support/client.ts'
 import { endProcess, type NodeProcess, startProcess } from './support/server.ts'
@@ -81,7 +82,9 @@ class SoakedNode {
 
   async load(plan: Partial<LoadPlan>): Promise<LoadReport> {
     const whole: LoadPlan = {
-      address: ADDRESS,
+      addresses: [ADDRESS],
+      replicas: 1,
+      consistency: Consistency.ONE,
       port: this.port,
       operation: 'insert',
       inFlight: 256,

@@ -12,8 +12,12 @@ import { encode, ToolClient } from '../support/client.ts'
 import { fill, isRight, type Operation, type OperationName, operationsOf, requestOf } from './operations.ts'
 
 export interface LoadPlan {
-  readonly address: string
+  /** Connections are spread over them in turn. */
+  readonly addresses: readonly string[]
   readonly port: number
+  readonly replicas: number
+  /** Of every request. */
+  readonly consistency: number
   readonly operation: OperationName
   readonly inFlight: number
   readonly connections: number
@@ -51,10 +55,10 @@ interface Template {
   readonly keysAt: readonly number[]
 }
 
-function templateOf(operation: Operation, id: string): Template {
+function templateOf(operation: Operation, id: string, consistency: number): Template {
   const key = Buffer.alloc(8)
   key.writeBigInt64BE(KEY_MARK)
-  const frame = encode(requestOf(operation, id, key), 0)
+  const frame = encode(requestOf(operation, id, key, consistency), 0)
   const keysAt: number[] = []
   for (let at = frame.indexOf(key); at >= 0; at = frame.indexOf(key, at + key.length)) keysAt.push(at)
   return { frame, keysAt }
@@ -194,10 +198,10 @@ async function run(plan: LoadPlan): Promise<LoadReport> {
   const connections = Math.min(plan.connections, plan.inFlight)
   const pumps: Pump[] = []
   for (let i = 0; i < connections; i++) {
-    const client = await ToolClient.connect(plan.address, plan.port)
+    const client = await ToolClient.connect(plan.addresses[i % plan.addresses.length]!, plan.port)
     const id = await client.prepare(operation.text)
     const depth = Math.floor(plan.inFlight / connections) + (i < plan.inFlight % connections ? 1 : 0)
-    pumps.push(new Pump(client.socket, templateOf(operation, id), operation, keys, depth, record))
+    pumps.push(new Pump(client.socket, templateOf(operation, id, plan.consistency), operation, keys, depth, record))
   }
   const total = (): number => pumps.reduce((sum, pump) => sum + pump.answered, 0)
   for (const pump of pumps) pump.start((plan.rate ?? 0) / pumps.length)
@@ -236,8 +240,8 @@ function sleep(ms: number): Promise<void> {
 const [task, json] = process.argv.slice(2)
 const plan = JSON.parse(json!) as LoadPlan
 if (task === 'fill') {
-  const client = await ToolClient.connect(plan.address, plan.port)
-  await fill(client, operationsOf(plan.valueBytes)[plan.operation], plan.keys)
+  const client = await ToolClient.connect(plan.addresses[0]!, plan.port)
+  await fill(client, operationsOf(plan.valueBytes)[plan.operation], plan)
   client.close()
 } else process.stdout.write(`${JSON.stringify(await run(plan))}\n`)
 process.exit(0)

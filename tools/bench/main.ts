@@ -1,7 +1,11 @@
-/** `npm run bench`: the node beside others (cql.ts), or with `--storage` the storage engine alone beside others (storage.ts). */
+/**
+ * `npm run bench`: the node beside others (cql.ts); with `--cluster N` a cluster beside others (cluster.ts), with `--storage` the storage engine alone
+ * (storage.ts).
+ */
 if (process.argv.includes('--storage')) {
   const { benchStorage } = await import('./storage.ts')
   await benchStorage(process.argv.slice(2))
-} else await import('./cql.ts')
+} else if (process.argv.some((word) => word.startsWith('--cluster'))) await import('./cluster.ts')
+else await import('./cql.ts')
 
 export {}

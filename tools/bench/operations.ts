@@ -1,5 +1,4 @@
 /** What the bench asks: tables, their filling, and one prepared request of each kind, whose key the load program puts in again and again. */
-import { Consistency } from '../../lib/types/consistency.ts'
 import { Opcode, ResultKind } from '../../protocol/opcodes.ts'
 import { plainParameters, type Request } from '../../protocol/requests.ts'
 import { type ToolClient, VERSION } from '../support/client.ts'
@@ -124,8 +123,8 @@ export function operationsOf(valueBytes: number): Readonly<Record<OperationName,
 }
 
 /** The request with `key` wherever its key belongs. */
-export function requestOf(operation: Operation, id: string, key: Buffer): Request {
-  const parameters = plainParameters(VERSION, Consistency.ONE)
+export function requestOf(operation: Operation, id: string, key: Buffer, consistency: number): Request {
+  const parameters = plainParameters(VERSION, consistency)
   if (operation.statements === 1)
     return {
       kind: 'execute',
@@ -155,15 +154,19 @@ export function isRight(operation: Operation, chunk: Buffer, at: number, body: n
 const NO_METADATA = 4
 
 /** Makes the operation's table and, for those that read, a row or more for each key. */
-export async function fill(client: ToolClient, operation: Operation, keys: number): Promise<void> {
+export async function fill(
+  client: ToolClient,
+  operation: Operation,
+  { keys, replicas, consistency }: { readonly keys: number; readonly replicas: number; readonly consistency: number },
+): Promise<void> {
   await client.query(
-    "CREATE KEYSPACE IF NOT EXISTS bench WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 1}",
+    `CREATE KEYSPACE IF NOT EXISTS bench WITH replication = {'class': 'SimpleStrategy', 'replication_factor': ${replicas}}`,
   )
   await client.query(operation.table)
   if (operation.fill === null) return
   const { text, values } = operation.fill
   const id = await client.prepare(text)
-  const parameters = plainParameters(VERSION, Consistency.ONE)
+  const parameters = plainParameters(VERSION, consistency)
   const write = (k: number, rest: readonly Buffer[]): Promise<unknown> => {
     const key = Buffer.alloc(8)
     key.writeBigInt64BE(BigInt(k))

@@ -1,0 +1,105 @@
+/**
+ * `npm run bench -- --cluster N`: a cluster of ours and its peers under the same load, one after the other in one run.
+ *
+ *     npm run bench -- --cluster 3 --periodic 127.0.1.1:9042,127.0.1.2:9042,127.0.1.3:9042 [--seconds 8] [--keys 20000] [--sync group]
+ *
+ * As many replicas as nodes (three at most), QUORUM, all nodes on this machine, requests spread over all of them. --periodic and --batch name the nodes of peers
+ * (any CQL servers) whose writes are durable like our `commitlog_sync: periodic` and `group`.
+ */
+import { mkdtempSync } from 'node:fs'
+import { cpus, tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { parseArgs } from 'node:util'
+import { Consistency } from '../../lib/types/consistency.ts'
+import { type NodeProcess, startProcess } from '../support/server.ts'
+import {
+  type Asked,
+  hasErrors,
+  heading,
+  type Measured,
+  measure,
+  type Operation,
+  peer,
+  type Server,
+  stop,
+  table,
+} from './compare.ts'
+
+const { values: flags } = parseArgs({
+  options: {
+    cluster: { type: 'string', default: '3' },
+    periodic: { type: 'string' },
+    batch: { type: 'string' },
+    seconds: { type: 'string', default: '8' },
+    keys: { type: 'string', default: '20000' },
+    only: { type: 'string' },
+    warm: { type: 'string', default: '20' },
+    network: { type: 'string', default: '127.0.61' },
+  },
+})
+
+const nodes = Number(flags.cluster)
+const shapes = [32, 256].map((inFlight) => ({ inFlight, connections: 2 * nodes }))
+const asked: Asked = {
+  keys: Number(flags.keys),
+  replicas: Math.min(3, nodes),
+  consistency: Consistency.QUORUM,
+  seconds: Number(flags.seconds),
+  warmSeconds: Number(flags.warm),
+  shapesOf: () => shapes,
+}
+
+/** Addresses of one machine, and the same ports on each. */
+async function startOurs(sync: 'periodic' | 'group'): Promise<Server> {
+  const addresses = Array.from({ length: nodes }, (_, i) => `${flags.network}.${i + 1}`)
+  const directories: string[] = []
+  const starting: Promise<NodeProcess>[] = []
+  for (const address of addresses) {
+    const directory = mkdtempSync(join(tmpdir(), 'polyxena-bench-'))
+    directories.push(directory)
+    starting.push(
+      startProcess(
+        ['--address', address, '--port', '9042', '--admin-port', '0', '--seeds', addresses[0]!].concat([
+          '--data',
+          directory,
+          '--commitlog-sync',
+          sync,
+        ]),
+      ),
+    )
+  }
+  const started = await Promise.all(starting)
+  return { name: `polyxena ${sync}`, addresses, port: 9042, nodes: started, directories }
+}
+
+const OPERATIONS: readonly Operation[] = ['select', 'insert']
+const chosen = flags.only === undefined ? OPERATIONS : (flags.only.split(',') as Operation[])
+const plans: (() => Promise<Server>)[] = []
+if (flags.periodic || !flags.batch) plans.push(() => startOurs('periodic'))
+if (flags.periodic) plans.push(async () => peer('periodic', flags.periodic!))
+if (flags.batch)
+  plans.push(
+    () => startOurs('group'),
+    async () => peer('batch', flags.batch!),
+  )
+
+const results: Measured[] = []
+for (const open of plans) {
+  const server = await open()
+  try {
+    results.push(await measure(server, chosen, asked))
+  } finally {
+    await stop(server)
+  }
+}
+process.stdout.write(`${nodes} nodes, ${asked.replicas} replicas, QUORUM; ${heading(asked, cpus().length)}`)
+process.stdout.write(
+  `${table(results, [
+    ['polyxena periodic', 'peer periodic'],
+    ['polyxena group', 'peer batch'],
+  ])}\n`,
+)
+if (hasErrors(results)) {
+  process.stdout.write('\nsome answers were wrong: the figures above are void\n')
+  process.exitCode = 1
+}
