@@ -136,8 +136,16 @@ export const SETTINGS = {
   cluster_name: text('Test Cluster', 'Name of the cluster; nodes of another name are refused.'),
   dc: text('datacenter1', 'Data centre of this node.'),
   rack: text('rack1', 'Rack of this node.'),
-  seeds: list([], 'Addresses of nodes to find the cluster by.'),
+  seeds: list(
+    [],
+    'Addresses of nodes to find the cluster by, this one among them if it is one; none: the node is alone.',
+  ),
   num_tokens: whole(128, { min: 1, max: 1536 }, 'Tokens this node takes when it first starts.'),
+  capacity: whole(
+    100,
+    { min: 10, max: 1_000 },
+    'How much this node can hold beside the others, in percent: it takes so many of num_tokens.',
+  ),
   initial_token: list([], 'These tokens instead of random ones.'),
   rpc_address: text('127.0.0.1', 'Address for CQL clients. Also --address.'),
   native_transport_port: whole(9042, PORT, 'Port for CQL clients; 0 takes a free one. Also --port.'),
@@ -247,6 +255,15 @@ export const SETTINGS = {
   read_request_timeout: duration(5_000, 'How long a read by key may take.', ['read_request_timeout_in_ms', 'ms']),
   range_request_timeout: duration(10_000, 'How long a scan may take.', ['range_request_timeout_in_ms', 'ms']),
   write_request_timeout: duration(2_000, 'How long a write may take.', ['write_request_timeout_in_ms', 'ms']),
+  counter_write_request_timeout: duration(5_000, 'How long a change of counters may take.', [
+    'counter_write_request_timeout_in_ms',
+    'ms',
+  ]),
+  cas_contention_timeout: duration(
+    1_800,
+    'How long a conditional statement tries again while others are at the same partition.',
+    ['cas_contention_timeout_in_ms', 'ms'],
+  ),
   truncate_request_timeout: duration(60_000, 'How long a TRUNCATE may take.', ['truncate_request_timeout_in_ms', 'ms']),
   batch_size_warn_threshold: size(5 * KIB, 'A batch over several partitions beyond this size is warned of.', [
     'batch_size_warn_threshold_in_kb',
