@@ -1,15 +1,10 @@
 /**
  * Virtual time: nothing happens until somebody advances it. Timers fire in order of their time, then of their making; between two of them
- * all promises that are ready run.
+ * promises that are ready run. For one process and short scripts; Kernel is for many.
  */
 import { assert } from '../../base/assert.ts'
 import type { Clock } from '../runtime.ts'
-
-interface Timer {
-  readonly atMs: number
-  readonly sequence: number
-  readonly run: () => void
-}
+import { EventQueue } from './event-queue.ts'
 
 export interface SimulatedClock extends Clock {
   /** Moves time on, running what falls due. */
@@ -27,8 +22,7 @@ const SETTLE_TURNS = 200
 export function createSimulatedClock(startWallMicros = 1_700_000_000_000_000): SimulatedClock {
   let nowMs = 0
   let skewMicros = 0
-  let sequence = 0
-  let timers: Timer[] = []
+  const timers = new EventQueue<() => void>()
   let soon: (() => void)[] = []
 
   const settle = async (): Promise<void> => {
@@ -44,13 +38,8 @@ export function createSimulatedClock(startWallMicros = 1_700_000_000_000_000): S
     monotonicMs: () => nowMs,
     wallMicros: () => startWallMicros + Math.round(nowMs * 1000) + skewMicros,
     after(delayMs, run) {
-      const timer = { atMs: nowMs + Math.max(0, delayMs), sequence: sequence++, run }
-      timers.push(timer)
-      return {
-        [Symbol.dispose]() {
-          timers = timers.filter((other) => other !== timer)
-        },
-      }
+      const timer = timers.push(nowMs + Math.max(0, delayMs), run)
+      return { [Symbol.dispose]: () => timers.cancel(timer) }
     },
     soon(run) {
       soon.push(run)
@@ -60,13 +49,10 @@ export function createSimulatedClock(startWallMicros = 1_700_000_000_000_000): S
       const end = nowMs + ms
       await settle()
       for (;;) {
-        const due = timers
-          .filter((timer) => timer.atMs <= end)
-          .sort((x, y) => x.atMs - y.atMs || x.sequence - y.sequence)[0]
-        if (!due) break
-        timers = timers.filter((other) => other !== due)
-        nowMs = Math.max(nowMs, due.atMs)
-        due.run()
+        const run = timers.take(end)
+        if (run === null) break
+        nowMs = Math.max(nowMs, timers.takenAtMs)
+        run()
         await settle()
       }
       nowMs = end
@@ -76,7 +62,7 @@ export function createSimulatedClock(startWallMicros = 1_700_000_000_000_000): S
       skewMicros += micros
     },
     get pendingTimers() {
-      return timers.length
+      return timers.size
     },
   }
 }
