@@ -173,7 +173,7 @@ export class TableStore implements ReadContext {
     const latency = command.target.kind === 'partition' ? this.metrics.reads : this.metrics.scans
     const isTimed = latency.begins()
     const began = isTimed ? clock.monotonicMs() : 0
-    const isPlain = this.#rowsKept === 0 || command.supposed !== undefined
+    const isPlain = this.#rowsKept === 0 || command.supposed !== undefined || command.whole === true
     const result = isPlain ? this.#run(command) : this.#readKept(command)
     if (!(result instanceof Promise)) {
       if (isTimed) latency.sampled(clock.monotonicMs() - began)

@@ -78,6 +78,13 @@ export interface ReadCommand {
   readonly tombstonesMax?: number
   /** Only rows that an index names; absent: all. Storage itself knows no indexes: who stands before it does. */
   readonly index?: IndexRead
+  /**
+   * Deletions are kept, as replicas that are compared or repaired need them: of each partition its own deletion, the range tombstones that touch the
+   * slices, dead rows, tombstones in rows. Limits of rows count live ones; `byteLimit` counts all. How far the read got is exact.
+   */
+  readonly whole?: true
+  /** Of a whole read: also what is past gc_grace is given. Absent: it covers what it covers, and is left out. */
+  readonly keepsPurgeable?: true
   /** Mutations of the table that are looked at as if they had been applied: what would a read give then? */
   readonly supposed?: readonly Buffer[]
 }
@@ -87,21 +94,36 @@ export interface RowData {
   readonly clustering: Buffer
   /** The merged row, deletions of partition and range already applied; it may still hold tombstones and expired cells (row.ts). */
   readonly row: Buffer
+  /** Of a whole read: nothing of the row is live. */
+  readonly isDead?: boolean
+}
+
+/** Rows in [start, end) are deleted; the bytes of the deletion as deletion.ts says. */
+export interface RangeTombstone {
+  readonly start: Buffer
+  readonly end: Buffer
+  readonly deletion: Buffer
 }
 
 export interface PartitionData {
   readonly position: Buffer
   /** The partition key, a view of position. */
   readonly key: Buffer
-  /** Null when there is none or it holds nothing live. */
+  /** Null when there is none or it holds nothing live; a whole read gives it also when all of it is dead. */
   readonly staticRow: Buffer | null
-  /** Live rows only, in the order asked for. */
+  /** In the order asked for. Live rows only, but for a whole read. */
   readonly rows: RowData[]
+  /** Of a whole read: the partition's own deletion (deletion.ts). */
+  readonly deletion?: Buffer | null
+  /** Of a whole read: ascending, disjoint, greater than the partition's deletion, cut at the slices and at `cut`. */
+  readonly rangeTombstones?: readonly RangeTombstone[]
+  /** Of a whole read: its rows were read up to this bound, with the row that has its bytes, and no further; null: to the end of the slices. */
+  readonly cut?: Buffer | null
 }
 
 export interface ReadResult {
   readonly partitions: PartitionData[]
-  /** A limit ended the read: more rows may follow. */
+  /** A limit ended the read: more rows may follow. Of a whole read: nothing after the last partition given was looked at. */
   readonly more: boolean
   /** Tombstones (cells, rows, ranges, partitions) that were read past, for the warn and fail thresholds. */
   readonly tombstones: number

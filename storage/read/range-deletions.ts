@@ -8,7 +8,7 @@ import { compareDeletions, DELETION_BYTES } from '../model/deletion.ts'
 import { EntryKind } from '../model/mutation.ts'
 import { readInt32 } from '../model/row.ts'
 import { isPrefix, partitionRecordKey } from './keys.ts'
-import { greaterDeletion } from './row-resolver.ts'
+import { greaterDeletion, isNewer } from './row-resolver.ts'
 import { alsoWait, type Source, type SourceCursor } from './source.ts'
 
 const AFTER = Buffer.from([0])
@@ -19,6 +19,14 @@ interface Range {
   readonly start: Buffer
   readonly end: Buffer
   readonly deletion: Buffer
+}
+
+/** Told of each change of the deletion that counts. */
+export interface RangeSink {
+  open(bound: Buffer, deletion: Buffer): void
+  close(bound: Buffer): void
+  /** No more bounds are passed. */
+  readonly isFull: boolean
 }
 
 export interface RangeDeletionsOptions {
@@ -33,6 +41,8 @@ export interface RangeDeletionsOptions {
   readonly tombstonesMax: number
   /** Only the row at which it begins is asked for. */
   readonly isSingle: boolean
+  /** Null: nobody wants to know. */
+  readonly sink: RangeSink | null
   pause(): Promise<void>
 }
 
@@ -47,6 +57,8 @@ export class RangeDeletions {
   /** The deletion that counts as open: the greatest that holds, unless it is too old to be counted. */
   #open: Buffer | null = null
   #passed = 0
+  /** Where in the slice the deletion that counts changed last. */
+  #last: Buffer | null = null
   /** Of the row last asked for: the greatest deletion of a range that covers it. */
   deletion: Buffer | null = null
   /** Tombstones that were passed. */
@@ -66,14 +78,19 @@ export class RangeDeletions {
       const wait = this.#seek(i, bound)
       if (wait) return this.#beginLater(i, wait, bound)
     }
-    this.#hold(bound)
+    this.#holdFirst(bound)
     return undefined
   }
 
   async #beginLater(first: number, wait: Promise<void>, bound: Buffer): Promise<void> {
     await wait
     for (let i = first + 1; i < this.#cursors.length; i++) await this.#seek(i, bound)
+    this.#holdFirst(bound)
+  }
+
+  #holdFirst(bound: Buffer): void {
     this.#hold(bound)
+    this.#last = null
   }
 
   /** To the range that holds at the bound, or to the next one in the direction of reading. */
@@ -128,19 +145,32 @@ export class RangeDeletions {
   end(bound: Buffer): Promise<void> | undefined {
     if (this.#next === null && this.#open === null) return undefined
     const wait = this.#endAt(bound)
-    if (wait) return wait.then(() => this.#close())
-    this.#close()
+    if (wait) return wait.then(() => this.#close(bound))
+    this.#close(bound)
     return undefined
   }
 
-  #close(): void {
-    if (this.#open !== null) this.met++
+  #close(bound: Buffer): void {
+    if (this.stoppedAt !== null) return
+    if (this.#open !== null) {
+      this.met++
+      this.#options.sink?.close(bound)
+    }
     this.#open = null
   }
 
+  /** The bound up to which all was told to a sink that is full now; null: it is not, or there is nothing more to tell. */
+  get stoppedAt(): Buffer | null {
+    return this.#options.sink?.isFull ? this.#last : null
+  }
+
+  get #isOver(): boolean {
+    return this.#next === null || this.met > this.#options.tombstonesMax || this.stoppedAt !== null
+  }
+
   #endAt(bound: Buffer): Promise<void> | undefined {
-    while (this.#next !== null && this.met <= this.#options.tombstonesMax && this.#isInside(this.#next, bound)) {
-      const wait = this.#pass(this.#next)
+    while (!this.#isOver && this.#isInside(this.#next!, bound)) {
+      const wait = this.#pass(this.#next!)
       if (wait) return wait.then(() => this.#endAt(bound))
     }
     return undefined
@@ -153,8 +183,8 @@ export class RangeDeletions {
   }
 
   #advance(clustering: Buffer): Promise<void> | undefined {
-    while (this.#next !== null && this.met <= this.#options.tombstonesMax && this.#isPassed(this.#next, clustering)) {
-      const wait = this.#pass(this.#next)
+    while (!this.#isOver && this.#isPassed(this.#next!, clustering)) {
+      const wait = this.#pass(this.#next!)
       if (wait) return wait.then(() => this.#advance(clustering))
     }
     return undefined
@@ -211,11 +241,23 @@ export class RangeDeletions {
     this.deletion = deletion
     const counted =
       deletion !== null &&
-      (covered === null || compareDeletions(deletion, 0, covered, 0) > 0) &&
+      (covered === null || this.#isBeyond(deletion, covered)) &&
       readInt32(deletion, 8) >>> 0 >= gcBefore
     const open = counted ? deletion : null
     const changes = open === null || this.#open === null ? open !== this.#open : !open.equals(this.#open)
-    if (changes) this.met++
+    if (!changes) return
+    this.met++
+    this.#last = bound
+    const { sink } = this.#options
+    if (sink !== null) {
+      if (this.#open !== null) sink.close(bound)
+      if (open !== null) sink.open(bound, open)
+    }
     this.#open = open
+  }
+
+  /** Whether the partition's own deletion leaves the range's something to say. Counted as Cassandra does; told where it deletes more. */
+  #isBeyond(deletion: Buffer, covered: Buffer): boolean {
+    return this.#options.sink === null ? compareDeletions(deletion, 0, covered, 0) > 0 : isNewer(deletion, covered)
   }
 }

@@ -17,10 +17,11 @@ import { EntryKind, POSITION_HEAD_BYTES } from '../model/mutation.ts'
 import { compareTimestamps, readInt32 } from '../model/row.ts'
 import { afterPartition, isPrefix, partitionRecordKey, positionLength, rowKey } from './keys.ts'
 import { MergedCursor } from './merged-cursor.ts'
-import { RangeDeletions } from './range-deletions.ts'
-import { greaterDeletion, RowResolver } from './row-resolver.ts'
+import { RangeDeletions, type RangeSink } from './range-deletions.ts'
+import { greaterDeletion, isNewer, RowResolver } from './row-resolver.ts'
 import type { Source } from './source.ts'
 import { type ReadSteps, waitFor } from './steps.ts'
+import { WholeForm, WholePartition } from './whole.ts'
 
 export interface ReadContext {
   readonly resolution: Resolution
@@ -63,6 +64,8 @@ class Read {
   readonly #resolver: RowResolver
   readonly #slices: readonly Slice[]
   readonly #tombstonesMax: number
+  /** Null: only what is live is asked for. */
+  readonly #whole: WholeForm | null
   readonly #result: PartitionData[] = []
   #tombstones = 0
   #rows = 0
@@ -78,6 +81,7 @@ class Read {
     const slices = command.slices ?? EVERYTHING
     this.#slices = command.reversed ? [...slices].reverse() : slices
     this.#tombstonesMax = command.tombstonesMax ?? Number.POSITIVE_INFINITY
+    this.#whole = command.whole ? new WholeForm(context.resolution, command, context.gcGraceSeconds) : null
   }
 
   *run(): ReadSteps<ReadResult> {
@@ -115,7 +119,7 @@ class Read {
     let ranged: Source[] | null = null
     for (let i = 0; i < sources.length; i++) {
       const source = sources[i]!
-      if (deletion !== null && isCovered(source, deletion)) continue
+      if (deletion !== null && this.#isPassedOver(source, deletion)) continue
       // What settles the row says nothing of the static row, which a deletion of the partition covers too.
       const settled = row !== null && this.#isSettled(row, source)
       if (settled && !command.wantStatic) continue
@@ -137,16 +141,18 @@ class Read {
       deletion = greaterDeletion(deletion, got instanceof Promise ? yield* waitFor(got) : got)
     }
     const staticRow = command.wantStatic ? yield* this.#static(position, sources, deletion) : null
+    let covering = deletion
     if (ranged !== null) {
-      const ranges = this.#rangeDeletions(position, ranged, deletion, true)
+      const ranges = this.#rangeDeletions(position, ranged, deletion, true, null)
       const begun = ranges.begin(clustering)
       if (begun) yield begun
       const ended = ranges.end(Buffer.concat([clustering, AFTER]))
       if (ended) yield ended
       this.#tombstones += ranges.met
-      deletion = greaterDeletion(deletion, ranges.deletion)
+      covering = greaterDeletion(deletion, ranges.deletion)
     }
-    if (row !== null) row = resolver.applyDeletion(row, deletion)
+    if (row !== null) row = resolver.applyDeletion(row, covering)
+    if (this.#whole !== null) return this.#wholePoint(this.#whole, clustering, row, deletion, covering, staticRow)
     const live = row !== null && command.perPartitionLimit > 0 && resolver.isLive(row)
     if (live) this.#rows++
     if (live || staticRow !== null)
@@ -158,11 +164,40 @@ class Read {
       })
   }
 
+  /** Whether a source has nothing to say beside a deletion of the partition: a whole read also wants the latest of those that are equally new. */
+  #isPassedOver(source: Source, deletion: Buffer): boolean {
+    return this.#whole === null
+      ? isCovered(source, deletion)
+      : !source.hasPartitionDeletions && isCovered(source, deletion)
+  }
+
+  /** Gives one row with the deletions that cover it. */
+  #wholePoint(
+    whole: WholeForm,
+    clustering: Buffer,
+    row: Buffer | null,
+    deletion: Buffer | null,
+    covering: Buffer | null,
+    staticRow: Buffer | null,
+  ): void {
+    const { target } = this.#command
+    const found = new WholePartition(false, Number.POSITIVE_INFINITY)
+    const left = row === null ? null : whole.row(row)
+    if (left !== null) found.add(clustering, left, !this.#resolver.isLive(left))
+    const isOfRange = covering !== null && (deletion === null || isNewer(covering, deletion))
+    const ofRange = isOfRange ? whole.deletion(covering) : null
+    const { start, end } = this.#slices[0]!
+    if (ofRange !== null) found.range(start, end, ofRange)
+    this.#rows += found.live
+    const data = found.data((target as { position: Buffer }).position, whole.deletion(deletion), staticRow)
+    if (data !== null) this.#result.push(data)
+  }
+
   /** Nothing that the source may hold is newer than what the reader looks at in the row. */
   #isSettled(row: Buffer, source: Source): boolean {
     const { columns, nowSeconds } = this.#command
     const max = source.maxTimestamp
-    if (columns === undefined || max === null) return false
+    if (columns === undefined || max === null || this.#whole !== null) return false
     return this.#context.resolution.settles(row, columns, nowSeconds, max.high, max.low)
   }
 
@@ -245,18 +280,39 @@ class Read {
   /** The row under a deletion; null when a reader does not see it. */
   #visible(row: Buffer, deletion: Buffer | null): Buffer | null {
     const left = this.#resolver.applyDeletion(row, deletion)
+    if (this.#whole !== null) return left === null ? null : this.#whole.row(left)
     return left !== null && this.#resolver.isLive(left) ? left : null
+  }
+
+  /** Gives a partition with its rows and all that is deleted in it. */
+  *#wholePartition(plan: PartitionPlan, whole: WholeForm): ReadSteps<void> {
+    const command = this.#command
+    const { position, staticRow } = plan
+    const after = command.after?.position.equals(position) ? command.after : null
+    const given = after?.rowsGiven ?? 0
+    const found = new WholePartition(command.reversed, command.byteLimit - this.#bytes)
+    found.bytes = staticRow?.length ?? 0
+    const most = Math.min(command.limit - this.#rows, command.perPartitionLimit - given)
+    if (this.#slices.length > 0) yield* this.#rowsOf(plan, found.rows, most, after, found)
+    this.#rows += found.live
+    const isStaticLive = staticRow !== null && this.#resolver.isLive(staticRow)
+    if (command.staticCounts && found.live === 0 && given === 0 && isStaticLive) this.#rows++
+    this.#bytes += found.bytes
+    if (this.#isTooMany() || this.#rows >= command.limit || this.#bytes >= command.byteLimit) this.#more = true
+    const data = found.data(position, whole.deletion(plan.deletion), staticRow)
+    if (data !== null) this.#result.push(data)
   }
 
   /** Gives a partition with its rows. */
   *#partition(plan: PartitionPlan): ReadSteps<void> {
+    if (this.#whole !== null) return yield* this.#wholePartition(plan, this.#whole)
     const command = this.#command
     const { position, staticRow } = plan
     const after = command.after?.position.equals(position) ? command.after : null
     const rows: RowData[] = []
     const given = after?.rowsGiven ?? 0
     const most = Math.min(command.limit - this.#rows, command.perPartitionLimit - given)
-    if (most > 0 && this.#slices.length > 0) yield* this.#rowsOf(plan, rows, most, after)
+    if (most > 0 && this.#slices.length > 0) yield* this.#rowsOf(plan, rows, most, after, null)
     if (this.#isTooMany()) this.#more = true
     if (rows.length === 0 && (staticRow === null || given > 0)) return
     this.#result.push({ position, key: position.subarray(POSITION_HEAD_BYTES), staticRow, rows })
@@ -277,9 +333,15 @@ class Read {
     return row === null ? null : this.#visible(row, deletion)
   }
 
-  *#rowsOf(plan: PartitionPlan, rows: RowData[], most: number, after: ReadCommand['after']): ReadSteps<void> {
+  *#rowsOf(
+    plan: PartitionPlan,
+    rows: RowData[],
+    most: number,
+    after: ReadCommand['after'],
+    found: WholePartition | null,
+  ): ReadSteps<void> {
     const { position, deletion, ranged } = plan
-    const ranges = ranged.length > 0 ? this.#rangeDeletions(position, ranged, deletion, false) : null
+    const ranges = ranged.length > 0 ? this.#rangeDeletions(position, ranged, deletion, false, found) : null
     try {
       for (const slice of this.#slices) {
         const start = startOf(slice, after?.clustering ?? null, this.#command.reversed)
@@ -288,10 +350,13 @@ class Read {
           const wait = ranges.begin(start)
           if (wait) yield wait
         }
-        if (!(yield* this.#slice(plan, slice, start, ranges, rows, most))) return
+        if (!(yield* this.#slice(plan, slice, start, ranges, rows, most, found))) return
         if (ranges === null) continue
         const wait = ranges.end(this.#command.reversed ? slice.start : slice.end)
         if (wait) yield wait
+        if (ranges.stoppedAt === null) continue
+        found!.cutAt(ranges.stoppedAt)
+        return
       }
     } finally {
       if (ranges) this.#tombstones += ranges.met
@@ -306,6 +371,7 @@ class Read {
     ranges: RangeDeletions | null,
     rows: RowData[],
     most: number,
+    found: WholePartition | null,
   ): ReadSteps<boolean> {
     const { reversed, byteLimit } = this.#command
     const { position, cursor, deletion } = plan
@@ -327,10 +393,22 @@ class Read {
       if (ranges !== null) {
         const wait = ranges.find(clustering)
         if (wait) yield wait
+        const stopped = ranges.stoppedAt
+        if (stopped !== null && !stopped.equals(clustering)) {
+          found!.cutAt(stopped)
+          return false
+        }
         covering = greaterDeletion(deletion, ranges.deletion)
       }
       const row = this.#visible(this.#merged(cursor), covering)
-      if (row !== null) {
+      if (found !== null) {
+        if (row !== null) found.add(clustering, row, !resolver.isLive(row))
+        const tombstones = this.#tombstones + resolver.tombstones + (ranges?.met ?? 0)
+        if (found.isFull || found.live >= most || tombstones > this.#tombstonesMax) {
+          found.cutAt(clustering)
+          return false
+        }
+      } else if (row !== null) {
         rows.push({ clustering, row })
         this.#bytes += clustering.length + row.length
         if (this.#bytes >= byteLimit) {
@@ -354,15 +432,17 @@ class Read {
     sources: readonly Source[],
     covered: Buffer | null,
     isSingle: boolean,
+    sink: RangeSink | null,
   ): RangeDeletions {
     return new RangeDeletions({
       sources,
       position,
       reversed: !isSingle && this.#command.reversed,
       covered,
-      gcBefore: this.#command.nowSeconds - this.#context.gcGraceSeconds,
+      gcBefore: this.#whole?.gcBefore ?? this.#command.nowSeconds - this.#context.gcGraceSeconds,
       tombstonesMax: this.#tombstonesMax,
       isSingle,
+      sink,
       pause: () => this.#context.pause(),
     })
   }

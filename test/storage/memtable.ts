@@ -124,6 +124,7 @@ t.test('a row under a hundred thousand range tombstones is found by a search', (
       gcBefore: 0,
       tombstonesMax: 10,
       isSingle: true,
+      sink: null,
       pause: () => Promise.resolve(),
     })
     ranges.begin(bound((n * 7919) % 1_000_000))

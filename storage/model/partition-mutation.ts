@@ -1,0 +1,93 @@
+/**
+ * A partition as a whole read gave it, as mutations that write all of it again, deletions too: what streaming and repair send. The bytes of rows are
+ * those that were read.
+ * Always: applied to a table that holds nothing else, they read as they were read; applied where there is more, they change nothing that is newer.
+ */
+import { ByteWriter } from '../../lib/base/bytes.ts'
+import type { PartitionData, RangeTombstone } from './command.ts'
+import { EntryKind } from './mutation.ts'
+
+/** Writes one mutation after another; it may be used again. */
+export class PartitionMutationWriter {
+  readonly #out = new ByteWriter(1024)
+  #headBytes = 0
+
+  begin(tableId: Uint8Array, position: Uint8Array): void {
+    const out = this.#out
+    out.reset()
+    out.bytes(tableId)
+    out.bytes(position)
+    this.#headBytes = out.length
+  }
+
+  get isEmpty(): boolean {
+    return this.#out.length === this.#headBytes
+  }
+
+  get length(): number {
+    return this.#out.length
+  }
+
+  deletion(deletion: Uint8Array): void {
+    this.#out.uint8(EntryKind.PARTITION_DELETION)
+    this.#out.bytes(deletion)
+  }
+
+  staticRow(row: Uint8Array): void {
+    this.#out.uint8(EntryKind.STATIC_ROW)
+    this.#sized(row)
+  }
+
+  rangeTombstone({ start, end, deletion }: RangeTombstone): void {
+    const out = this.#out
+    out.uint8(EntryKind.RANGE_TOMBSTONE)
+    out.varuint(start.length)
+    out.bytes(start)
+    out.varuint(end.length)
+    out.bytes(end)
+    out.bytes(deletion)
+  }
+
+  row(clustering: Uint8Array, row: Uint8Array): void {
+    const out = this.#out
+    out.uint8(EntryKind.ROW)
+    out.varuint(clustering.length)
+    out.bytes(clustering)
+    this.#sized(row)
+  }
+
+  #sized(row: Uint8Array): void {
+    this.#out.int32(row.length)
+    this.#out.bytes(row)
+  }
+
+  /** In memory of its own. */
+  finish(): Buffer {
+    return this.#out.copy()
+  }
+}
+
+/** The mutations, none larger than `bytesMax` unless one entry is. */
+export function partitionMutations(tableId: Uint8Array, data: PartitionData, bytesMax: number): Buffer[] {
+  const made: Buffer[] = []
+  const writer = new PartitionMutationWriter()
+  const begin = (): void => writer.begin(tableId, data.position)
+  const cut = (): void => {
+    if (writer.length < bytesMax) return
+    made.push(writer.finish())
+    begin()
+  }
+  begin()
+  if (data.deletion) writer.deletion(data.deletion)
+  if (data.staticRow) writer.staticRow(data.staticRow)
+  for (const range of data.rangeTombstones ?? []) {
+    writer.rangeTombstone(range)
+    cut()
+  }
+  for (const { clustering, row } of data.rows) {
+    writer.row(clustering, row)
+    cut()
+  }
+  if (!writer.isEmpty) made.push(writer.finish())
+  return made
+}
