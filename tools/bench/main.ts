@@ -6,6 +6,9 @@ if (process.argv.includes('--storage')) {
   const { benchStorage } = await import('./storage.ts')
   await benchStorage(process.argv.slice(2))
 } else if (process.argv.some((word) => word.startsWith('--cluster'))) await import('./cluster.ts')
-else await import('./cql.ts')
+else if (process.argv.includes('--internode')) {
+  const { benchInternode } = await import('./internode.ts')
+  await benchInternode()
+} else await import('./cql.ts')
 
 export {}
