@@ -392,13 +392,13 @@ export class Store {
 
   /**
    * Forgets what was written to a table before this call; when it resolves, for good. A snapshot is taken first if the table is to have one.
-   * `also`: tables that go with it; after a crash all of them are truncated or none.
+   * `also`: tables that go with it; after a crash all of them are truncated or none. `atMs`, since 1970: when that was, as `truncations` tells it;
+   * default: now by the wall clock.
    */
-  async truncate(id: string, also: readonly string[] = []): Promise<void> {
+  async truncate(id: string, also: readonly string[] = [], atMs = this.#wallMs()): Promise<void> {
     const table = this.#tables.get(id)
     if (!table) return
     const all = [table, ...also.flatMap((other) => this.#tables.get(other) ?? [])]
-    const atMs = Math.floor(this.#runtime.clock.wallMicros() / 1000)
     const releases: (() => void)[] = []
     try {
       for (const each of all) {
@@ -409,6 +409,10 @@ export class Store {
     } finally {
       for (const release of releases) release()
     }
+  }
+
+  #wallMs(): number {
+    return Math.floor(this.#runtime.clock.wallMicros() / 1000)
   }
 
   /** In the turns of all the tables at once; whoever asks for several asks for them in one order. */

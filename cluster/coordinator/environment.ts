@@ -31,6 +31,8 @@ export interface CoordinatorEnvironment {
   catchUp(epoch: number): Promise<void>
   /** µs of the node's hybrid clock: greater than all that it gave, and than what messages from others carried. */
   timestampMicros(): number
+  /** The hybrid clock is beyond it from then on, however far ahead it is. */
+  observe(micros: number): void
   readonly hints: Hints
   readonly timeouts: RequestTimeouts
   /** Told of what went wrong here and is no client's business. */
@@ -39,8 +41,11 @@ export interface CoordinatorEnvironment {
 
 /** Writes for nodes that were not there. */
 export interface Hints {
-  /** The mutation is copied before the call returns; it is kept for the node when what is returned has resolved. */
-  store(hostId: string, mutation: Uint8Array): void | Promise<void>
+  /**
+   * The mutation is copied before the call returns; it is kept for the node when what is returned has resolved. `writtenAt`: µs of the
+   * coordinator's clock when the write began; it goes along, so that a table that was truncated since does not take it.
+   */
+  store(hostId: string, mutation: Uint8Array, writtenAt: number): void | Promise<void>
   /** False: that node is away for so long, or has so many, that no more are kept. */
   mayStore(hostId: string): boolean
 }

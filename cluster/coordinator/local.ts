@@ -17,7 +17,8 @@ import { isReplicaFailure, unavailable } from './request-errors.ts'
 export interface Replica {
   apply(mutations: readonly Buffer[]): Promise<void> | undefined
   read(command: ReadCommand): ReadResult | Promise<ReadResult>
-  truncate(table: string): Promise<void>
+  /** `atMs`, since 1970: when it counts as emptied; default: by this node's clock. */
+  truncate(table: string, atMs?: number): Promise<void>
 }
 
 export type WriteType = 'SIMPLE' | 'BATCH' | 'UNLOGGED_BATCH' | 'COUNTER' | 'CAS'

@@ -12,6 +12,9 @@ export const Verb = {
   BATCH_REMOVE: 26,
   TRUNCATE: 27,
   READ_REPAIR: 28,
+  /** A mutation that a node of this data centre hands on for a coordinator elsewhere, and what became of it. */
+  MUTATION_FORWARDED: 29,
+  MUTATION_DONE: 50,
 } as const
 
 /** Verbs below go by the lane of gossip. */

@@ -28,7 +28,7 @@ export interface IndexStore {
   apply(mutations: readonly Buffer[]): Promise<void> | undefined
   read(command: ReadCommand): ReadResult | Promise<ReadResult>
   /** All at once: after a crash either all of them are truncated or none. */
-  truncate(table: string, also: readonly string[]): Promise<void>
+  truncate(table: string, also: readonly string[], atMs?: number): Promise<void>
 }
 
 /** Which indexes are built, for ever. */
@@ -228,11 +228,11 @@ export class NodeIndexes implements TermSink {
   }
 
   /** `also`: tables that go with it. */
-  async truncate(tableId: string, also: readonly string[] = []): Promise<void> {
+  async truncate(tableId: string, also: readonly string[] = [], atMs?: number): Promise<void> {
     this.refresh()
     const indexes = [...this.#indexes.values()].filter(({ table }) => table.id === tableId)
     const ids = indexes.map(({ schema }) => schema.id)
-    await this.#options.store.truncate(tableId, [...ids, ...also])
+    await this.#options.store.truncate(tableId, [...ids, ...also], atMs)
   }
 
   /** Keyspaces and names of the indexes that can be asked. */

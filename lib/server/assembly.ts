@@ -91,7 +91,7 @@ export async function openNode({ settings, memory }: LoadedConfig, doors: NodeDo
     const replica = {
       apply: (mutations: readonly Buffer[]) => indexes.apply(mutations),
       read: (command: ReadCommand) => indexes.read(command),
-      truncate: (table: string, also: readonly string[]) => indexes.truncate(table, also),
+      truncate: (table: string, also: readonly string[], atMs?: number) => indexes.truncate(table, also, atMs),
     }
     const views = await openViews({ store, replica, metadata, clock: runtime.clock, log })
     opened.defer(() => views.close())
@@ -226,7 +226,7 @@ async function serve({ settings, runtime, store, metadata, indexes, views, ident
     replica: {
       apply: (mutations) => views.apply(mutations),
       read: (command) => (virtual.handles(command.table) ? virtual.read(command) : views.read(command)),
-      truncate: (table) => views.truncate(table),
+      truncate: (table, atMs) => views.truncate(table, atMs),
     },
     datacenter: identity.datacenter,
     address: addressBytes(address),

@@ -26,7 +26,7 @@ export interface ViewStore {
   apply(mutations: readonly Buffer[]): Promise<void> | undefined
   read(command: ReadCommand): ReadResult | Promise<ReadResult>
   /** All at once: after a crash either all of them are truncated or none. */
-  truncate(table: string, also: readonly string[]): Promise<void>
+  truncate(table: string, also: readonly string[], atMs?: number): Promise<void>
 }
 
 /** Which views are built, for ever. */
@@ -244,11 +244,13 @@ export class NodeViews {
   }
 
   /** Empties a table and its views at once. */
-  async truncate(tableId: string): Promise<void> {
+  async truncate(tableId: string, atMs?: number): Promise<void> {
     this.refresh()
     const base = this.#bases.get(uuidBytes(tableId).toString('latin1'))
     const ids = base ? base.views.map(({ rows }) => rows.view.id) : []
-    await this.#gateOf(uuidBytes(tableId).toString('latin1')).alone(() => this.#options.store.truncate(tableId, ids))
+    await this.#gateOf(uuidBytes(tableId).toString('latin1')).alone(() =>
+      this.#options.store.truncate(tableId, ids, atMs),
+    )
   }
 
   /** Keyspaces and names of the views, as far as they are built. */

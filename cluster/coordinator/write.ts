@@ -1,0 +1,192 @@
+/**
+ * Writes of a node in a cluster: each mutation goes to all replicas of its token that are alive, those to be included; the client is told as soon
+ * as its level's acknowledgements have come. Source: Cassandra's StorageProxy.mutate and mutateAtomically; the Dynamo paper for hints.
+ * Always: what cannot be met is refused before anything is sent; the bytes that CQL made are those that every replica gets; a replica that did
+ * not acknowledge in time, or was not there, has a hint.
+ * In another data centre one replica gets the write and hands it on to the others there; they acknowledge to the coordinator themselves, so
+ * that the one who hands on may die without delaying what it handed on.
+ */
+import type { Latency } from '../../lib/base/latency.ts'
+import type { Messenger } from '../internode/messenger.ts'
+import { Verb } from '../internode/verbs.ts'
+import { BatchWrite } from './batch-write.ts'
+import type { Writes } from './coordinator.ts'
+import { Deadlines } from './deadlines.ts'
+import type { CoordinatorEnvironment } from './environment.ts'
+import type { RequestLatencies } from './latencies.ts'
+import type { WriteType } from './local.ts'
+import { PendingWrite, type WriteShop } from './pending-write.ts'
+import { unavailable } from './request-errors.ts'
+import { readDone } from './write-messages.ts'
+import type { WritePlan } from './write-plan.ts'
+import type { WritePlans } from './write-plans.ts'
+
+/** What makes a batch of several partitions atomic before it is written. */
+export interface BatchGuard {
+  /** Resolves when the batch is kept; what it gives is called when the batch has been written. Rejects with what the client is told. */
+  keep(mutations: readonly Buffer[], consistency: number): Promise<() => void>
+}
+
+export interface WriteCoordinatorOptions {
+  readonly environment: CoordinatorEnvironment
+  readonly plans: WritePlans
+  readonly latencies: RequestLatencies
+  readonly batchlog: BatchGuard
+}
+
+/** Pending writes that are kept for use. */
+const POOL_MAX = 4096
+
+export class WriteCoordinator implements Writes {
+  readonly #environment: CoordinatorEnvironment
+  readonly #plans: WritePlans
+  readonly #latencies: RequestLatencies
+  readonly #batchlog: BatchGuard
+  readonly #deadlines: Deadlines
+  readonly #shop: WriteShop
+  readonly #pool: PendingWrite[] = []
+  /** By the low half of their names. */
+  readonly #named = new Map<number, PendingWrite>()
+  /** The high half of names: another after each start, so that nothing that was meant for one before is taken for ours. */
+  readonly #incarnation: number
+  #names = 0
+
+  constructor({ environment, plans, latencies, batchlog }: WriteCoordinatorOptions) {
+    this.#environment = environment
+    this.#plans = plans
+    this.#latencies = latencies
+    this.#batchlog = batchlog
+    this.#deadlines = new Deadlines(environment.clock, environment.timeouts.writeMs)
+    this.#incarnation = environment.random.fill(Buffer.alloc(4)).readUInt32BE(0)
+    this.#shop = {
+      environment,
+      deadlines: this.#deadlines,
+      name: (write) => this.#name(write),
+      forget: (write) => this.#named.delete(write.writeId!.readUInt32BE(4)),
+      release: (write) => {
+        if (this.#pool.length < POOL_MAX) this.#pool.push(write)
+      },
+    }
+  }
+
+  /** What is under way is left to itself. */
+  [Symbol.dispose](): void {
+    this.#deadlines.close()
+  }
+
+  register(messenger: Messenger): void {
+    messenger.handle(Verb.MUTATION_DONE, ({ payload, from }) => {
+      const { incarnation, name, reason } = readDone(payload)
+      if (incarnation === this.#incarnation) this.#named.get(name)?.forwardedDone(from.endpoint, reason)
+      return undefined
+    })
+  }
+
+  #name(write: PendingWrite): Buffer {
+    do this.#names = (this.#names + 1) >>> 0
+    while (this.#named.has(this.#names))
+    const name = Buffer.allocUnsafe(8)
+    name.writeUInt32BE(this.#incarnation, 0)
+    name.writeUInt32BE(this.#names, 4)
+    this.#named.set(this.#names, write)
+    return name
+  }
+
+  write(
+    mutations: readonly Buffer[],
+    kind: WriteType,
+    consistency: number,
+    keyspace: string,
+  ): Promise<void> | undefined {
+    const timed = this.#beginTiming(mutations)
+    if (timed === null) return this.#write(mutations, kind, consistency, keyspace)
+    const began = this.#environment.clock.monotonicMs()
+    const done = this.#write(mutations, kind, consistency, keyspace)
+    if (done === undefined) this.#endTiming(timed, began)
+    else
+      done.then(
+        () => this.#endTiming(timed, began),
+        () => {},
+      )
+    return done
+  }
+
+  #write(
+    mutations: readonly Buffer[],
+    kind: WriteType,
+    consistency: number,
+    keyspace: string,
+  ): Promise<void> | undefined {
+    const first = this.#plans.planOf(mutations[0]!, consistency, keyspace)
+    if (mutations.length === 1) return this.#writeTo(first, mutations, kind)
+    const plans: (WritePlan | null)[] = [first]
+    let isOne = true
+    for (let i = 1; i < mutations.length; i++) {
+      const mutation = mutations[i]!
+      const plan = this.#plans.planOf(mutation, consistency, this.#plans.keyspaceOf(mutation) ?? keyspace)
+      plans.push(plan)
+      if (plan !== first) isOne = false
+    }
+    if (isOne && kind !== 'BATCH') return this.#writeTo(first, mutations, kind)
+    return this.#writeBatch(plans, mutations, kind, consistency)
+  }
+
+  #writeTo(plan: WritePlan | null, mutations: readonly Buffer[], kind: WriteType): Promise<void> | undefined {
+    if (plan === null) return this.#environment.replica.apply(mutations)
+    this.#check(plan)
+    return (this.#pool.pop() ?? new PendingWrite(this.#shop)).begin(plan, mutations, kind)
+  }
+
+  /** Refuses what cannot be met. */
+  #check({ unavailable: shortage, hintCounts, level, targets, dead }: WritePlan): void {
+    if (shortage === null) return
+    if (hintCounts) {
+      if (targets.length > 0) return
+      const { hints } = this.#environment
+      if (dead.some((hostId) => hints.mayStore(hostId))) return
+    }
+    throw unavailable(level, shortage.required, shortage.alive, shortage.datacenter)
+  }
+
+  async #writeBatch(
+    plans: readonly (WritePlan | null)[],
+    mutations: readonly Buffer[],
+    kind: WriteType,
+    consistency: number,
+  ): Promise<void> {
+    // The caller takes its bytes back when this call returns.
+    const own = mutations.map((mutation) => Buffer.from(mutation))
+    for (const plan of plans) if (plan !== null) this.#check(plan)
+    const placed: WritePlan[] = []
+    const replicated: Buffer[] = []
+    const local: Buffer[] = []
+    plans.forEach((plan, i) => {
+      if (plan === null) local.push(own[i]!)
+      else {
+        placed.push(plan)
+        replicated.push(own[i]!)
+      }
+    })
+    const forget = kind === 'BATCH' && placed.length > 1 ? await this.#batchlog.keep(replicated, consistency) : null
+    if (local.length > 0) await this.#environment.replica.apply(local)
+    if (placed.length > 0) await new BatchWrite(this.#shop, placed, replicated, kind).begin()
+    forget?.()
+  }
+
+  /** Counts writes; gives those that shall be timed. */
+  #beginTiming(mutations: readonly Buffer[]): Latency[] | null {
+    let timed: Latency[] | null = null
+    for (let i = 0; i < mutations.length; i++) {
+      const { writes } = this.#latencies.ofMutation(mutations[i]!)
+      if (!writes.begins()) continue
+      if (timed === null) timed = [writes]
+      else timed.push(writes)
+    }
+    return timed
+  }
+
+  #endTiming(timed: readonly Latency[], began: number): void {
+    const ms = this.#environment.clock.monotonicMs() - began
+    for (const latency of timed) latency.sampled(ms)
+  }
+}
