@@ -3,6 +3,7 @@
  * Always: time and memory are linear in the bytes pushed, whatever the size of the chunks they came in.
  */
 import { BufferList } from 'bl'
+import { assert } from './assert.ts'
 
 const EMPTY: Buffer = Buffer.alloc(0)
 
@@ -11,7 +12,7 @@ const SMALL_BYTES = 1024
 const SMALL_CHUNKS_MAX = 512
 
 /** The largest head that peek() shows. */
-const HEAD_BYTES_MAX = 16
+const HEAD_BYTES_MAX = 32
 
 export class ChunkQueue {
   /** Where peek() and take() leave what was asked for: at `at` in `buffer`. */
@@ -62,8 +63,9 @@ export class ChunkQueue {
     this.#smallCount = 0
   }
 
-  /** Shows the next `size` bytes (at most 16) without taking them; false: they have not come yet. */
+  /** Shows the next `size` bytes (at most 32) without taking them; false: they have not come yet. */
   peek(size: number): boolean {
+    assert(size <= HEAD_BYTES_MAX)
     if (this.#chunk.length - this.#position >= size) {
       this.buffer = this.#chunk
       this.at = this.#position

@@ -89,7 +89,7 @@ export class SimulatedNetwork {
       this.#clock.after(this.#random.float() * RESTARTED_WAIT_MS, () => stream.retry())
     return {
       listen: (at, port, accept) => this.#listen(host, at, port, accept),
-      connect: (to, port) => this.#connect(host, to, port),
+      connect: (to, port, { timeoutMs } = {}) => this.#connect(host, to, port, timeoutMs),
     }
   }
 
@@ -162,34 +162,49 @@ export class SimulatedNetwork {
     }
   }
 
-  #connect(host: Host, address: string, port: number): Promise<Socket> {
+  #connect(host: Host, address: string, port: number, timeoutMs = Number.POSITIVE_INFINITY): Promise<Socket> {
     return new Promise((resolve, reject) => {
+      let isOver = false
+      let patience: Disposable | null = null
+      const settle = (how: () => void): void => {
+        isOver = true
+        patience?.[Symbol.dispose]()
+        how()
+      }
+      if (timeoutMs < Number.POSITIVE_INFINITY)
+        patience = host.clock.after(timeoutMs, () =>
+          settle(() => reject(networkError('ETIMEDOUT', `connect ${address}:${port}`))),
+        )
       const local = { address: host.address, port: this.#freePort(host) }
       const out = this.link(host.address, address)
       const back = this.link(address, host.address)
       const until = (arrivalMs: number): number => Math.max(0, arrivalMs - this.#clock.monotonicMs())
       const attempt = (number: number): void => {
         // Another process may have this address by now.
-        if (this.#hosts.get(host.address) !== host) return
+        if (isOver || this.#hosts.get(host.address) !== host) return
         this.#clock.after(until(out.arrivalMs(0)), () => {
           const target = this.#hosts.get(address)
           if (target === undefined || out.isBlocked || back.isBlocked) {
             if (number < CONNECT_ATTEMPTS)
               this.#clock.after(CONNECT_RETRY_MS * 2 ** (number - 1), () => attempt(number + 1))
-            else host.clock.soon(() => reject(networkError('ETIMEDOUT', `connect ${address}:${port}`)))
+            else host.clock.soon(() => settle(() => reject(networkError('ETIMEDOUT', `connect ${address}:${port}`))))
             return
           }
           const listening = target.listeners.get(port)
           const answerMs = until(back.arrivalMs(0))
           if (!listening?.isOpen) {
-            host.clock.after(answerMs, () => reject(networkError('ECONNREFUSED', `connect ${address}:${port}`)))
+            const refused = networkError('ECONNREFUSED', `connect ${address}:${port}`)
+            host.clock.after(answerMs, () => settle(() => reject(refused)))
             return
           }
           if (this.#hosts.get(host.address) !== host) return
           const [near, far] = this.#join(host, target, local, port, listening)
           const establishedMs = this.#clock.monotonicMs() + answerMs + until(out.arrivalMs(0))
           SimulatedSocket.join(near, far, establishedMs)
-          host.clock.after(answerMs, () => resolve(near))
+          host.clock.after(answerMs, () => {
+            if (isOver) near.destroy()
+            else settle(() => resolve(near))
+          })
           target.clock.after(until(establishedMs), () => {
             if (listening.isOpen) listening.accept(far)
             else far.destroy()
