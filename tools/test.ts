@@ -20,6 +20,7 @@ const NOT_TESTS = [
   'damage/',
   'strategies/',
   'model/run.js',
+  'simulation/oracles/',
 ]
 
 const wanted = process.argv.slice(2)
