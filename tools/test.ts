@@ -18,6 +18,7 @@ const NOT_TESTS = [
   'conformance/hunt/',
   'powerloss/',
   'damage/',
+  'gossip/',
   'strategies/',
   'model/run.js',
   'simulation/oracles/',

@@ -21,6 +21,8 @@ export function hostIdOf(key: NodeKey): string {
 
 export interface Known extends NodeState {
   readonly key: NodeKey
+  /** The greatest version of a value. */
+  readonly said: number
   /** The greatest of heartbeat and versions: all that the node said until then is here. */
   readonly version: number
 }
@@ -40,6 +42,8 @@ export interface Difference {
   readonly values: ReadonlyMap<string, GossipValue>
 }
 
+const NOTHING: ReadonlyMap<string, GossipValue> = new Map()
+
 export function makeKnown(
   key: NodeKey,
   hostId: string,
@@ -47,9 +51,9 @@ export function makeKnown(
   heartbeat: number,
   values: ReadonlyMap<string, GossipValue>,
 ): Known {
-  let version = heartbeat
-  for (const value of values.values()) if (value.version > version) version = value.version
-  return { key, hostId, generation, heartbeat, values, version }
+  let said = 0
+  for (const value of values.values()) if (value.version > said) said = value.version
+  return { key, hostId, generation, heartbeat, values, said, version: Math.max(heartbeat, said) }
 }
 
 /** Of two versions of a value the later; a tie, which only two nodes with one identity can make, goes to the greater text. */
@@ -75,11 +79,12 @@ function extend(mine: Known, heartbeat: number, values: ReadonlyMap<string, Goss
   }
   if (!merged && heartbeat <= mine.heartbeat) return mine
   const beat = Math.max(mine.heartbeat, heartbeat)
-  if (!merged) {
-    const { key, hostId, generation, version } = mine
-    return { key, hostId, generation, heartbeat: beat, values: mine.values, version: Math.max(version, beat) }
-  }
+  if (!merged) return withHeartbeat(mine, beat)
   return makeKnown(mine.key, mine.hostId, mine.generation, beat, merged)
+}
+
+export function withHeartbeat({ key, hostId, generation, values, said, version }: Known, heartbeat: number): Known {
+  return { key, hostId, generation, heartbeat, values, said, version: Math.max(version, heartbeat) }
 }
 
 /** What is known after the difference was heard. Undefined: nothing was known, and it does not begin at the beginning. */
@@ -107,13 +112,10 @@ export function differenceFor(state: Known, known: { generation: number; version
   const { key, generation, heartbeat, values, version } = state
   if (!known || known.generation < generation) return { key, generation, since: 0, heartbeat, values }
   if (known.generation > generation || known.version >= version) return null
-  let news = values
-  if (values.size > 0) {
-    const newer = new Map<string, GossipValue>()
-    for (const [name, value] of values) if (value.version > known.version) newer.set(name, value)
-    news = newer
-  }
-  return { key, generation, since: known.version, heartbeat, values: news }
+  if (known.version >= state.said) return { key, generation, since: known.version, heartbeat, values: NOTHING }
+  const newer = new Map<string, GossipValue>()
+  for (const [name, value] of values) if (value.version > known.version) newer.set(name, value)
+  return { key, generation, since: known.version, heartbeat, values: newer }
 }
 
 export interface Answer {
@@ -133,12 +135,12 @@ export function answerDigests(
 ): Answer {
   const differences: Difference[] = []
   const wanted: Digest[] = []
-  const named = new Set<NodeKey>()
+  let known = 0
   for (const digest of digests) {
     const { key, generation, version } = digest
-    named.add(key)
     const mine = states.get(key)
-    if (!mine || generation > mine.generation) wanted.push({ key, generation, version: 0 })
+    if (mine) known++
+    if (!mine || generation > mine.generation) wanted.push({ key, generation: 0, version: 0 })
     else if (generation === mine.generation && version > mine.version)
       wanted.push({ key, generation, version: mine.version })
     else if (differences.length < differencesMax) {
@@ -146,7 +148,8 @@ export function answerDigests(
       if (difference) differences.push(difference)
     }
   }
-  if (named.size < states.size) {
+  if (known < states.size) {
+    const named = new Set(digests.map(({ key }) => key))
     for (const state of states.values()) {
       if (differences.length >= differencesMax) break
       if (!named.has(state.key)) differences.push(differenceFor(state, null)!)

@@ -3,6 +3,12 @@
  * lane of its own, and never waits behind data.
  */
 export const Verb = {
+  GOSSIP_SYN: 1,
+  GOSSIP_ACK: 2,
+  GOSSIP_ACK2: 3,
+  GOSSIP_ECHO: 4,
+  GOSSIP_SHUTDOWN: 5,
+  GOSSIP_HELLO: 6,
   MUTATION: 20,
   READ: 21,
   RANGE_READ: 22,
