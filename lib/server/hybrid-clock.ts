@@ -1,15 +1,37 @@
 /**
- * The hybrid clock: µs of the wall clock, but never the same twice and never back, so that of two writes through this node the later has the
- * greater timestamp. Source: Kulkarni et al., Logical Physical Clocks (2014), with the counter folded into the µs.
+ * The hybrid clock: µs of the wall clock, but never the same twice and never back, and behind nothing that a message from another node
+ * carried: of two writes of which the coordinator of the second has heard of the first, through however many nodes, the later has the greater
+ * timestamp. Source: Kulkarni et al., Logical Physical Clocks (2014), with the counter folded into the µs.
+ * Always: what this node gives is at most SKEW_MAX ahead of the greatest it read from its own wall clock, or follows what it gave before; a clock
+ * that is further ahead is told of, not followed, so that no node drags the others into the future.
  */
 import type { Clock } from '../runtime/runtime.ts'
 
+/** Clocks of a cluster that keep time by NTP differ by a few ms; beyond this something is wrong with one of them. */
+export const SKEW_MAX_MICROS = 500_000
+
+export interface HybridClockCounts {
+  /** Messages whose clock was too far ahead to be followed. */
+  readonly refused: number
+  /** How far the furthest of them was ahead, in µs. */
+  readonly aheadMicrosMax: number
+}
+
 export class HybridClock {
   readonly #clock: Clock
+  readonly #report: (message: string) => void
   #last = 0
+  #refused = 0
+  #aheadMicrosMax = 0
 
-  constructor(clock: Clock) {
+  /** `report` is told once, when the first clock is too far off to be followed. */
+  constructor(clock: Clock, report: (message: string) => void = () => {}) {
     this.#clock = clock
+    this.#report = report
+  }
+
+  get counts(): HybridClockCounts {
+    return { refused: this.#refused, aheadMicrosMax: this.#aheadMicrosMax }
   }
 
   /** Strictly greater than any it gave before; below 2^53. */
@@ -19,8 +41,27 @@ export class HybridClock {
     return this.#last
   }
 
-  /** Timestamps seen elsewhere (replayed from the log, later: from peers) are behind all that come. */
+  /** What messages carry: no less than any that it gave, and than any that it follows. */
+  now(): number {
+    const wall = this.#clock.wallMicros()
+    return wall > this.#last ? wall : this.#last
+  }
+
+  /** Another node's `now`, from a message: all that comes is greater, unless it is too far ahead. */
   observe(micros: number): void {
-    if (micros > this.#last) this.#last = micros
+    if (micros <= this.#last) return
+    const ahead = micros - this.#clock.wallMicros()
+    if (ahead <= SKEW_MAX_MICROS) this.#last = micros
+    else this.#refuse(ahead)
+  }
+
+  #refuse(ahead: number): void {
+    this.#refused++
+    if (ahead > this.#aheadMicrosMax) this.#aheadMicrosMax = ahead
+    if (this.#refused === 1)
+      this.#report(
+        `A node's clock is ${Math.round(ahead / 1000)} ms ahead of this one's, more than ${SKEW_MAX_MICROS / 1000} ms: timestamps do not follow it, ` +
+          'and the order of writes through different nodes may not be theirs. Look at the clocks of the cluster.',
+      )
   }
 }
