@@ -21,6 +21,9 @@ const NOT_TESTS = [
   'gossip/',
   'strategies/',
   'model/run.js',
+  'simulation/run.js',
+  'simulation/world/',
+  'simulation/workloads/',
   'simulation/oracles/',
 ]
 

@@ -2,7 +2,7 @@
  * One node, put together: storage, schema, coordinator, query processor and the listener for clients, each given what it needs of the others.
  * Always: what was opened is closed in the opposite order, also when the start fails half-way.
  */
-import { join, resolve } from 'node:path'
+import { resolve } from 'node:path'
 import { LocalCoordinator } from '../../cluster/coordinator/local.ts'
 import { CorruptionError } from '../../storage/errors.ts'
 import type { ReadCommand } from '../../storage/model/command.ts'
@@ -16,12 +16,13 @@ import { QueryProcessor } from '../cql/processor.ts'
 import type { Environment } from '../cql/statement.ts'
 import type { NodeIndexes } from '../index/node-indexes.ts'
 import { type Metrics, openMetrics } from '../metrics.ts'
-import type { Disk, Log, Runtime } from '../runtime/runtime.ts'
+import type { Log, Runtime } from '../runtime/runtime.ts'
 import type { Schema } from '../schema/keyspace.ts'
 import type { TableSchema } from '../schema/table.ts'
 import type { NodeViews } from '../view/node-views.ts'
 import { addressBytes } from './addresses.ts'
 import { serveAdmin } from './admin/serve.ts'
+import { lockDirectory } from './data-directory.ts'
 import type { NodeDoors } from './doors.ts'
 import { FailurePolicy } from './failure-policy.ts'
 import { HybridClock } from './hybrid-clock.ts'
@@ -302,21 +303,6 @@ async function listen(clients: ClientListener, settings: Settings): Promise<{ po
       throw new StartError(`${address} is no address of this machine; choose another with --address`)
     if (code === 'EACCES')
       throw new StartError(`this user may not listen on ${address}:${port}; choose another port with --port`)
-    throw error
-  }
-}
-
-async function lockDirectory(disk: Disk, directory: string): Promise<AsyncDisposable> {
-  try {
-    await disk.mkdir(directory)
-    return await disk.lock(join(directory, 'LOCK'))
-  } catch (error) {
-    const { code, message } = error as NodeJS.ErrnoException
-    if (code === 'ELOCKED') throw new StartError(message)
-    if (code === 'EACCES' || code === 'EPERM' || code === 'EROFS')
-      throw new StartError(`${directory} cannot be written (${code}); choose another directory with --data`)
-    if (code === 'ENOTDIR' || code === 'EEXIST')
-      throw new StartError(`${directory} is no directory; choose another with --data`)
     throw error
   }
 }

@@ -40,6 +40,8 @@ export interface SimulatedDisk extends Disk {
   readonly openFiles: number
   /** What a machine that loses power now finds when it starts again. `survival`: the chance, 0 to 1, of each thing not synced. */
   crash(survival: number, random: Random): SimulatedDisk
+  /** Its process died: its locks and descriptors are gone. What was not synced may still be lost with the power. */
+  forgetProcess(): void
   /** All files with their present content, for tests that damage them. */
   files(): Map<string, Buffer>
   /** Replaces a file's content, durably. */
@@ -357,6 +359,10 @@ export function openSimulatedDisk(initial?: {
         files.set(path, contents.get(node)!)
       }
       return openSimulatedDisk({ files, directories: reachable })
+    },
+    forgetProcess() {
+      locks.clear()
+      openFiles = 0
     },
     files: () => new Map([...names].map(([path, node]) => [path, Buffer.from(node.bytes())])),
     overwrite(path, content) {

@@ -1,0 +1,90 @@
+/**
+ * `npm run simulate`: whole clusters in one process, under faults, seed after seed; what clients were told is held against oracles.
+ *
+ *     npm run simulate -- [--seeds 100] [--seconds 60] [--first N] [--nodes N] [--workloads rows,sets] [--quiet]
+ *     npm run simulate -- --seed N [--seconds 60] [--shrink] [--story]
+ *     npm run simulate -- --plants [--only text]
+ *
+ * One seed in --twice runs a second time and must do exactly the same. --seed runs one alone; --shrink cuts its plan down to what still fails, --story tells
+ * what happened. --quiet leaves the faults out. --plants plants bugs, one after the other, and tells by which seed each is found.
+ */
+import { parseArgs } from 'node:util'
+import { WORKLOADS } from './workloads/index.ts'
+import { drawPlan, type Plan, type PlanOptions } from './world/plan.ts'
+import { runPlan } from './world/world.ts'
+
+const { values: flags } = parseArgs({
+  options: {
+    seeds: { type: 'string', default: '100' },
+    seconds: { type: 'string', default: '60' },
+    seed: { type: 'string' },
+    first: { type: 'string' },
+    nodes: { type: 'string' },
+    workloads: { type: 'string' },
+    twice: { type: 'string', default: '20' },
+    quiet: { type: 'boolean', default: false },
+    story: { type: 'boolean', default: false },
+    failures: { type: 'string', default: '5' },
+  },
+})
+
+const print = (line: string): void => {
+  process.stdout.write(`${line}\n`)
+}
+
+const options: PlanOptions = {
+  seconds: Number(flags.seconds),
+  nodes: flags.nodes === undefined ? null : Number(flags.nodes),
+  workloads: flags.workloads?.split(',') ?? Object.keys(WORKLOADS),
+  quiet: flags.quiet,
+}
+
+await runSeeds()
+
+function summary(plan: Plan): string {
+  const { datacenters, replication, levels, clients, workloads, faults } = plan
+  return `nodes ${datacenters.join('+')} RF ${replication.join('+')} ${levels.write}/${levels.read} clients ${clients} ${workloads.join(',')} faults ${faults.length}`
+}
+
+async function runSeeds(): Promise<void> {
+  const count = flags.seed === undefined ? Number(flags.seeds) : 1
+  const first = Number(flags.seed ?? flags.first ?? Math.floor(Math.random() * 2 ** 30))
+  const began = performance.now()
+  let failed = 0
+  let requests = 0
+  let succeeded = 0
+  let events = 0
+  let virtualMs = 0
+  let done = 0
+  print(`SEEDS ${first} to ${first + count - 1}, ${options.seconds} virtual seconds each`)
+  for (let i = 0; i < count && failed < Number(flags.failures); i++) {
+    const seed = first + i
+    const plan = drawPlan(seed, options)
+    const result = await runPlan(plan)
+    requests += result.requests
+    succeeded += result.succeeded
+    events += result.events
+    virtualMs += result.virtualMs
+    done++
+    if (flags.story) for (const line of result.story) print(`  ${line}`)
+    if (flags.story || flags.seed) print(`${summary(plan)}: ${result.requests} requests, ${result.succeeded} done, ${result.events} events, trace ${result.trace}`)
+    if (result.problems.length > 0) {
+      failed++
+      print(`SEED=${seed} failed (${summary(plan)}):`)
+      for (const problem of result.problems.slice(0, 3)) print(`  ${problem}`)
+    } else if (Number(flags.twice) > 0 && i % Number(flags.twice) === 0) {
+      const again = await runPlan(plan)
+      if (again.trace !== result.trace) {
+        failed++
+        print(`SEED=${seed} did not do the same twice: trace ${result.trace}, then ${again.trace}`)
+      }
+    }
+    if (done % 20 === 0) print(`  … ${done} seeds, ${failed} failed`)
+  }
+  const seconds = (performance.now() - began) / 1000
+  print(
+    `${requests} requests, ${succeeded} done, ${events} events, ${(virtualMs / 1000).toFixed(0)} virtual seconds in ${seconds.toFixed(1)} s`,
+  )
+  print(`${done - failed} passed, ${failed} failed`)
+  process.exitCode = failed === 0 ? 0 : 1
+}

@@ -1,0 +1,44 @@
+/** What clients do, and what must be true of what they were told. */
+
+import type { Consistency } from '../../../lib/types/consistency.ts'
+import type { Violation } from '../oracles/history.ts'
+import type { Answer, Ask, Cell } from '../world/client.ts'
+import type { Dice } from '../world/dice.ts'
+import type { Plan } from '../world/plan.ts'
+import { counters } from './counters.ts'
+import { batches, rows } from './rows.ts'
+import { sets } from './sets.ts'
+
+/** A client, as a workload sees it. */
+export interface WorkloadContext {
+  /** Who asks; for histories. */
+  readonly process: number
+  readonly dice: Dice
+  now(): number
+  sleep(ms: number): Promise<void>
+  /** In µs; each greater than all before, whoever asks. */
+  nextTimestamp(): number
+  ask(statement: string, values: readonly Cell[], ask: Ask): Promise<Answer>
+  batch(items: readonly { readonly query: string; readonly values: readonly Cell[] }[], ask: Ask): Promise<Answer>
+  /** Again and again until it is done. */
+  insist(
+    statement: string,
+    values: readonly Cell[],
+    level: keyof typeof Consistency,
+  ): Promise<readonly (readonly Cell[])[]>
+  close(): void
+}
+
+export interface Workload {
+  /** CREATE TABLE statements. */
+  readonly tables: readonly string[]
+  /** One request, or a few. */
+  step(client: WorkloadContext): Promise<void>
+  /** After all has healed, before anybody reads. */
+  settle?(client: WorkloadContext): Promise<void>
+  /** Reads everything into the history, through one node. */
+  readAll(client: WorkloadContext): Promise<void>
+  check(): readonly Violation[]
+}
+
+export const WORKLOADS: Record<string, (plan: Plan) => Workload> = { rows, batches, sets, counters }

@@ -1,0 +1,100 @@
+/** What a plan's faults do to the world, and how it heals. */
+import { unreachable } from '../../../lib/base/assert.ts'
+import type { Fault } from './plan.ts'
+import type { World } from './world.ts'
+
+export function applyFault(world: World, fault: Fault): void {
+  const { kernel, machines, network } = world
+  const { clock } = kernel
+  const address = (node: number): string => machines[node]!.address
+  world.say(`fault ${JSON.stringify(fault)}`)
+  switch (fault.kind) {
+    case 'crash': {
+      const machine = machines[fault.node]!
+      machine.crash(fault.survival)
+      clock.after(fault.downMs, () => machine.start())
+      return
+    }
+    case 'stop': {
+      const machine = machines[fault.node]!
+      machine.stop(() => clock.after(fault.downMs, () => machine.start()))
+      return
+    }
+    case 'pause': {
+      const machine = machines[fault.node]!
+      machine.pause()
+      clock.after(fault.ms, () => machine.resume())
+      return
+    }
+    case 'block':
+      for (const from of fault.from) for (const to of fault.to) network.link(address(from), address(to)).block()
+      clock.after(fault.ms, () => {
+        for (const from of fault.from) for (const to of fault.to) network.link(address(from), address(to)).unblock()
+      })
+      return
+    case 'clog':
+      network.link(address(fault.from), address(fault.to)).clog(fault.ms)
+      return
+    case 'reset':
+      network.reset(address(fault.one), address(fault.other))
+      return
+    case 'bad link': {
+      const { latencyMs, lossChance, resetChance } = fault
+      for (const link of [
+        network.link(address(fault.one), address(fault.other)),
+        network.link(address(fault.other), address(fault.one)),
+      ]) {
+        const before = { ...link.conditions }
+        Object.assign(link.conditions, { latencyMs, lossChance, resetChance })
+        clock.after(fault.ms, () => Object.assign(link.conditions, before))
+      }
+      return
+    }
+    case 'wall': {
+      const machine = machines[fault.node]!
+      const { wall } = machine
+      wall.skewMicros = fault.skewMs * 1000
+      wall.strobe = fault.strobeMs > 0 ? { periodMs: 50, micros: fault.strobeMs * 1000 } : null
+      wall.frozenAtMicros = fault.frozen ? kernel.clock.wallMicros() + wall.skewMicros : null
+      clock.after(fault.ms, () => {
+        machine.wall.skewMicros = 0
+        machine.wall.strobe = null
+        machine.wall.frozenAtMicros = null
+      })
+      return
+    }
+    case 'slow disk': {
+      const machine = machines[fault.node]!
+      machine.extraDiskMs = fault.latencyMs
+      clock.after(fault.ms, () => {
+        machine.extraDiskMs = 0
+      })
+      return
+    }
+    case 'failed sync':
+      machines[fault.node]!.failsNextSync = true
+      return
+    default:
+      unreachable(fault)
+  }
+}
+
+/** Ends every fault, and starts what is down. What still waits in a plan for its end then changes nothing. */
+export function heal(world: World): void {
+  const { machines, network, plan } = world
+  for (const one of machines) {
+    for (const other of machines) {
+      const link = network.link(one.address, other.address)
+      link.unblock()
+      link.unclog()
+      link.conditions.resetChance = 0
+      link.conditions.lossChance = Math.min(0.02, plan.network.lossChance)
+    }
+    one.extraDiskMs = 0
+    one.failsNextSync = false
+    Object.assign(one.wall, { skewMicros: 0, strobe: null, frozenAtMicros: null })
+    one.resume()
+    one.isHealed = true
+    one.start()
+  }
+}

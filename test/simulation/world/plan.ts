@@ -1,0 +1,250 @@
+/**
+ * What a run does, drawn from its seed before it begins: the cluster, its settings, the faults and their times, the clients and what they ask for. Each run
+ * leaves a random part of all that out ("swarm testing", Groce 2012): what hides one bug may be what shows another.
+ * A plan is plain data, so that a failing one can be cut down.
+ */
+import { createSeededRandom } from '../../../lib/runtime/simulated/random.ts'
+import { type Dice, diceOf } from './dice.ts'
+
+export type LevelName = 'ONE' | 'QUORUM' | 'ALL' | 'LOCAL_QUORUM' | 'EACH_QUORUM'
+
+/** At these a read meets every write that was acknowledged. */
+export interface Levels {
+  readonly write: LevelName
+  readonly read: LevelName
+  /** No read goes back behind another one. Not so when nodes crash: a read shows what is in memory, also before it is in the log for good. */
+  readonly monotonic: boolean
+}
+
+export type Fault =
+  /** `survival`: of what was not synced, when the power fails; null: only the process dies. */
+  | { readonly kind: 'crash'; readonly node: number; readonly survival: number | null; readonly downMs: number }
+  | { readonly kind: 'stop'; readonly node: number; readonly downMs: number }
+  | { readonly kind: 'pause'; readonly node: number; readonly ms: number }
+  /** Blocks the ways from each of `from` to each of `to`. */
+  | { readonly kind: 'block'; readonly from: readonly number[]; readonly to: readonly number[]; readonly ms: number }
+  | { readonly kind: 'clog'; readonly from: number; readonly to: number; readonly ms: number }
+  | { readonly kind: 'reset'; readonly one: number; readonly other: number }
+  | {
+      readonly kind: 'bad link'
+      readonly one: number
+      readonly other: number
+      readonly latencyMs: number
+      readonly lossChance: number
+      readonly resetChance: number
+      readonly ms: number
+    }
+  | {
+      readonly kind: 'wall'
+      readonly node: number
+      readonly skewMs: number
+      readonly strobeMs: number
+      readonly frozen: boolean
+      readonly ms: number
+    }
+  | { readonly kind: 'slow disk'; readonly node: number; readonly latencyMs: number; readonly ms: number }
+  /** The next sync fails. */
+  | { readonly kind: 'failed sync'; readonly node: number }
+
+export interface PlannedFault {
+  readonly atMs: number
+  readonly fault: Fault
+}
+
+export interface Plan {
+  readonly seed: number
+  readonly datacenters: readonly number[]
+  /** Copies in each data centre. */
+  readonly replication: readonly number[]
+  readonly levels: Levels
+  readonly clients: number
+  readonly thinkMs: number
+  readonly workloads: readonly string[]
+  /** Length of phase 1. */
+  readonly seconds: number
+  readonly faults: readonly PlannedFault[]
+  readonly network: {
+    readonly latencyMs: number
+    readonly wanLatencyMs: number
+    readonly lossChance: number
+    readonly fragmentChance: number
+  }
+  readonly disk: { readonly syncMs: number; readonly otherMs: number }
+  readonly settings: {
+    readonly commitlog_sync: 'group' | 'batch'
+    readonly commitlog_segment_size: number
+    readonly memtable_offheap_space: number
+    readonly num_tokens: number
+  }
+  /** Microseconds that each node's clock gains in a second. */
+  readonly driftMicros: readonly number[]
+  readonly latenessMs: number
+}
+
+export interface PlanOptions {
+  readonly seconds: number
+  /** Null: drawn. */
+  readonly nodes: number | null
+  /** Those to choose from. */
+  readonly workloads: readonly string[]
+  /** No faults at all. */
+  readonly quiet?: boolean
+}
+
+const KIB = 1024
+
+export function drawPlan(seed: number, options: PlanOptions): Plan {
+  const dice = diceOf(createSeededRandom(seed).stream('plan'))
+  const nodes = options.nodes ?? dice.pick([1, 2, 3, 3, 3, 4, 5, 5, 6, 7])
+  const two = nodes >= 4 && dice.chance(0.35)
+  const datacenters = two ? [Math.ceil(nodes / 2), Math.floor(nodes / 2)] : [nodes]
+  const replication = datacenters.map((size) =>
+    dice.chance(0.75) ? Math.min(3, size) : 1 + dice.int(Math.min(5, size)),
+  )
+  const wanted = options.workloads.filter(() => dice.chance(0.6))
+  const faults = options.quiet ? [] : drawFaults(dice, nodes, options.seconds * 1000)
+  const crashes = faults.some(({ fault }) => fault.kind === 'crash' || fault.kind === 'failed sync')
+  const levels = drawLevels(dice, two)
+  return {
+    seed,
+    datacenters,
+    replication,
+    levels: { ...levels, monotonic: levels.monotonic && !crashes },
+    clients: 1 + dice.int(6),
+    thinkMs: dice.pick([5, 30, 100]),
+    workloads: wanted.length > 0 ? wanted : [dice.pick(options.workloads)],
+    seconds: options.seconds,
+    faults,
+    network: {
+      latencyMs: dice.pick([0.3, 1, 5, 20]),
+      wanLatencyMs: dice.pick([10, 40, 100]),
+      lossChance: dice.pick([0, 0, 0.001, 0.02, 0.1]),
+      fragmentChance: dice.pick([0, 0.1, 0.5]),
+    },
+    disk: { syncMs: dice.pick([0, 1, 5, 20]), otherMs: dice.pick([0, 0, 0.2]) },
+    settings: {
+      commitlog_sync: dice.pick(['group', 'batch']),
+      commitlog_segment_size: dice.pick([128, 256, 1024]) * KIB,
+      memtable_offheap_space: dice.pick([64, 256, 4096]) * KIB,
+      num_tokens: dice.pick([1, 4, 16]),
+    },
+    driftMicros: Array.from({ length: nodes }, () => (dice.chance(0.5) ? 0 : dice.int(2001) - 1000)),
+    latenessMs: dice.pick([0, 0, 1, 20]),
+  }
+}
+
+function drawLevels(dice: Dice, two: boolean): Levels {
+  const quorum: Levels = { write: 'QUORUM', read: 'QUORUM', monotonic: true }
+  const others: Levels[] = two
+    ? [{ write: 'EACH_QUORUM', read: 'LOCAL_QUORUM', monotonic: false }]
+    : [{ write: 'LOCAL_QUORUM', read: 'LOCAL_QUORUM', monotonic: true }]
+  others.push({ write: 'ALL', read: 'ONE', monotonic: false }, { write: 'ONE', read: 'ALL', monotonic: true })
+  return dice.chance(0.6) ? quorum : dice.pick(others)
+}
+
+type Drawer = (dice: Dice, nodes: number) => Fault | null
+
+const lasting = (dice: Dice): number => dice.pick([200, 1_000, 3_000, 8_000, 20_000]) * (0.5 + dice.int(100) / 100)
+
+function some(dice: Dice, nodes: number): number[] {
+  const chosen = Array.from({ length: nodes }, (_, node) => node).filter(() => dice.chance(0.5))
+  return chosen.length > 0 ? chosen : [dice.int(nodes)]
+}
+
+const without = (nodes: number, left: readonly number[]): number[] =>
+  Array.from({ length: nodes }, (_, node) => node).filter((node) => !left.includes(node))
+
+function twoNodes(dice: Dice, nodes: number): [number, number] | null {
+  if (nodes < 2) return null
+  const one = dice.int(nodes)
+  return [one, (one + 1 + dice.int(nodes - 1)) % nodes]
+}
+
+/** Each run has a random half of them. */
+const DRAWERS: Record<string, Drawer> = {
+  kill: (dice, nodes) => ({ kind: 'crash', node: dice.int(nodes), survival: null, downMs: lasting(dice) }),
+  power: (dice, nodes) => ({
+    kind: 'crash',
+    node: dice.int(nodes),
+    survival: dice.pick([0, 0.5, 1]),
+    downMs: lasting(dice),
+  }),
+  stop: (dice, nodes) => ({ kind: 'stop', node: dice.int(nodes), downMs: lasting(dice) }),
+  pause: (dice, nodes) => ({ kind: 'pause', node: dice.int(nodes), ms: lasting(dice) }),
+  isolate: (dice, nodes) => {
+    const node = dice.int(nodes)
+    return { kind: 'block', from: [node], to: without(nodes, [node]), ms: lasting(dice) }
+  },
+  split: (dice, nodes) => {
+    const half = some(dice, nodes)
+    return { kind: 'block', from: half, to: without(nodes, half), ms: lasting(dice) }
+  },
+  clog: (dice, nodes) => {
+    const pair = twoNodes(dice, nodes)
+    return pair && { kind: 'clog', from: pair[0], to: pair[1], ms: Math.min(5_000, lasting(dice)) }
+  },
+  reset: (dice, nodes) => {
+    const pair = twoNodes(dice, nodes)
+    return pair && { kind: 'reset', one: pair[0], other: pair[1] }
+  },
+  'bad link': (dice, nodes) => {
+    const pair = twoNodes(dice, nodes)
+    return (
+      pair && {
+        kind: 'bad link',
+        one: pair[0],
+        other: pair[1],
+        latencyMs: dice.pick([5, 50, 100]),
+        lossChance: dice.pick([0, 0.05, 0.3]),
+        resetChance: dice.pick([0, 0, 0.01]),
+        ms: lasting(dice),
+      }
+    )
+  },
+  wall: (dice, nodes) => ({
+    kind: 'wall',
+    node: dice.int(nodes),
+    skewMs: dice.pick([-1, 1]) * dice.pick([1, 50, 400, 5_000, 60_000, 288_000]),
+    strobeMs: dice.chance(0.2) ? dice.pick([1, 20, 500]) : 0,
+    frozen: dice.chance(0.2),
+    ms: lasting(dice),
+  }),
+  'slow disk': (dice, nodes) => ({
+    kind: 'slow disk',
+    node: dice.int(nodes),
+    latencyMs: dice.pick([20, 200, 3_000]),
+    ms: lasting(dice),
+  }),
+  'failed sync': (dice, nodes) => ({ kind: 'failed sync', node: dice.int(nodes) }),
+}
+
+function drawFaults(dice: Dice, nodes: number, spanMs: number): PlannedFault[] {
+  const faults: PlannedFault[] = []
+  if (dice.chance(0.1)) return faults
+  const kinds = Object.keys(DRAWERS).filter(() => dice.chance(0.4))
+  if (kinds.length === 0) return faults
+  const everyMs = dice.pick([1_000, 4_000, 12_000])
+  for (let atMs = dice.int(everyMs); atMs < spanMs; atMs += 1 + dice.int(2 * everyMs)) {
+    const fault = DRAWERS[dice.pick(kinds)]!(dice, nodes)
+    if (fault === null) continue
+    const oneWay = fault.kind === 'block' && dice.chance(0.4)
+    faults.push({ atMs, fault })
+    if (fault.kind === 'block' && !oneWay)
+      faults.push({ atMs, fault: { kind: 'block', from: fault.to, to: fault.from, ms: fault.ms } })
+  }
+  if (nodes > 2 && dice.chance(0.2)) faults.push(...drawSwizzle(dice, nodes, dice.int(spanMs)))
+  return faults.sort((a, b) => a.atMs - b.atMs)
+}
+
+/** The links of some nodes stop one after the other, and come back in another order: FoundationDB's "swizzle". */
+function drawSwizzle(dice: Dice, nodes: number, fromMs: number): PlannedFault[] {
+  return some(dice, nodes).flatMap((node): PlannedFault[] => {
+    const atMs = fromMs + dice.int(5_000)
+    const ms = 5_000 + dice.int(10_000)
+    const others = without(nodes, [node])
+    return [
+      { atMs, fault: { kind: 'block', from: [node], to: others, ms } },
+      { atMs, fault: { kind: 'block', from: others, to: [node], ms } },
+    ]
+  })
+}

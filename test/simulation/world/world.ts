@@ -1,0 +1,365 @@
+/**
+ * A whole cluster and its clients in one process, run by one plan. Phase 1: requests under faults. Phase 2: everything heals, and the cluster has to
+ * serve, agree, and show what the oracles expect.
+ */
+import { Kernel } from '../../../lib/runtime/simulated/kernel.ts'
+import { SimulatedNetwork } from '../../../lib/runtime/simulated/network.ts'
+import { createSeededRandom } from '../../../lib/runtime/simulated/random.ts'
+import { Consistency } from '../../../lib/types/consistency.ts'
+import { WORKLOADS, type Workload, type WorkloadContext } from '../workloads/index.ts'
+import { type Answer, type Ask, type Cell, CqlConnection } from './client.ts'
+import { type Dice, diceOf } from './dice.ts'
+import { applyFault, heal } from './faults.ts'
+import { guardRealWorld } from './guard.ts'
+import { Machine } from './node.ts'
+import type { Plan } from './plan.ts'
+
+export interface RunResult {
+  /** Empty: all is well. */
+  readonly problems: readonly string[]
+  readonly trace: string
+  readonly events: number
+  readonly virtualMs: number
+  readonly requests: number
+  /** Requests that were done. */
+  readonly succeeded: number
+  /** The last lines of what happened. */
+  readonly story: readonly string[]
+}
+
+/** How long a cluster may take to form, and to serve everything after it has healed. */
+const FORM_MS = 120_000
+const HEAL_MS = 120_000
+const RETRY_MS = 500
+const STORY_LINES = 400
+const CQL_PORT = 9042
+export const KEYSPACE = 'sim'
+
+/** Runs a plan from its first to its last event. */
+export function runPlan(plan: Plan): Promise<RunResult> {
+  return new World(plan).run()
+}
+
+export class World {
+  readonly plan: Plan
+  readonly kernel: Kernel
+  readonly network: SimulatedNetwork
+  readonly machines: Machine[] = []
+  readonly #random
+  readonly #problems: string[] = []
+  readonly #story: string[] = []
+  #requests = 0
+  #succeeded = 0
+  #timestamp = 0
+  #clientsEnd = false
+
+  constructor(plan: Plan) {
+    this.plan = plan
+    this.#random = createSeededRandom(plan.seed)
+    this.kernel = new Kernel({ random: this.#random, hop: setImmediate })
+    const { latencyMs, lossChance, fragmentChance } = plan.network
+    this.network = new SimulatedNetwork({
+      clock: this.kernel.clock,
+      random: this.#random,
+      conditions: { latencyMinMs: latencyMs / 4, latencyMs, lossChance },
+      fragmentChance,
+      onDelivered: (from, to, bytes) => this.#delivered(from, to, bytes),
+    })
+    this.#build()
+  }
+
+  say(line: string): void {
+    this.#story.push(`${this.kernel.nowMs.toFixed(1)} ms ${line}`)
+    if (this.#story.length > STORY_LINES) this.#story.shift()
+  }
+
+  violation(what: string): void {
+    this.say(`VIOLATION ${what}`)
+    if (this.#problems.length < 20) this.#problems.push(what)
+    this.kernel.stop()
+  }
+
+  async run(): Promise<RunResult> {
+    const rejected = (error: unknown): void =>
+      this.violation(`unhandled rejection: ${error instanceof Error ? error.stack : String(error)}`)
+    process.on('unhandledRejection', rejected)
+    {
+      using _guard = guardRealWorld()
+      try {
+        await this.#phases()
+      } catch (error) {
+        this.#problems.push(`uncaught: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`)
+      }
+    }
+    process.off('unhandledRejection', rejected)
+    return {
+      problems: this.#problems,
+      trace: this.kernel.trace,
+      events: this.kernel.events,
+      virtualMs: this.kernel.nowMs,
+      requests: this.#requests,
+      succeeded: this.#succeeded,
+      story: this.#story,
+    }
+  }
+
+  #build(): void {
+    const { plan } = this
+    const datacenterOf = plan.datacenters.flatMap((size, dc) => Array.from({ length: size }, () => dc))
+    const addresses = datacenterOf.map((_, node) => `10.0.0.${node + 1}`)
+    for (const [node, dc] of datacenterOf.entries()) {
+      const machine = new Machine(
+        {
+          kernel: this.kernel,
+          network: this.network,
+          random: this.#random,
+          address: addresses[node]!,
+          settings: {
+            ...plan.settings,
+            dc: `dc${dc + 1}`,
+            rack: `rack${(node % 3) + 1}`,
+            seeds: addresses.length === 1 ? [] : addresses.slice(0, Math.min(3, addresses.length)),
+          },
+          ...plan.disk,
+          latenessMs: plan.latenessMs,
+          say: (line) => this.say(line),
+          violation: (what) => this.violation(what),
+        },
+        `node${node + 1}`,
+      )
+      machine.wall.driftMicros = plan.driftMicros[node] ?? 0
+      this.machines.push(machine)
+      for (const [other, otherDc] of datacenterOf.entries())
+        if (otherDc !== dc) {
+          const { conditions } = this.network.link(addresses[node]!, addresses[other]!)
+          conditions.latencyMinMs = plan.network.wanLatencyMs / 2
+          conditions.latencyMs = plan.network.wanLatencyMs / 4
+        }
+    }
+  }
+
+  #delivered(from: string, to: string, bytes: Buffer): void {
+    // Lengths and a few bytes tell two runs apart soon enough, and cost nothing.
+    this.kernel.note(bytes.length)
+    this.kernel.note(bytes[bytes.length - 1]!)
+    this.kernel.note(from.length * 31 + to.charCodeAt(to.length - 1))
+  }
+
+  async #phases(): Promise<void> {
+    const { kernel, plan } = this
+    const dice = diceOf(this.#random.stream('world'))
+    for (const machine of this.machines) kernel.clock.after(dice.int(2_000), () => machine.start())
+    const workloads = plan.workloads.map((name) => WORKLOADS[name]!(plan))
+    const setUp = this.#client('set-up', 0)
+    await this.#finish(this.#createSchema(setUp, workloads), FORM_MS, 'the cluster does not form')
+    if (this.#problems.length > 0) return
+    this.say('phase 1')
+    const fromMs = kernel.nowMs
+    for (const { atMs, fault } of plan.faults) kernel.clock.after(atMs, () => applyFault(this, fault))
+    const clients = Array.from({ length: plan.clients }, (_, i) =>
+      this.#work(this.#client(`client ${i}`, i + 1), workloads),
+    )
+    await kernel.run(fromMs + plan.seconds * 1000)
+    if (this.#problems.length > 0) return
+    this.say('phase 2')
+    this.#clientsEnd = true
+    heal(this)
+    const healed = (async () => {
+      await Promise.all(clients)
+      const readers = this.machines.map((_, node) => this.#client(`reader ${node}`, 100 + node, node))
+      for (const workload of workloads) await workload.settle?.(readers[0]!)
+      for (const reader of readers) for (const workload of workloads) await workload.readAll(reader)
+    })()
+    await this.#finish(healed, HEAL_MS, 'the healed cluster does not serve')
+    if (this.#problems.length > 0) return
+    for (const [i, workload] of workloads.entries())
+      for (const { key, what } of workload.check()) this.violation(`${plan.workloads[i]} ${key}: ${what}`)
+  }
+
+  /** Lets time go on until the promise settles, and complains when that takes too long. */
+  async #finish(promise: Promise<void>, withinMs: number, complaint: string): Promise<void> {
+    let isDone = false
+    promise.then(
+      () => {
+        isDone = true
+        this.kernel.stop()
+      },
+      (error: Error) => {
+        isDone = true
+        this.violation(`in the harness: ${error.stack ?? error.message}`)
+      },
+    )
+    await this.kernel.run(this.kernel.nowMs + withinMs)
+    if (!isDone && this.#problems.length === 0) this.violation(complaint)
+  }
+
+  async #createSchema(client: WorkloadContext, workloads: readonly Workload[]): Promise<void> {
+    const { datacenters, replication } = this.plan
+    const copies = replication.map((count, dc) => `'dc${dc + 1}': ${count}`).join(', ')
+    void datacenters
+    const statements = [
+      `CREATE KEYSPACE IF NOT EXISTS ${KEYSPACE} WITH replication = {'class': 'NetworkTopologyStrategy', ${copies}}`,
+      ...workloads.flatMap((workload) => workload.tables),
+    ]
+    while (this.machines.some(({ node }) => node === null)) await client.sleep(50)
+    for (const statement of statements) await client.insist(statement, [], 'ONE')
+    const tables = workloads.flatMap((workload) => workload.tables).length
+    for (const [node] of this.machines.entries()) {
+      const local = this.#client(`look ${node}`, 90, node)
+      for (;;) {
+        const rows = await local.insist(
+          `SELECT table_name FROM system_schema.tables WHERE keyspace_name = '${KEYSPACE}'`,
+          [],
+          'ONE',
+        )
+        if (rows.length === tables) break
+        await local.sleep(100)
+      }
+      local.close()
+    }
+    client.close()
+  }
+
+  async #work(client: WorkloadContext, workloads: readonly Workload[]): Promise<void> {
+    while (!this.#clientsEnd) {
+      await client.sleep(-Math.log(1 - client.dice.int(10_000) / 10_000) * this.plan.thinkMs)
+      if (this.#clientsEnd) return client.close()
+      await client.dice.pick(workloads).step(client)
+    }
+    client.close()
+  }
+
+  /** `node`: the only one that it talks to. */
+  #client(name: string, number: number, node: number | null = null): WorkloadContext & { close(): void } {
+    return new Client(this, name, number, node, diceOf(this.#random.stream(name)))
+  }
+
+  nextTimestamp(): number {
+    return 1_700_000_000_000_000 + ++this.#timestamp * 1_000
+  }
+
+  counted(answer: Answer): void {
+    this.#requests++
+    if (answer.kind !== 'lost' && answer.kind !== 'error') this.#succeeded++
+  }
+}
+
+/** Codes that a cluster in trouble may answer at any time. */
+const EXPECTED = new Set([
+  'UNAVAILABLE',
+  'OVERLOADED',
+  'IS_BOOTSTRAPPING',
+  'WRITE_TIMEOUT',
+  'READ_TIMEOUT',
+  'READ_FAILURE',
+  'WRITE_FAILURE',
+  'CAS_WRITE_UNKNOWN',
+  'TRUNCATE_ERROR',
+])
+
+class Client implements WorkloadContext {
+  readonly process: number
+  readonly dice: Dice
+  readonly #world: World
+  readonly #name: string
+  readonly #only: number | null
+  readonly #clock
+  readonly #door
+  readonly #version: number
+  readonly #prepares: boolean
+  readonly #address: string
+  #connection: CqlConnection | null = null
+  #connectedTo = -1
+
+  constructor(world: World, name: string, number: number, only: number | null, dice: Dice) {
+    this.#world = world
+    this.#name = name
+    this.process = number
+    this.#only = only
+    this.dice = dice
+    this.#clock = world.kernel.process(name).clock
+    this.#address = `10.0.1.${number + 1}`
+    this.#door = world.network.attach(this.#address, this.#clock)
+    this.#version = dice.pick([4, 5])
+    this.#prepares = dice.chance(0.5)
+  }
+
+  now(): number {
+    return this.#world.kernel.nowMs
+  }
+
+  nextTimestamp(): number {
+    return this.#world.nextTimestamp()
+  }
+
+  sleep(ms: number): Promise<void> {
+    return new Promise((resolve) => {
+      this.#clock.after(ms, resolve)
+    })
+  }
+
+  close(): void {
+    this.#connection?.close()
+    this.#world.network.detach(this.#address, 'killed')
+  }
+
+  async ask(statement: string, values: readonly Cell[], ask: Ask): Promise<Answer> {
+    const connection = await this.#connected()
+    if (connection === null) return { kind: 'lost', sent: false, why: 'no connection' }
+    const answer = this.#prepares
+      ? await connection.execute(statement, values, ask)
+      : await connection.query(statement, values, ask)
+    return this.#answered(statement, answer)
+  }
+
+  async batch(
+    items: readonly { readonly query: string; readonly values: readonly Cell[] }[],
+    ask: Ask,
+  ): Promise<Answer> {
+    const connection = await this.#connected()
+    if (connection === null) return { kind: 'lost', sent: false, why: 'no connection' }
+    return this.#answered('BATCH', await connection.batch(items, ask))
+  }
+
+  async insist(
+    statement: string,
+    values: readonly Cell[],
+    level: keyof typeof Consistency,
+  ): Promise<readonly (readonly Cell[])[]> {
+    for (let lastSaid = ''; ; ) {
+      const answer = await this.ask(statement, values, { consistency: Consistency[level] })
+      if (answer.kind === 'rows') return answer.rows
+      if (answer.kind === 'void') return []
+      const why =
+        answer.kind === 'error' ? `${answer.code} ${answer.message}` : answer.kind === 'lost' ? answer.why : ''
+      if (why !== lastSaid) this.#world.say(`${this.#name} repeats "${statement}" at ${level}: ${why}`)
+      lastSaid = why
+      await this.sleep(RETRY_MS)
+    }
+  }
+
+  #answered(statement: string, answer: Answer): Answer {
+    this.#world.counted(answer)
+    if (answer.kind === 'error' && !EXPECTED.has(answer.code))
+      this.#world.violation(`"${statement}" was answered ${answer.code} ${answer.message}`)
+    return answer
+  }
+
+  async #connected(): Promise<CqlConnection | null> {
+    if (this.#connection?.isOpen && !this.dice.chance(0.05)) return this.#connection
+    const { machines } = this.#world
+    if (!this.#connection?.isOpen) await this.sleep(10 + this.dice.int(90))
+    const target = this.#only ?? this.dice.int(machines.length)
+    if (this.#connection?.isOpen && target === this.#connectedTo) return this.#connection
+    this.#connection?.close()
+    this.#connectedTo = target
+    this.#connection = await CqlConnection.open(
+      this.#clock,
+      this.#door,
+      machines[target]!.address,
+      CQL_PORT,
+      this.#version,
+    )
+    return this.#connection
+  }
+}
