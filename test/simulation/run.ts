@@ -67,7 +67,10 @@ async function runSeeds(): Promise<void> {
     virtualMs += result.virtualMs
     done++
     if (flags.story) for (const line of result.story) print(`  ${line}`)
-    if (flags.story || flags.seed) print(`${summary(plan)}: ${result.requests} requests, ${result.succeeded} done, ${result.events} events, trace ${result.trace}`)
+    if (flags.story || flags.seed)
+      print(
+        `${summary(plan)}: ${result.requests} requests, ${result.succeeded} done, ${result.events} events, trace ${result.trace}`,
+      )
     if (result.problems.length > 0) {
       failed++
       print(`SEED=${seed} failed (${summary(plan)}):`)

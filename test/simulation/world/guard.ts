@@ -19,6 +19,7 @@ const FORBIDDEN: readonly { readonly owner: object; readonly label: string; read
     label: 'crypto.',
     names: ['randomBytes', 'randomFill', 'randomFillSync', 'randomInt', 'randomUUID'],
   },
+  { owner: globalThis.crypto, label: 'crypto.', names: ['randomUUID', 'getRandomValues'] },
   {
     owner: fs,
     label: 'fs.',
