@@ -1,68 +1,64 @@
 /**
- * The schema's door: changes one at a time, each a durable entry of a log before anybody sees it, replayed when the node starts.
- * The log is a table of its own in the node's storage, which no CQL name reaches:
+ * The node's metadata and the door to change it: schema, topology and who decides, entry by entry of a log that is replayed when the node starts
+ * (metadata-rows.ts, metadata-state.ts). A node that is alone writes entries by itself; in a cluster each is decided by Paxos among the
+ * members (cluster/metadata), and this is every node's copy.
  *
- *   partition 'log'       (epoch, 0)    → the records of one change
- *   partition 'snapshot'  (epoch, part) → the whole schema at that epoch, cut into parts
- *   partition 'head'      (0, 0)        → which snapshot counts, and how many parts it has
- *
- * Always: the schema is the snapshot of 'head' and the entries after it, in their order; timestamps are epochs, so no clock is trusted.
+ * Always: the state is the snapshot of 'head' and the entries after it, in their order; an entry is durable here before anybody sees it.
  * A change's new tables are known to storage before its entry is written, dropped ones are dropped after it.
  */
 
-import type { ReadCommand, ReadResult } from '../../storage/model/command.ts'
-import { MutationWriter } from '../../storage/model/mutation.ts'
-import { RowReader } from '../../storage/model/row.ts'
-import { DEFAULT_TABLE_OPTIONS } from '../../storage/table-options.ts'
-import type { StoredTable } from '../../storage/table-store.ts'
+import type { Endpoint, Messenger } from '../../cluster/internode/messenger.ts'
+import type { AcceptorRecord } from '../../cluster/metadata/acceptor.ts'
+import type { LogReplica, LogView } from '../../cluster/metadata/catch-up.ts'
+import { Exchange } from '../../cluster/metadata/exchange.ts'
+import { Founding } from '../../cluster/metadata/founding.ts'
+import { type LogTimes, NoMajorityError, ReplicatedLog } from '../../cluster/metadata/replicated-log.ts'
+import {
+  changeTopology,
+  EMPTY_TOPOLOGY,
+  type RingNode,
+  type Topology,
+  type TopologyChange,
+} from '../../cluster/ring/topology.ts'
 import { assert } from '../base/assert.ts'
 import { RequestError } from '../base/errors.ts'
-import { uuidBytes } from '../base/uuid.ts'
+import { stampUuid, uuidText } from '../base/uuid.ts'
 import type { SchemaDoor } from '../cql/statement.ts'
-import type { KeyspaceSchema, Schema, SchemaChange } from '../schema/keyspace.ts'
-import { decodeRecords, encodeRecords, type SchemaRecord } from '../schema/records.ts'
-import { encodeShape, shapeOf } from '../schema/shape.ts'
-import { applyRecords, snapshotRecords } from '../schema/state.ts'
-import { createSystemSchema, systemTableId } from '../schema/system-tables.ts'
-import type { IndexSchema, TableSchema } from '../schema/table.ts'
-import { NATIVE } from '../types/names.ts'
-import { decodeClustering, encodeClustering } from '../types/ordered.ts'
-import { encodePosition } from '../types/partition-key.ts'
-import { storedOptions } from './table-options.ts'
+import type { Clock, Log, Random } from '../runtime/runtime.ts'
+import type { Schema, SchemaChange } from '../schema/keyspace.ts'
+import { decodeRecords } from '../schema/records.ts'
+import { createSystemSchema } from '../schema/system-tables.ts'
+import { Consistency } from '../types/consistency.ts'
+import { chooseMembers } from './metadata-members.ts'
+import { METADATA_TABLE, METADATA_TABLE_ID, MetadataWriter, type RowStore, readMetadata } from './metadata-rows.ts'
+import {
+  applyEntries,
+  type ClusterMetadata,
+  decodeEntry,
+  emptyMetadata,
+  encodeEntry,
+  type LoggedEntry,
+  readSnapshot,
+  type SnapshotHead,
+  snapshotOf,
+} from './metadata-state.ts'
+import { dropLeftovers, droppedIndexes, droppedTables, registerTables, type TableStore } from './metadata-tables.ts'
+import { schemaDifference } from './schema-difference.ts'
+import { StartError } from './start-error.ts'
 
-export const METADATA_TABLE_ID = systemTableId('system', 'polyxena_metadata')
+export { METADATA_TABLE_ID } from './metadata-rows.ts'
+export type { ClusterMetadata } from './metadata-state.ts'
+
+const SOURCE = 'metadata-log.ts'
 
 /** Entries after which a snapshot is made, or as many as there are tables: making and replaying stay in proportion to the schema. */
 const SNAPSHOT_EVERY = 256
-/** Bytes of a snapshot's part: far below what one mutation may have. */
-const PART_BYTES_MAX = 1024 * 1024
-
-const METADATA_TABLE: StoredTable = {
-  keyspace: 'system',
-  name: 'polyxena_metadata',
-  durableWrites: true,
-  isEssential: true,
-  hasClustering: true,
-  options: { ...DEFAULT_TABLE_OPTIONS, gcGraceSeconds: 0 },
-}
-
-const CLUSTERING = [
-  { type: NATIVE.bigint, reversed: false },
-  { type: NATIVE.int, reversed: false },
-]
-const PAYLOAD_COLUMN = 0
 
 /** What it needs of storage. */
-export interface MetadataStore {
+export interface MetadataStore extends RowStore, TableStore {
   apply(mutations: readonly Buffer[]): Promise<void> | undefined
-  read(command: ReadCommand): ReadResult | Promise<ReadResult>
-  /** Ids of the tables that it has data of, or may have. */
-  readonly tableIds: readonly string[]
-  /** Many at once cost what one costs. */
-  registerTable(id: string, table: StoredTable): Promise<void>
   /** What must be there before tables are dropped; rejects when they must not be. */
   prepareDrop(ids: readonly string[]): Promise<void>
-  dropTable(id: string): Promise<void>
   /** What was applied to the table is durable when it resolves. */
   flush(id: string): Promise<void>
 }
@@ -72,25 +68,65 @@ export interface MetadataLogOptions {
   /** Seconds since 1970: when deletions of old entries were made. */
   readonly nowSeconds: () => number
   readonly snapshotEvery?: number
+  /** This node as the ring knows it, or would know it: with the tokens of its identity. */
+  readonly self?: RingNode
+  /** Absent: the node is alone. */
+  readonly cluster?: MetadataClusterOptions
+}
+
+export interface MetadataClusterOptions {
+  readonly self: RingNode
+  readonly messenger: Messenger
+  readonly clock: Clock
+  readonly random: Random
+  readonly log: Log
+  readonly clusterName: string
+  /** Endpoints; this node's own among them if it is a seed. */
+  readonly seeds: readonly Endpoint[]
+  /** Tokens for a node that takes part in founding, beside those that are in the topology already. Absent: those that it brings. */
+  readonly allocate?: (topology: Topology, node: RingNode) => readonly string[]
+  /** Whom a change waits for after it was decided. Absent: for all. */
+  readonly isAlive?: (hostId: string) => boolean
+  readonly times?: Partial<LogTimes>
 }
 
 export type SchemaListener = (change: SchemaChange, schema: Schema) => void
+export type MetadataListener = (after: ClusterMetadata, before: ClusterMetadata) => void
 
-/** Reads the log, makes all stored tables known to storage, and stands ready for changes. */
+/**
+ * Reads the log, makes all stored tables known to storage, and stands ready for changes. In a cluster its messages are answered from now on;
+ * `establish` comes next, once the messenger listens.
+ */
 export async function openMetadataLog(options: MetadataLogOptions): Promise<MetadataLog> {
-  const { store } = options
+  const { store, cluster } = options
   await store.registerTable(METADATA_TABLE_ID, METADATA_TABLE)
   const builtIn = createSystemSchema()
   const head = await readHead(store)
-  const entries = await readPartition(store, 'log', head ? head.epoch + 1 : 0)
-  const records = head ? await readSnapshot(store, head) : []
-  for (const entry of entries) records.push(...decodeRecords(entry.payload))
-  const epoch = entries.at(-1)?.epoch ?? head?.epoch ?? 0
-  // All at once: one by one, each would copy the schema.
-  const schema = epoch === 0 ? builtIn : applyRecords(builtIn, records, epoch)
-  await registerTables(store, null, schema)
-  await dropLeftovers(store, records, schema)
-  return new MetadataLog(options, builtIn, schema, entries.length)
+  const entries = await readMetadata(store, 'log', head ? head.epoch + 1 : 0)
+  const parts = head ? await readParts(store, head) : []
+  const state = applyEntries(head ? readSnapshot(builtIn, head, parts) : emptyMetadata(builtIn), entries)
+  const [row] = await readMetadata(store, 'acceptor', 0)
+  const acceptor = row ? (JSON.parse(row.payload) as AcceptorRecord) : null
+  if (!cluster && state.topology.nodes.size > 1)
+    throw new StartError(
+      `This node is one of ${state.topology.nodes.size} of a cluster: it does not start without seeds (--seeds, or seeds in the configuration)`,
+    )
+  await registerTables(store, null, state.schema)
+  const records = [
+    ...parts.flatMap(decodeRecords),
+    ...entries.flatMap(({ payload }) => decodeEntry(payload).schema ?? []),
+  ]
+  await dropLeftovers(store, records, head?.dropped ?? [], state.schema)
+  const log = new MetadataLog(options, { builtIn, state, entries: entries.length, acceptor })
+  await log.finishAlone()
+  return log
+}
+
+interface Opened {
+  readonly builtIn: Schema
+  readonly state: ClusterMetadata
+  readonly entries: number
+  readonly acceptor: AcceptorRecord | null
 }
 
 export class MetadataLog implements SchemaDoor {
@@ -98,38 +134,178 @@ export class MetadataLog implements SchemaDoor {
   readonly #nowSeconds: () => number
   readonly #snapshotEvery: number
   readonly #builtIn: Schema
+  readonly #cluster: MetadataClusterOptions | null
+  readonly #replicated: ReplicatedLog | null
+  readonly #founding: Founding | null
   readonly #listeners = new Set<SchemaListener>()
-  readonly #writer = new LogWriter()
-  #current: Schema
+  readonly #watchers = new Set<MetadataListener>()
+  readonly #writer = new MetadataWriter()
+  /** Tables of which all is there that must be before they are dropped. */
+  readonly #prepared = new Set<string>()
+  #state: ClusterMetadata
+  #view: LogView | null = null
   #entries: number
   #tail: Promise<unknown> = Promise.resolve()
   /** After a write of the log failed nobody knows what is in it. */
   #failed = false
+  readonly #acceptor: AcceptorRecord | null
 
   /** Use openMetadataLog. */
-  constructor(options: MetadataLogOptions, builtIn: Schema, schema: Schema, entries: number) {
+  constructor(options: MetadataLogOptions, { builtIn, state, entries, acceptor }: Opened) {
     this.#store = options.store
     this.#nowSeconds = options.nowSeconds
     this.#snapshotEvery = options.snapshotEvery ?? SNAPSHOT_EVERY
     this.#builtIn = builtIn
-    this.#current = schema
+    this.#state = state
     this.#entries = entries
+    this.#acceptor = acceptor
+    this.#cluster = options.cluster ?? null
+    const together = this.#cluster ? this.#openReplicated(this.#cluster) : null
+    this.#replicated = together?.replicated ?? null
+    this.#founding = together?.founding ?? null
+    const { self } = options
+    // Who is alone is the whole ring, and has no need to write that down.
+    if (!this.#cluster && self && state.clusterId === '')
+      this.#state = { ...state, topology: aloneTopology(self), members: [self.hostId] }
   }
 
   get current(): Schema {
-    return this.#current
+    return this.#state.schema
   }
 
-  /** Calls the listener after each change, when it is durable and visible. */
+  get state(): ClusterMetadata {
+    return this.#state
+  }
+
+  /** Calls the listener after each change of the schema, when it is durable and visible. */
   listen(listener: SchemaListener): Disposable {
     this.#listeners.add(listener)
     return { [Symbol.dispose]: () => this.#listeners.delete(listener) }
   }
 
+  /** Calls the listener after every entry, and before those who listen to the schema. */
+  watch(listener: MetadataListener): Disposable {
+    this.#watchers.add(listener)
+    return { [Symbol.dispose]: () => this.#watchers.delete(listener) }
+  }
+
+  /** Resolves when this node belongs to a cluster, found or founded, and has its log. Alone: at once. Throws FoundingError. */
+  async establish(): Promise<void> {
+    await this.#founding?.establish()
+    this.#replicated?.start()
+  }
+
   change(
     apply: (schema: Schema) => { schema: Schema; change: SchemaChange | null; payload: string },
   ): Promise<SchemaChange | null> {
-    const done = this.#tail.then(() => this.#perform(apply))
+    if (this.#replicated) return this.#changeTogether(this.#replicated, apply)
+    return this.#queue(() => this.#changeAlone(apply))
+  }
+
+  /** A function is asked again for every state that others were faster to make; null: there is nothing to do. Throws TopologyError. */
+  async changeTopology(change: TopologyChange | ((state: ClusterMetadata) => TopologyChange | null)): Promise<void> {
+    assert(this.#replicated !== null, 'a node that is alone has no ring to change')
+    await this.#append(this.#replicated, 'The ring cannot be changed', () => {
+      const { topology, members } = this.#state
+      const wanted = typeof change === 'function' ? change(this.#state) : change
+      if (wanted === null) return null
+      const next = chooseMembers(changeTopology(topology, wanted), members)
+      return encodeEntry({
+        by: this.#newId(),
+        topology: [wanted],
+        ...(isSameList(next, members) ? {} : { members: next }),
+      })
+    })
+  }
+
+  /** Gives the places of members that are gone for long to others, if there are any. */
+  async replaceMembers(isGone: (hostId: string) => boolean): Promise<void> {
+    assert(this.#replicated !== null, 'a node that is alone has no members')
+    await this.#append(this.#replicated, 'The members cannot be changed', () => {
+      const { topology, members } = this.#state
+      const next = chooseMembers(topology, members, isGone)
+      // A member that is gone is better than none in its place: of fewer more must answer.
+      if (next.length < members.length || isSameList(next, members)) return null
+      return encodeEntry({ by: this.#newId(), members: next })
+    })
+  }
+
+  /** Resolves when this node has the epoch; `from`: who is known to have it. Throws BehindError. */
+  async catchUp(epoch: number, from: Endpoint | null = null): Promise<void> {
+    if (this.#state.epoch >= epoch) return
+    assert(this.#replicated !== null, 'a node that is alone has the whole log')
+    await this.#replicated.catchUp.reach(epoch, from)
+  }
+
+  /** Resolves when no change is on its way. */
+  async settle(): Promise<void> {
+    await this.#replicated?.settle()
+    await this.#tail
+  }
+
+  /** Changes that are on their way fail; others are asked nothing any more. */
+  async close(): Promise<void> {
+    await this.#replicated?.close()
+    await this.#tail
+  }
+
+  /** A member that decides alone has decided what it accepted, even if it did not come to write it as an entry. */
+  async finishAlone(): Promise<void> {
+    const { epoch, members } = this.#state
+    const accepted = this.#acceptor?.epoch === epoch + 1 ? this.#acceptor.accepted : null
+    if (this.#cluster || !accepted || members.length !== 1) return
+    await this.#queue(() => this.#applyNow([{ epoch: epoch + 1, payload: accepted.value }]))
+  }
+
+  #openReplicated(cluster: MetadataClusterOptions): { replicated: ReplicatedLog; founding: Founding } {
+    const { clock, messenger, log, isAlive, times } = cluster
+    const exchange = new Exchange(messenger, clock, cluster.random.stream('metadata'))
+    const replica = this.#replica()
+    const replicated = new ReplicatedLog({
+      exchange,
+      replica,
+      log,
+      acceptor: this.#acceptor,
+      saveAcceptor: (record) => this.#write([this.#writer.acceptor(record.sequence, JSON.stringify(record))]),
+      ...(isAlive ? { isAlive } : {}),
+      ...(times ? { times } : {}),
+    })
+    const founding = new Founding({
+      exchange,
+      replica,
+      log: replicated,
+      reports: log,
+      clusterName: cluster.clusterName,
+      seeds: cluster.seeds,
+      candidate: () => JSON.stringify(cluster.self),
+      entry: (candidates) => this.#foundingEntry(cluster, candidates),
+    })
+    return { replicated, founding }
+  }
+
+  #replica(): LogReplica {
+    return {
+      view: () => this.#currentView(),
+      apply: (entries) => this.#queue(() => this.#applyNow(entries)),
+      entries: (since, bytesMax) => this.#entriesSince(since, bytesMax),
+      snapshot: () => this.#storedSnapshot(),
+      snapshotPart: async (epoch, part) => {
+        const parts = await readMetadata(this.#store, 'snapshot', epoch)
+        return parts.find((row) => row.epoch === epoch && row.part === part)?.payload ?? null
+      },
+      install: (head, parts) => this.#queue(() => this.#install(JSON.parse(head) as SnapshotHead, parts)),
+    }
+  }
+
+  #currentView(): LogView {
+    const { epoch, clusterId, members, topology } = this.#state
+    this.#view ??= { epoch, clusterId, members, peers: [...topology.nodes.values()] }
+    return this.#view
+  }
+
+  /** One after another, in the order of asking. */
+  #queue<T>(work: () => Promise<T>): Promise<T> {
+    const done = this.#tail.then(work)
     this.#tail = done.then(
       () => this.#snapshotIfDue(),
       () => undefined,
@@ -137,34 +313,128 @@ export class MetadataLog implements SchemaDoor {
     return done
   }
 
-  /** Resolves when no change is on its way. */
-  async settle(): Promise<void> {
-    await this.#tail
-  }
-
-  async #perform(
+  async #changeAlone(
     apply: (schema: Schema) => { schema: Schema; change: SchemaChange | null; payload: string },
   ): Promise<SchemaChange | null> {
-    if (this.#failed) throw new RequestError('SERVER_ERROR', 'The schema cannot be changed until the node is restarted')
-    const before = this.#current
-    const { schema, change, payload } = apply(before)
+    this.#checkUsable()
+    const before = this.#state
+    const { schema, change, payload } = apply(before.schema)
     if (change === null) return null
-    assert(schema.epoch === before.epoch + 1, 'a change is one epoch')
-    const dropped = droppedTables(before, schema)
-    await this.#prepareDrop(dropped)
-    await registerTables(this.#store, before, schema)
-    await this.#write([this.#writer.entry(schema.epoch, payload)])
-    this.#current = schema
-    this.#entries += 1
-    for (const id of [...dropped, ...droppedIndexes(before, schema)]) await this.#store.dropTable(id)
-    for (const listener of this.#listeners) listener(change, schema)
+    const epoch = before.epoch + 1
+    await this.#prepareDrop(droppedTables(before.schema, schema))
+    const after = schema.epoch === epoch ? { ...before, epoch, schema } : applyEntries(before, [{ epoch, payload }])
+    await this.#advance(after, [this.#writer.entry(epoch, payload)], [change])
     return change
   }
 
-  async #prepareDrop(ids: readonly string[]): Promise<void> {
+  async #changeTogether(
+    replicated: ReplicatedLog,
+    apply: (schema: Schema) => { schema: Schema; change: SchemaChange | null; payload: string },
+  ): Promise<SchemaChange | null> {
+    let change: SchemaChange | null = null
+    await this.#append(replicated, 'The schema cannot be changed', async () => {
+      const before = this.#state.schema
+      const outcome = apply(before)
+      change = outcome.change
+      if (change === null) return null
+      await this.#prepareDrop(droppedTables(before, outcome.schema))
+      return encodeEntry({ by: this.#newId(), change, schema: decodeRecords(outcome.payload) })
+    })
+    return change
+  }
+
+  /** Says in the protocol's words why nothing was decided. */
+  async #append(log: ReplicatedLog, what: string, build: () => string | null | Promise<string | null>): Promise<void> {
+    this.#checkUsable()
+    try {
+      await log.append(build)
+    } catch (error) {
+      if (!(error instanceof NoMajorityError)) throw error
+      const { required, answered, members, isUncertain } = error
+      const consistency = Consistency.SERIAL
+      const how = `${answered} of the ${members} metadata members answered, ${required} must`
+      if (isUncertain)
+        throw new RequestError('WRITE_TIMEOUT', `${what}: ${how}; it may still happen`, {
+          consistency,
+          received: Math.min(answered, required - 1),
+          blockFor: required,
+          writeType: 'CAS',
+        })
+      throw new RequestError('UNAVAILABLE', `${what}: ${how}`, { consistency, required, alive: answered })
+    }
+  }
+
+  #checkUsable(): void {
+    if (this.#failed) throw new RequestError('SERVER_ERROR', 'The schema cannot be changed until the node is restarted')
+  }
+
+  #newId(): string {
+    const bytes = this.#cluster!.random.fill(Buffer.alloc(16))
+    return uuidText(stampUuid(bytes, 4))
+  }
+
+  #foundingEntry({ allocate }: MetadataClusterOptions, candidates: readonly string[]): string {
+    const changes: TopologyChange[] = []
+    let topology = EMPTY_TOPOLOGY
+    for (const candidate of candidates) {
+      const brought = JSON.parse(candidate) as RingNode
+      const tokens = allocate?.(topology, brought) ?? brought.tokens
+      const change: TopologyChange = { kind: 'join-start', node: { ...brought, tokens, status: 'normal' } }
+      topology = changeTopology(topology, change)
+      changes.push(change)
+    }
+    const id = this.#newId()
+    return encodeEntry({ by: id, cluster: { id }, topology: changes, members: chooseMembers(topology, []) })
+  }
+
+  async #applyNow(entries: readonly LoggedEntry[]): Promise<void> {
+    for (const logged of entries) {
+      if (logged.epoch <= this.#state.epoch) continue
+      assert(logged.epoch === this.#state.epoch + 1, `entry ${logged.epoch} after ${this.#state.epoch}`)
+      const { change } = decodeEntry(logged.payload)
+      const after = applyEntries(this.#state, [logged])
+      await this.#advance(after, [this.#writer.entry(logged.epoch, logged.payload)], change ? [change] : [])
+    }
+  }
+
+  async #install(head: SnapshotHead, parts: readonly string[]): Promise<void> {
+    const before = this.#state
+    if (head.epoch <= before.epoch || (before.clusterId !== '' && head.cluster?.id !== before.clusterId)) return
+    assert(parts.length === head.parts, `${head.parts} parts of a snapshot, got ${parts.length}`)
+    const after = readSnapshot(this.#builtIn, head, parts)
+    const dropped = [...droppedTables(before.schema, after.schema), ...droppedIndexes(before.schema, after.schema)]
+    const { epoch } = head
+    for (const [index, part] of parts.entries()) await this.#write([this.#writer.part(epoch, index, part)])
+    const changes = schemaDifference(before.schema, after.schema)
+    await this.#advance(after, this.#headRows({ ...head, dropped }), changes)
+    this.#entries = 0
+  }
+
+  /** From one state to the next, durably, with all that follows from it. */
+  async #advance(after: ClusterMetadata, rows: readonly Buffer[], changes: readonly SchemaChange[]): Promise<void> {
+    const before = this.#state
+    const dropped = droppedTables(before.schema, after.schema)
+    await this.#prepareDrop(dropped).catch((error: unknown) => {
+      // It is decided: this node has no say in it any more.
+      this.#cluster?.log.error(SOURCE, 'Tables are dropped without the snapshot that comes first', error)
+    })
+    await registerTables(this.#store, before.schema, after.schema)
+    await this.#write(rows)
+    this.#state = after
+    this.#view = null
+    this.#entries += 1
+    for (const id of [...dropped, ...droppedIndexes(before.schema, after.schema)]) await this.#store.dropTable(id)
+    for (const id of dropped) this.#prepared.delete(id)
+    for (const watcher of this.#watchers) watcher(after, before)
+    for (const change of changes) for (const listener of this.#listeners) listener(change, after.schema)
+  }
+
+  async #prepareDrop(dropped: readonly string[]): Promise<void> {
+    const ids = dropped.filter((id) => !this.#prepared.has(id))
     if (ids.length === 0) return
     try {
       await this.#store.prepareDrop(ids)
+      for (const id of ids) this.#prepared.add(id)
     } catch (cause) {
       // Without its snapshot the data would be gone for good.
       const why =
@@ -173,9 +443,22 @@ export class MetadataLog implements SchemaDoor {
     }
   }
 
+  async #entriesSince(since: number, bytesMax: number): Promise<readonly LoggedEntry[] | null> {
+    if (since >= this.#state.epoch) return []
+    const rows = await readMetadata(this.#store, 'log', since + 1, bytesMax)
+    return rows[0]?.epoch === since + 1 ? rows.map(({ epoch, payload }) => ({ epoch, payload })) : null
+  }
+
+  async #storedSnapshot(): Promise<{ epoch: number; head: string; parts: number }> {
+    const head = await readHead(this.#store)
+    assert(head !== null, 'entries are only forgotten when there is a snapshot')
+    const { dropped: _, ...told } = head
+    return { epoch: head.epoch, head: JSON.stringify(told), parts: head.parts }
+  }
+
   /** The change that made it due is done; a failure shows with the next one. */
   async #snapshotIfDue(): Promise<void> {
-    const due = Math.max(this.#snapshotEvery, this.#current.tablesById.size - this.#builtIn.tablesById.size)
+    const due = Math.max(this.#snapshotEvery, this.#state.schema.tablesById.size - this.#builtIn.tablesById.size)
     if (this.#entries < due || this.#failed) return
     await this.#snapshot().catch(() => undefined)
   }
@@ -193,216 +476,38 @@ export class MetadataLog implements SchemaDoor {
 
   /** Parts first, then the head, which makes them count and deletes what they replace, all at once. */
   async #snapshot(): Promise<void> {
-    const { epoch } = this.#current
-    const parts = cut(snapshotRecords(this.#current, this.#builtIn))
-    for (const [index, part] of parts.entries()) await this.#write([this.#writer.part(epoch, index, part)])
-    const seconds = this.#nowSeconds()
-    await this.#write([
-      this.#writer.head(epoch, parts.length),
-      this.#writer.forget('log', epoch + 1, epoch, seconds),
-      this.#writer.forget('snapshot', epoch, epoch, seconds),
-    ])
+    const { head, parts } = snapshotOf(this.#state, this.#builtIn)
+    for (const [index, part] of parts.entries()) await this.#write([this.#writer.part(head.epoch, index, part)])
+    await this.#write(this.#headRows(head))
     this.#entries = 0
   }
-}
 
-function cut(records: readonly SchemaRecord[]): string[] {
-  const parts: string[] = []
-  let part: SchemaRecord[] = []
-  let bytes = 0
-  for (const record of records) {
-    const size = JSON.stringify(record).length
-    if (part.length > 0 && bytes + size > PART_BYTES_MAX) {
-      parts.push(encodeRecords(part))
-      part = []
-      bytes = 0
-    }
-    part.push(record)
-    bytes += size
-  }
-  parts.push(encodeRecords(part))
-  return parts
-}
-
-type Partition = 'log' | 'snapshot' | 'head'
-
-function clusteringOf(epoch: number, part: number): Buffer {
-  const bytes = Buffer.alloc(8)
-  bytes.writeBigInt64BE(BigInt(epoch))
-  const partBytes = Buffer.alloc(4)
-  partBytes.writeInt32BE(part)
-  return encodeClustering(CLUSTERING, [bytes, partBytes])
-}
-
-/** Makes the log's mutations; each is a copy. */
-class LogWriter {
-  readonly #mutation = new MutationWriter()
-  readonly #table = uuidBytes(METADATA_TABLE_ID)
-  readonly #token = new Int32Array(2)
-
-  entry(epoch: number, payload: string): Buffer {
-    return this.#row('log', epoch, 0, epoch, payload)
-  }
-
-  part(epoch: number, part: number, payload: string): Buffer {
-    return this.#row('snapshot', epoch, part, epoch, payload)
-  }
-
-  head(epoch: number, parts: number): Buffer {
-    return this.#row('head', 0, 0, epoch, JSON.stringify({ epoch, parts }))
-  }
-
-  /** Deletes the partition's rows of epochs below `end`. */
-  forget(partition: Partition, end: number, timestamp: number, nowSeconds: number): Buffer {
-    this.#begin(partition)
-    this.#mutation.rangeTombstone(
-      Buffer.alloc(0),
-      clusteringOf(end, 0),
-      Math.floor(timestamp / 2 ** 32),
-      timestamp | 0,
-      nowSeconds,
-    )
-    return Buffer.from(this.#mutation.finish())
-  }
-
-  #begin(partition: Partition): void {
-    const key = Buffer.from(partition)
-    encodePosition(key, this.#token)
-    this.#mutation.begin(this.#table, this.#token[0]!, this.#token[1]!, key)
-  }
-
-  #row(partition: Partition, epoch: number, part: number, timestamp: number, payload: string): Buffer {
-    const high = Math.floor(timestamp / 2 ** 32)
-    const low = timestamp | 0
-    this.#begin(partition)
-    this.#mutation.beginRow(clusteringOf(epoch, part))
-    this.#mutation.liveness(high, low, 0, 0)
-    this.#mutation.cell(PAYLOAD_COLUMN, high, low, Buffer.from(payload))
-    this.#mutation.endRow()
-    return Buffer.from(this.#mutation.finish())
+  #headRows(head: SnapshotHead): Buffer[] {
+    const { epoch } = head
+    const seconds = this.#nowSeconds()
+    return [
+      this.#writer.head(epoch, JSON.stringify(head)),
+      this.#writer.forget('log', epoch + 1, epoch, seconds),
+      this.#writer.forget('snapshot', epoch, epoch, seconds),
+    ]
   }
 }
 
-interface Entry {
-  readonly epoch: number
-  readonly part: number
-  readonly payload: string
+function aloneTopology(self: RingNode): Topology {
+  return { nodes: new Map([[self.hostId, { ...self, status: 'normal' }]]) }
 }
 
-/** The partition's rows from an epoch on, in order. */
-async function readPartition(store: MetadataStore, partition: Partition, from: number): Promise<Entry[]> {
-  const result = await store.read({
-    table: METADATA_TABLE_ID,
-    target: { kind: 'partition', position: encodePosition(Buffer.from(partition), new Int32Array(2)) },
-    slices: [{ start: clusteringOf(from, 0), end: Buffer.from([0xff]) }],
-    reversed: false,
-    wantStatic: false,
-    staticCounts: false,
-    limit: Number.POSITIVE_INFINITY,
-    perPartitionLimit: Number.POSITIVE_INFINITY,
-    byteLimit: Number.POSITIVE_INFINITY,
-    nowSeconds: 0,
-    after: null,
-  })
-  const entries: Entry[] = []
-  const reader = new RowReader()
-  for (const { rows } of result.partitions)
-    for (const { clustering, row } of rows) {
-      const [epoch, part] = decodeClustering(CLUSTERING, clustering)
-      reader.reset(row)
-      while (reader.next())
-        if (reader.columnId === PAYLOAD_COLUMN)
-          entries.push({
-            epoch: Number(epoch!.readBigInt64BE()),
-            part: part!.readInt32BE(),
-            payload: reader.buffer.toString('utf8', reader.valueStart, reader.valueEnd),
-          })
-    }
-  return entries
+function isSameList(a: readonly string[], b: readonly string[]): boolean {
+  return a.length === b.length && a.every((value, i) => value === b[i])
 }
 
-interface Head {
-  readonly epoch: number
-  readonly parts: number
+async function readHead(store: RowStore): Promise<SnapshotHead | null> {
+  const [row] = await readMetadata(store, 'head', 0)
+  return row ? (JSON.parse(row.payload) as SnapshotHead) : null
 }
 
-async function readHead(store: MetadataStore): Promise<Head | null> {
-  const [entry] = await readPartition(store, 'head', 0)
-  return entry ? (JSON.parse(entry.payload) as Head) : null
-}
-
-async function readSnapshot(store: MetadataStore, head: Head): Promise<SchemaRecord[]> {
-  const parts = (await readPartition(store, 'snapshot', head.epoch)).filter((part) => part.epoch === head.epoch)
+async function readParts(store: RowStore, head: SnapshotHead): Promise<string[]> {
+  const parts = (await readMetadata(store, 'snapshot', head.epoch)).filter((part) => part.epoch === head.epoch)
   assert(parts.length === head.parts, `${head.parts} parts of the schema's snapshot, found ${parts.length}`)
-  return parts.flatMap((part) => decodeRecords(part.payload))
-}
-
-/** Makes known what is new or changed since `before` (null: everything). */
-async function registerTables(store: MetadataStore, before: Schema | null, after: Schema): Promise<void> {
-  const done: Promise<void>[] = []
-  for (const keyspace of after.keyspaces.values()) {
-    const earlier = before?.keyspaces.get(keyspace.name)
-    if (earlier === keyspace) continue
-    for (const table of keyspace.tables.values())
-      if (!table.isVirtual && (!earlier || mustRegister(earlier, keyspace, table)))
-        done.push(
-          store.registerTable(table.id, storedTable(keyspace, table)),
-          ...Array.from(table.indexes.values(), (index) => store.registerTable(index.id, storedIndex(table, index))),
-        )
-  }
-  await Promise.all(done)
-}
-
-/** Data of tables that the log says were dropped: the node went down before storage had done it. */
-async function dropLeftovers(store: MetadataStore, records: readonly SchemaRecord[], schema: Schema): Promise<void> {
-  const stored = new Set(store.tableIds)
-  const indexes = indexIds(schema)
-  for (const record of records) {
-    if (record.kind !== 'table') continue
-    const { id } = record.table
-    const gone = schema.tablesById.has(id) ? [] : [id]
-    for (const index of record.table.indexes) if (!indexes.has(index.id)) gone.push(index.id)
-    for (const each of gone) if (stored.delete(each)) await store.dropTable(each)
-  }
-}
-
-function mustRegister(before: KeyspaceSchema, after: KeyspaceSchema, table: TableSchema): boolean {
-  return before.durableWrites !== after.durableWrites || before.tables.get(table.name) !== table
-}
-
-function storedTable(keyspace: KeyspaceSchema, table: TableSchema): StoredTable {
-  return {
-    keyspace: keyspace.name,
-    name: table.name,
-    durableWrites: keyspace.durableWrites,
-    hasClustering: table.clustering.length > 0,
-    shape: encodeShape(shapeOf(table)),
-    options: storedOptions(table.options),
-  }
-}
-
-/** An index's entries are the node's own, and are kept whatever becomes of the keyspace's writes: what is missing in them would not be found. */
-function storedIndex(table: TableSchema, index: IndexSchema): StoredTable {
-  return {
-    keyspace: table.keyspace,
-    name: `${table.name}.${index.name}`,
-    durableWrites: true,
-    hasClustering: true,
-    options: { ...DEFAULT_TABLE_OPTIONS, gcGraceSeconds: 0, allowAutoSnapshot: false, incrementalBackups: false },
-  }
-}
-
-function indexIds(schema: Schema): Set<string> {
-  const ids = new Set<string>()
-  for (const table of schema.tablesById.values()) for (const { id } of table.indexes.values()) ids.add(id)
-  return ids
-}
-
-function droppedIndexes(before: Schema, after: Schema): string[] {
-  const kept = indexIds(after)
-  return [...indexIds(before)].filter((id) => !kept.has(id))
-}
-
-function droppedTables(before: Schema, after: Schema): string[] {
-  return [...before.tablesById].filter(([id, table]) => !table.isVirtual && !after.tablesById.has(id)).map(([id]) => id)
+  return parts.map(({ payload }) => payload)
 }

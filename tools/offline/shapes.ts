@@ -4,11 +4,12 @@
  */
 import { uuidBytes } from '../../lib/base/uuid.ts'
 import type { Disk } from '../../lib/runtime/runtime.ts'
-import { decodeRecords, type SchemaRecord } from '../../lib/schema/records.ts'
+import type { SchemaRecord } from '../../lib/schema/records.ts'
 import { parseShape, shapeOf, type TableShape } from '../../lib/schema/shape.ts'
 import { applyRecords } from '../../lib/schema/state.ts'
 import { createSystemSchema } from '../../lib/schema/system-tables.ts'
-import { METADATA_TABLE_ID } from '../../lib/server/metadata-log.ts'
+import { METADATA_TABLE_ID } from '../../lib/server/metadata-rows.ts'
+import { decodeEntry } from '../../lib/server/metadata-state.ts'
 import { BlockCache } from '../../storage/cache.ts'
 import { listSegments, replaySegment, SegmentReader } from '../../storage/commitlog/replay.ts'
 import { CorruptionError } from '../../storage/errors.ts'
@@ -38,7 +39,7 @@ export async function readShapes(disk: Disk, directory: string): Promise<Shapes>
   await readLoggedPayloads(disk, `${directory}/commitlog`, payloads)
   payloads.sort((a, b) => (a.epoch < b.epoch ? -1 : a.epoch > b.epoch ? 1 : 0))
   const shapes: Shapes = new Map()
-  const records = payloads.flatMap(({ text }) => decodeRecords(text))
+  const records = payloads.flatMap(({ text }) => decodeEntry(text).schema ?? [])
   // Dropped tables are asked for too: their writes are still in the log.
   const kept = records.filter(({ kind }) => kind === 'keyspace' || kind === 'type' || kind === 'table')
   for (const { id, shape } of tablesOf(kept)) shapes.set(id, shape)

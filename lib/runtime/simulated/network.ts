@@ -56,6 +56,8 @@ export class SimulatedNetwork {
   readonly #random: Random
   readonly #conditions: LinkConditions
   readonly #hosts = new Map<string, Host>()
+  /** Machines that are on, without a process: they refuse connections. */
+  readonly #idle = new Set<string>()
   readonly #links = new Map<string, Link>()
   readonly #waitingForHost = new Map<string, Set<Waiting>>()
   readonly #world: SocketWorld
@@ -83,6 +85,7 @@ export class SimulatedNetwork {
     assert(!this.#hosts.has(address), `${address} is there already`)
     const host: Host = { address, clock, listeners: new Map(), sockets: new Set(), nextPort: FIRST_FREE_PORT }
     this.#hosts.set(address, host)
+    this.#idle.delete(address)
     const waiting = this.#waitingForHost.get(address)
     this.#waitingForHost.delete(address)
     for (const stream of waiting ?? [])
@@ -95,9 +98,11 @@ export class SimulatedNetwork {
 
   /** `killed`: its process is gone, and its system says so. `power`: nobody says anything. */
   detach(address: string, how: 'killed' | 'power'): void {
+    if (how === 'power') this.#idle.delete(address)
     const host = this.#hosts.get(address)
     if (host === undefined) return
     this.#hosts.delete(address)
+    if (how === 'killed') this.#idle.add(address)
     for (const listening of host.listeners.values()) listening.isOpen = false
     for (const socket of [...host.sockets]) {
       if (how === 'killed') socket.killed()
@@ -184,15 +189,16 @@ export class SimulatedNetwork {
         if (isOver || this.#hosts.get(host.address) !== host) return
         this.#clock.after(until(out.arrivalMs(0)), () => {
           const target = this.#hosts.get(address)
-          if (target === undefined || out.isBlocked || back.isBlocked) {
+          const isSilent = target === undefined && !this.#idle.has(address)
+          if (isSilent || out.isBlocked || back.isBlocked) {
             if (number < CONNECT_ATTEMPTS)
               this.#clock.after(CONNECT_RETRY_MS * 2 ** (number - 1), () => attempt(number + 1))
             else host.clock.soon(() => settle(() => reject(networkError('ETIMEDOUT', `connect ${address}:${port}`))))
             return
           }
-          const listening = target.listeners.get(port)
+          const listening = target?.listeners.get(port)
           const answerMs = until(back.arrivalMs(0))
-          if (!listening?.isOpen) {
+          if (target === undefined || !listening?.isOpen) {
             const refused = networkError('ECONNREFUSED', `connect ${address}:${port}`)
             host.clock.after(answerMs, () => settle(() => reject(refused)))
             return

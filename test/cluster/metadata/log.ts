@@ -1,0 +1,250 @@
+/** The metadata log among several nodes: founding, changes, catching up, losing and replacing members, power loss. */
+import t, { type Test } from 'tap'
+import type { SchemaStatement } from '../../../lib/cql/ast.ts'
+import { compileSchemaStatement } from '../../../lib/cql/ddl/schema-statements.ts'
+import { parseStatement } from '../../../lib/cql/parser/parser.ts'
+import type { SchemaDoor } from '../../../lib/cql/statement.ts'
+import { createSchemaWorld } from '../../schema/support.ts'
+import { hostId, MetadataWorld } from '../../support/metadata-world.ts'
+
+const schemaWorld = createSchemaWorld()
+const KEYSPACE = "CREATE KEYSPACE k WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 1}"
+
+async function ddl(schema: SchemaDoor, text: string): Promise<void> {
+  const statement = parseStatement(text).statement as SchemaStatement
+  const { options, client, environment } = schemaWorld
+  const compiled = compileSchemaStatement(statement, schema.current, null)
+  await compiled.execute({ ...environment, schema }, options, client)
+}
+
+/** Runs a story in virtual time. */
+async function play(world: MetadataWorld, story: () => Promise<void>, limitMs = 120_000): Promise<void> {
+  await world.until(story(), limitMs)
+}
+
+/** All nodes running, and of one cluster. */
+async function found(world: MetadataWorld): Promise<void> {
+  await Promise.all(Array.from({ length: world.count }, (_, i) => world.start(i)))
+  await Promise.all([...world.nodes.values()].map(({ established }) => established))
+}
+
+const log = (world: MetadataWorld, index: number) => world.nodes.get(index)!.metadata
+
+function checkEqual(t: Test, world: MetadataWorld): void {
+  const states = [...world.nodes.values()].map(({ metadata: { state } }) => ({
+    epoch: state.epoch,
+    clusterId: state.clusterId,
+    version: state.schema.version,
+    schemaEpoch: state.schema.epoch,
+    nodes: [...state.topology.nodes.keys()],
+    members: state.members,
+    tables: [...state.schema.tablesById.keys()],
+  }))
+  for (const state of states) t.same(state, states[0])
+  t.same(world.reports, [])
+}
+
+t.test('three seeds found one cluster, in whatever order they start', async (t) => {
+  for (let seed = 1; seed <= 6; seed++) {
+    const world = new MetadataWorld({ seed, nodes: 3 })
+    await play(world, async () => {
+      await world.start(2)
+      await world.sleep(world.dice.int(3000))
+      t.equal(log(world, 2).state.epoch, 0, 'one of three waits')
+      await world.start(0)
+      await world.sleep(world.dice.int(2500))
+      await world.start(1)
+      await Promise.all([...world.nodes.values()].map(({ established }) => established))
+      await world.settle()
+    })
+    t.not(log(world, 0).state.clusterId, '')
+    t.ok(log(world, 0).state.topology.nodes.size >= 2)
+    checkEqual(t, world)
+  }
+})
+
+t.test('all seeds at once are founders, and members', async (t) => {
+  const world = new MetadataWorld({ seed: 5, nodes: 3 })
+  await play(world, () => found(world))
+  t.same(log(world, 0).state.members, [0, 1, 2].map(hostId))
+  t.comment(`founded after ${Math.round(world.kernel.nowMs)} ms`)
+  t.ok(world.kernel.nowMs < 1000)
+  checkEqual(t, world)
+})
+
+t.test('tables that clients make at once through different nodes', async (t) => {
+  const world = new MetadataWorld({ seed: 8, nodes: 3 })
+  const outcomes: string[] = []
+  await play(world, async () => {
+    await found(world)
+    await ddl(log(world, 0), KEYSPACE)
+    const tries = [0, 1, 2].flatMap((node) => [
+      ddl(log(world, node), 'CREATE TABLE k.same (k int PRIMARY KEY)'),
+      ddl(log(world, node), `CREATE TABLE k.t${node} (k int PRIMARY KEY)`),
+      ddl(log(world, node), 'CREATE TABLE IF NOT EXISTS k.quiet (k int PRIMARY KEY)'),
+    ])
+    for (const outcome of await Promise.allSettled(tries))
+      outcomes.push(outcome.status === 'fulfilled' ? 'done' : (outcome.reason as { code: string }).code)
+    await world.settle()
+  })
+  t.same(outcomes.filter((outcome) => outcome === 'ALREADY_EXISTS').length, 2)
+  t.same(outcomes.filter((outcome) => outcome === 'done').length, 7)
+  t.same([...log(world, 1).current.keyspaces.get('k')!.tables.keys()].sort(), ['quiet', 'same', 't0', 't1', 't2'])
+  checkEqual(t, world)
+})
+
+t.test('what was done through one node is there for the next request through another', async (t) => {
+  const world = new MetadataWorld({ seed: 3, nodes: 3 })
+  await play(world, async () => {
+    await found(world)
+    await ddl(log(world, 0), KEYSPACE)
+    // Node 1 hears nothing of it, and is asked at once.
+    world.isCut = (from, to) => from === 0 && to === 1
+    await ddl(log(world, 0), 'CREATE TABLE k.t (k int PRIMARY KEY)')
+    t.equal(log(world, 1).current.keyspaces.get('k')!.tables.size, 0)
+    world.isCut = () => false
+    await t.rejects(ddl(log(world, 1), 'CREATE TABLE k.t (k int PRIMARY KEY)'), { code: 'ALREADY_EXISTS' })
+    await ddl(log(world, 2), 'ALTER TABLE k.t ADD v int')
+    await world.settle()
+  })
+  checkEqual(t, world)
+})
+
+for (const snapshotEvery of [1000, 3])
+  t.test(`a node that was away catches up (a snapshot every ${snapshotEvery})`, async (t) => {
+    const world = new MetadataWorld({ seed: 4, nodes: 3, snapshotEvery })
+    const heard: string[] = []
+    await play(world, async () => {
+      await found(world)
+      await ddl(log(world, 0), KEYSPACE)
+      await ddl(log(world, 0), 'CREATE TABLE k.gone (k int PRIMARY KEY)')
+      await world.settle()
+      world.kill(2, 0)
+      await ddl(log(world, 1), 'DROP TABLE k.gone')
+      for (let i = 0; i < 10; i++) await ddl(log(world, i % 2), `CREATE TABLE k.t${i} (k int PRIMARY KEY)`)
+      await world.start(2)
+      log(world, 2).listen(({ change, name }) => heard.push(`${change} ${name}`))
+      const { epoch } = log(world, 1).state
+      await log(world, 2).catchUp(epoch)
+      t.equal(log(world, 2).state.epoch, epoch)
+      await world.settle()
+      // What it learned is its own: alone it has it all.
+      world.kill(2, 0)
+      world.isCut = () => true
+      await world.start(2)
+      t.equal(log(world, 2).state.epoch, epoch)
+      t.same(world.nodes.get(2)!.store.tableIds.length, world.nodes.get(1)!.store.tableIds.length)
+    })
+    t.same(heard, ['DROPPED gone', ...Array.from({ length: 10 }, (_, i) => `CREATED t${i}`)])
+    checkEqual(t, world)
+  })
+
+t.test('a minority may be lost, a majority not', async (t) => {
+  const world = new MetadataWorld({ seed: 6, nodes: 3 })
+  await play(world, async () => {
+    await found(world)
+    await ddl(log(world, 0), KEYSPACE)
+    world.kill(1, 0.5)
+    await ddl(log(world, 0), 'CREATE TABLE k.a (k int PRIMARY KEY)')
+    world.kill(2, 0.5)
+    const before = world.kernel.nowMs
+    await t.rejects(ddl(log(world, 0), 'CREATE TABLE k.b (k int PRIMARY KEY)'), {
+      code: 'UNAVAILABLE',
+      message: 'The schema cannot be changed: 1 of the 3 metadata members answered, 2 must',
+      fields: { required: 2, alive: 1 },
+    })
+    t.ok(world.kernel.nowMs - before < 4_000, 'told within a bound')
+    await t.rejects(ddl(log(world, 0), 'CREATE TABLE k.a (k int PRIMARY KEY)'), { code: 'UNAVAILABLE' })
+    await t.rejects(log(world, 0).changeTopology({ kind: 'remove', hostId: hostId(1) }), { code: 'UNAVAILABLE' })
+    await world.start(1)
+    await ddl(log(world, 0), 'CREATE TABLE k.c (k int PRIMARY KEY)')
+    await world.start(2)
+    await world.settle()
+  })
+  t.same([...log(world, 2).current.keyspaces.get('k')!.tables.keys()].sort(), ['a', 'c'])
+  checkEqual(t, world)
+})
+
+t.test('a node joins, becomes a member, and one that is removed is none any more', async (t) => {
+  const world = new MetadataWorld({ seed: 9, nodes: 4, seeds: 3 })
+  await play(world, async () => {
+    await Promise.all([0, 1, 2].map((i) => world.start(i)))
+    await Promise.all([...world.nodes.values()].map(({ established }) => established))
+    await ddl(log(world, 0), KEYSPACE)
+    const late = await world.start(3)
+    await late.established
+    t.equal(late.metadata.state.topology.nodes.has(hostId(3)), false)
+    await late.metadata.changeTopology({ kind: 'join-start', node: { ...world.ringNode(3), status: 'joining' } })
+    t.same(late.metadata.state.members, [0, 1, 2].map(hostId))
+    await late.metadata.changeTopology({ kind: 'join-finish', hostId: hostId(3) })
+    t.same(late.metadata.state.members, [0, 1, 2, 3].map(hostId))
+    await world.settle()
+    world.kill(0, 0)
+    await t.rejects(late.metadata.changeTopology({ kind: 'join-finish', hostId: hostId(3) }), { name: 'TopologyError' })
+    await late.metadata.changeTopology({ kind: 'remove', hostId: hostId(0) })
+    t.same(late.metadata.state.members, [1, 2, 3].map(hostId))
+    world.kill(1, 0)
+    await ddl(late.metadata, 'CREATE TABLE k.t (k int PRIMARY KEY)')
+    await world.start(1)
+    await world.settle()
+  })
+  checkEqual(t, world)
+})
+
+t.test('a member that is gone for long is replaced', async (t) => {
+  const world = new MetadataWorld({ seed: 10, nodes: 7 })
+  await play(world, async () => {
+    await found(world)
+    const before = log(world, 0).state.members
+    t.equal(before.length, 5)
+    const gone = world.nodes.get([0, 1, 2, 3, 4, 5, 6].find((i) => before.includes(hostId(i)))!)!
+    world.kill(gone.index, 0)
+    const one = [...world.nodes.values()][0]!
+    await one.metadata.replaceMembers((id) => id === gone.hostId)
+    const { members } = one.metadata.state
+    t.equal(members.length, 5)
+    t.notOk(members.includes(gone.hostId))
+    await one.metadata.replaceMembers((id) => id === gone.hostId)
+    t.equal(one.metadata.state.members, members, 'nothing to do is no entry')
+    await world.settle()
+  })
+  checkEqual(t, world)
+})
+
+t.test('a node that was alone founds a cluster with what it has, and others join it', async (t) => {
+  const world = new MetadataWorld({ seed: 11, nodes: 2 })
+  await play(world, async () => {
+    const alone = await world.start(0, { alone: true })
+    t.same([...alone.metadata.state.topology.nodes.keys()], [hostId(0)])
+    await ddl(alone.metadata, KEYSPACE)
+    await ddl(alone.metadata, 'CREATE TABLE k.t (k int PRIMARY KEY)')
+    world.kill(0, 0)
+    const strange = await world.start(0, { seeds: [0, 1] })
+    await t.rejects(strange.established, { name: 'FoundingError' }, 'others may have tables too')
+    world.kill(0, 0)
+    const first = await world.start(0, { seeds: [0] })
+    await first.established
+    t.equal(first.metadata.state.epoch, 3)
+    const second = await world.start(1, { seeds: [0] })
+    await second.established
+    await second.metadata.changeTopology({ kind: 'join-start', node: world.ringNode(1) })
+    t.same(second.metadata.state.members, [0, 1].map(hostId))
+    await ddl(second.metadata, 'CREATE TABLE k.u (k int PRIMARY KEY)')
+    await world.settle()
+    world.kill(1, 0)
+    await t.rejects(world.start(1, { alone: true }), { name: 'StartError' }, 'one of two is not alone')
+  })
+  t.same([...log(world, 0).current.keyspaces.get('k')!.tables.keys()].sort(), ['t', 'u'])
+})
+
+t.test('a cluster name that is not the seeds', async (t) => {
+  const world = new MetadataWorld({ seed: 12, nodes: 2 })
+  await play(world, async () => {
+    await world.start(0, { seeds: [0] })
+    const other = await world.start(1, { seeds: [0], clusterName: 'Other' })
+    await t.rejects(other.established, {
+      name: 'FoundingError',
+      message: /is of cluster Test Cluster, this node of Other/,
+    })
+  })
+})

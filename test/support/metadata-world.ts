@@ -1,0 +1,290 @@
+/**
+ * Nodes that have storage on simulated disks, a metadata log, and messages between them that are late, lost, doubled and cut off; no gossip, no
+ * ring, no sockets. Everything follows from a seed.
+ */
+import type {
+  Endpoint,
+  Handler,
+  Messenger,
+  MessengerCounts,
+  Payload,
+  ReplyHandler,
+} from '../../cluster/internode/messenger.ts'
+import type { RingNode } from '../../cluster/ring/topology.ts'
+import { FailureReason } from '../../lib/base/errors.ts'
+import type { Log } from '../../lib/runtime/runtime.ts'
+import { openSimulatedDisk, type SimulatedDisk } from '../../lib/runtime/simulated/disk.ts'
+import { createSimulatedJobs } from '../../lib/runtime/simulated/jobs.ts'
+import { Kernel, type SimulatedProcess } from '../../lib/runtime/simulated/kernel.ts'
+import { createSeededRandom } from '../../lib/runtime/simulated/random.ts'
+import { type MetadataLog, openMetadataLog } from '../../lib/server/metadata-log.ts'
+import { openStore, type Store } from '../../storage/store.ts'
+import { createDice, type Dice } from './random.ts'
+import { storageRuntime } from './storage-runtime.ts'
+
+export interface MetadataWorldOptions {
+  readonly seed: number
+  readonly nodes: number
+  /** How many of them are seeds. Default: all. */
+  readonly seeds?: number
+  readonly snapshotEvery?: number
+  /** Virtual ms that a sync takes at most. */
+  readonly syncMs?: number
+}
+
+export interface StartOptions {
+  readonly alone?: boolean
+  readonly seeds?: readonly number[]
+  readonly clusterName?: string
+}
+
+export interface WorldNode {
+  readonly index: number
+  readonly hostId: string
+  readonly endpoint: Endpoint
+  readonly process: SimulatedProcess
+  readonly store: Store
+  readonly metadata: MetadataLog
+  /** Resolves when the node belongs to a cluster. */
+  readonly established: Promise<void>
+}
+
+export class MetadataWorld {
+  readonly kernel: Kernel
+  readonly dice: Dice
+  readonly count: number
+  /** Those that run, by index. */
+  readonly nodes = new Map<number, WorldNode>()
+  readonly reports: string[] = []
+  loss = 0
+  duplicates = 0
+  delayMsMax = 5
+  /** Whether a message from one node reaches the other. */
+  isCut: (from: number, to: number) => boolean = () => false
+  readonly #options: MetadataWorldOptions
+  readonly #messengers = new Map<Endpoint, WorldMessenger>()
+  readonly #disks: SimulatedDisk[] = []
+  #starts = 0
+
+  constructor(options: MetadataWorldOptions) {
+    this.#options = options
+    this.count = options.nodes
+    this.dice = createDice(options.seed)
+    this.kernel = new Kernel({ random: createSeededRandom(options.seed), hop: setImmediate })
+  }
+
+  ringNode(index: number): RingNode {
+    return {
+      hostId: hostId(index),
+      endpoint: endpointOf(index),
+      clientAddress: `10.0.0.${index + 1}`,
+      clientPort: 9042,
+      datacenter: 'dc1',
+      rack: `rack${index % 3}`,
+      tokens: [String(BigInt(index) * 1000n)],
+      status: 'normal',
+      capacity: 1,
+    }
+  }
+
+  /** Starts a node with what its disk has; resolves when its log is open. */
+  async start(index: number, more: StartOptions = {}): Promise<WorldNode> {
+    const { seed, snapshotEvery = 1000, seeds = this.count } = this.#options
+    const run = ++this.#starts
+    const process = this.kernel.process(`node ${index}`)
+    let disk = this.#disks[index]
+    if (!disk) {
+      disk = openSimulatedDisk()
+      await disk.mkdir('/data')
+      await disk.syncDirectory('/')
+      this.#disks[index] = disk
+    }
+    this.#slow(disk, process)
+    const { clock } = process
+    const random = createSeededRandom(seed * 1000 + run)
+    const runtime = storageRuntime(clock, disk)
+    const store = await openStore({
+      runtime: { ...runtime, jobs: createSimulatedJobs({ clock, disk, random }) },
+      directory: '/data',
+      settings: { commitLog: { mode: 'group', segmentBytes: 256 * 1024 } },
+    })
+    const self = this.ringNode(index)
+    const messenger = new WorldMessenger(this, index, process)
+    this.#messengers.set(self.endpoint, messenger)
+    const metadata = await openMetadataLog({
+      store,
+      nowSeconds: () => 1_700_000_000,
+      snapshotEvery,
+      self,
+      ...(more.alone
+        ? {}
+        : {
+            cluster: {
+              self,
+              messenger,
+              clock,
+              random,
+              log: this.#log(index),
+              clusterName: more.clusterName ?? 'Test Cluster',
+              seeds: more.seeds?.map(endpointOf) ?? Array.from({ length: seeds }, (_, i) => endpointOf(i)),
+            },
+          }),
+    })
+    const established = metadata.establish()
+    established.catch(() => undefined)
+    const node = { index, hostId: self.hostId, endpoint: self.endpoint, process, store, metadata, established }
+    this.nodes.set(index, node)
+    return node
+  }
+
+  /** Ends the node at once. With power loss its disk forgets what was not synced. */
+  kill(index: number, survival: number | null): void {
+    const node = this.nodes.get(index)
+    if (!node) return
+    node.process.kill()
+    this.nodes.delete(index)
+    this.#messengers.delete(node.endpoint)
+    const random = createSeededRandom(this.dice.int(2 ** 31))
+    // Without power loss all that was written is there: the disk as another process finds it.
+    this.#disks[index] = this.#disks[index]!.crash(survival ?? 1, random)
+  }
+
+  /** Lets virtual time pass until the promise settles. */
+  async until<T>(promise: Promise<T>, limitMs = 60_000): Promise<T> {
+    let done = false
+    const finish = (): void => {
+      done = true
+      this.kernel.stop()
+    }
+    promise.then(finish, finish)
+    await this.kernel.run(this.kernel.nowMs + limitMs)
+    if (!done) throw new Error(`nothing came of it in ${limitMs} ms`)
+    return promise
+  }
+
+  sleep(ms: number): Promise<void> {
+    return new Promise((resolve) => this.kernel.clock.after(ms, resolve))
+  }
+
+  /** Every running node has the newest epoch of all. */
+  async settle(limitMs = 60_000): Promise<void> {
+    const end = this.kernel.nowMs + limitMs
+    for (;;) {
+      const epochs = [...this.nodes.values()].map(({ metadata }) => metadata.state.epoch)
+      if (epochs.every((epoch) => epoch > 0 && epoch === epochs[0])) return
+      if (this.kernel.nowMs > end) throw new Error(`epochs ${epochs} after ${limitMs} ms`)
+      await this.sleep(100)
+    }
+  }
+
+  deliver(from: number, to: Endpoint, arrive: (messenger: WorldMessenger) => void): void {
+    const target = indexOf(to)
+    const copies = this.dice.chance(this.duplicates) ? 2 : 1
+    for (let i = 0; i < copies; i++) {
+      if (this.dice.chance(this.loss)) continue
+      this.kernel.clock.after(this.dice.int(this.delayMsMax * 1000) / 1000, () => {
+        const messenger = this.#messengers.get(to)
+        if (messenger && !this.isCut(from, target) && messenger.process.isAlive) messenger.receive(arrive)
+      })
+    }
+  }
+
+  #slow(disk: SimulatedDisk, process: SimulatedProcess): void {
+    const { syncMs = 3 } = this.#options
+    disk.onOperation = (operation) =>
+      operation === 'sync'
+        ? new Promise<void>((resolve) => process.clock.after(this.dice.int(syncMs * 1000) / 1000, resolve))
+        : undefined
+  }
+
+  #log(index: number): Log {
+    const say = (_: string, message: string, cause?: unknown): void => {
+      this.reports.push(`${index}: ${message}${cause ? ` ${(cause as Error).stack}` : ''}`)
+    }
+    return { trace() {}, debug() {}, info() {}, warn() {}, error: say }
+  }
+}
+
+export function hostId(index: number): string {
+  return `00000000-0000-4000-8000-00000000000${index}`
+}
+
+function endpointOf(index: number): Endpoint {
+  return `10.0.0.${index + 1}:7000`
+}
+
+function indexOf(endpoint: Endpoint): number {
+  return Number(endpoint.slice(7, endpoint.indexOf(':'))) - 1
+}
+
+class WorldMessenger implements Messenger {
+  readonly self: { readonly hostId: string; readonly endpoint: Endpoint }
+  readonly process: SimulatedProcess
+  readonly #world: MetadataWorld
+  readonly #index: number
+  readonly #handlers = new Map<number, Handler>()
+  readonly #waiting = new Map<number, { readonly reply: ReplyHandler; readonly timer: Disposable }>()
+  #requests = 0
+
+  constructor(world: MetadataWorld, index: number, process: SimulatedProcess) {
+    this.#world = world
+    this.#index = index
+    this.process = process
+    this.self = { hostId: hostId(index), endpoint: endpointOf(index) }
+  }
+
+  handle(verb: number, handler: Handler): void {
+    this.#handlers.set(verb, handler)
+  }
+
+  send(): boolean {
+    throw new Error('nothing of the metadata log goes one way')
+  }
+
+  request(to: Endpoint, verb: number, payload: Payload, timeoutMs: number, reply: ReplyHandler): void {
+    const id = ++this.#requests
+    const bytes = Buffer.from(payload as Uint8Array)
+    const timer = this.process.clock.after(timeoutMs, () => this.#answered(id, to, null))
+    this.#waiting.set(id, { reply, timer })
+    this.#world.deliver(this.#index, to, (other) => other.#serve(this, id, verb, bytes, timeoutMs))
+  }
+
+  /** In the turn of the process. */
+  receive(arrive: (messenger: WorldMessenger) => void): void {
+    this.process.clock.after(0, () => arrive(this))
+  }
+
+  #serve(from: WorldMessenger, id: number, verb: number, payload: Buffer, remainingMs: number): void {
+    const handler = this.#handlers.get(verb)
+    if (!handler) return
+    const answer = async (): Promise<Buffer | null> => {
+      try {
+        const given = await handler({ verb, from: from.self, payload, epoch: 0, remainingMs })
+        return Buffer.from((given ?? Buffer.alloc(0)) as Uint8Array)
+      } catch {
+        return null
+      }
+    }
+    void answer().then((bytes) => {
+      if (!this.process.isAlive) return
+      this.#world.deliver(this.#index, from.self.endpoint, (back) => {
+        if (back === from) back.#answered(id, this.self.endpoint, bytes)
+      })
+    })
+  }
+
+  #answered(id: number, from: Endpoint, payload: Buffer | null): void {
+    const waiting = this.#waiting.get(id)
+    if (!waiting) return
+    this.#waiting.delete(id)
+    waiting.timer[Symbol.dispose]()
+    if (payload) waiting.reply.replied(from, payload)
+    else waiting.reply.failed(from, FailureReason.TIMEOUT)
+  }
+
+  counts(): MessengerCounts {
+    throw new Error('not in this test')
+  }
+
+  async close(): Promise<void> {}
+}
