@@ -134,6 +134,7 @@ export class Gossiper implements Liveness {
       this.#hear(message, (reader) => this.#apply(reader.differences())),
     )
     messenger.handle(Verb.GOSSIP_ECHO, (message) => this.#onEcho(message))
+    messenger.handle(Verb.GOSSIP_HELLO, () => this.#onHello())
   }
 
   /** The first round is at once. Before that this node answers, and asks nobody. */
@@ -361,6 +362,16 @@ export class Gossiper implements Liveness {
       ours = true
     })
     return ours ? Buffer.from(this.#begin().digest(digestOf(this.#own)).end()) : undefined
+  }
+
+  /** Also to a node of another cluster, so that it learns where it is, and before this node has started. See introduction.ts. */
+  #onHello(): Buffer | undefined {
+    if (this.#phase === 'stopped') return
+    const states = [...this.#states.values()]
+    const up = states.filter(({ key }) => key === this.#key || this.#attendance.isUp(key))
+    const differences = states.slice(0, DIFFERENCES_MAX).map((state) => differenceFor(state, null)!)
+    const wallMicros = this.#options.clock.wallMicros()
+    return Buffer.from(this.#begin().micros(wallMicros).differences(differences).digests(up.map(digestOf)).end())
   }
 
   #echo(node: Known, timeoutMs: number, answered: (who: Digest) => void, failed: (reason: number) => void): void {

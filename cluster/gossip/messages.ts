@@ -1,6 +1,7 @@
 /**
  * Gossip as bytes. All messages begin with the format and the cluster that they are of; then
- *   syn: digests    ack: differences, digests that are wanted    ack2, shutdown: differences    echo: one digest    hello: the sender's wall clock
+ *   syn: digests    ack: differences, digests that are wanted    ack2, shutdown: differences    echo: nothing; the answer one digest
+ *   hello: nothing; the answer the wall clock (µs since 1970, f64), differences (its own first), digests of those who are up
  * A list is a varuint count and its items. A digest: host id 16 bytes, generation u32, version varuint. A difference: host id, generation,
  * since varuint, heartbeat varuint, and values: name u8 length + UTF-8, version varuint, value u16 length + UTF-8.
  * Always: what a reader takes is bounded by the bytes that there are; damaged bytes are a BytesError.
@@ -22,11 +23,6 @@ export interface ClusterName {
   readonly name: string
   /** UUID text; null: not known yet. */
   readonly id: string | null
-}
-
-export interface Greeting {
-  /** Of the sender, in µs since 1970. */
-  readonly wallMicros: number
 }
 
 export class GossipWriter {

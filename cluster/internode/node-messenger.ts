@@ -80,6 +80,8 @@ export class NodeMessenger implements Messenger, InboundHome {
   readonly clusterName: string
   readonly incarnation: string
   readonly localAddress: string | undefined
+  /** Names of the clusters of nodes that did not take this one's connection for it; by their endpoints. */
+  readonly otherClusters = new Map<Endpoint, string>()
   readonly #options: MessengerOptions
   readonly #listener: Listener
   readonly #serving: Serving
@@ -237,6 +239,11 @@ export class NodeMessenger implements Messenger, InboundHome {
 
   hasSent(peer: Peer): boolean {
     return this.#pending.some((request) => request.isSent && request.to === peer.endpoint)
+  }
+
+  metCluster(endpoint: Endpoint, other: string | null): void {
+    if (other === null) this.otherClusters.delete(endpoint)
+    else this.otherClusters.set(endpoint, other)
   }
 
   refused(message: string): void {

@@ -360,6 +360,8 @@ export class OutboundLink {
     const at = chunks.at + GREETING_HEAD_BYTES
     const welcome = decodeWelcome(chunks.buffer.subarray(at, at + length))
     const problem = this.#problemWith(welcome)
+    const isOther = welcome.clusterName !== this.#home.clusterName
+    this.#home.metCluster(this.#peer.endpoint, isOther ? welcome.clusterName : null)
     if (problem === '') {
       this.#opened(welcome.incarnation)
       return

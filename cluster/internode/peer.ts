@@ -37,6 +37,8 @@ export interface LinkHome {
   gone(peer: Peer): void
   hasSent(peer: Peer): boolean
   refused(message: string): void
+  /** A node there is of another cluster, of that name; null: it is not, or not any more. */
+  metCluster(endpoint: string, other: string | null): void
 }
 
 export function heldBytes(peer: Peer): number {

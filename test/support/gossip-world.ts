@@ -73,6 +73,10 @@ export interface GossipNode {
   readonly endpoint: string
   readonly index: number
   gossiper: Gossiper
+  messenger: Messenger
+  clock: Clock
+  /** Of its wall clock. */
+  skewMs: number
   /** dead: nobody takes its connections. paused: they are taken, and nothing happens. */
   phase: 'running' | 'paused' | 'dead'
   readonly log: string[]
@@ -124,6 +128,9 @@ export class GossipWorld {
       endpoint: endpointOf(index),
       index,
       gossiper: null as unknown as Gossiper,
+      messenger: null as unknown as Messenger,
+      clock: null as unknown as Clock,
+      skewMs: 0,
       phase: 'dead',
       log: [],
       changes: [],
@@ -142,10 +149,12 @@ export class GossipWorld {
 
   #make(node: GossipNode, over: Partial<GossiperOptions>): void {
     node.handlers = new Map()
+    node.clock = this.#clock(node)
+    node.messenger = this.#messenger(node)
     node.gossiper = new Gossiper({
-      clock: this.#clock(node),
+      clock: node.clock,
       random: this.#random.stream(`${node.index} ${this.agenda.nowMs}`),
-      messenger: this.#messenger(node),
+      messenger: node.messenger,
       cluster: () => ({ name: 'Test Cluster', id: null }),
       generation: 1_700_000_000 + Math.floor(this.agenda.nowMs / 1000),
       seeds: this.#seeds,
@@ -225,7 +234,7 @@ export class GossipWorld {
   #clock(node: GossipNode): Clock {
     return {
       monotonicMs: () => this.agenda.nowMs,
-      wallMicros: () => 1_700_000_000_000_000 + this.agenda.nowMs * 1000,
+      wallMicros: () => 1_700_000_000_000_000 + (this.agenda.nowMs + node.skewMs) * 1000,
       after: (delayMs, run) => {
         const event = this.agenda.add(delayMs, () =>
           this.#whenRunning(node, () => {
