@@ -65,6 +65,11 @@ export class ReplicaWrites implements ReplicaSide {
     messenger.send(coordinator, Verb.MUTATION_DONE, encodeDone(writeId, reason))
   }
 
+  /** Whether a mutation of a write that began then still counts: its table may have been truncated since. */
+  takes(mutation: Buffer, writtenAt: number): boolean {
+    return this.#marks.takes(mutation, writtenAt)
+  }
+
   /** What another node sends. The bytes are copied before this returns; `epoch`: the sender's. Throws and rejects with ReplicaFailures. */
   apply(mutations: readonly Buffer[], writtenAt: number, epoch: number): Promise<void> | undefined {
     for (let i = 0; i < mutations.length; i++)

@@ -1,16 +1,17 @@
 /**
  * TRUNCATE in a cluster: every node empties its part of the table. Source: Cassandra's StorageProxy.truncateBlocking: all nodes must be alive.
- * The coordinator names a time by the hybrid clock. Every node that hears of it has a clock beyond that time from then on, so a write that begins
- * after the truncation has ended is later; a replica takes nothing that began before (TruncationMarks), however late it comes, and does not
- * acknowledge it either.
+ * The coordinator asks all nodes for their hybrid clocks: every write that was acknowledged by then began at or before the latest of them. That is
+ * the truncation's time. Every node that hears of it has a clock beyond it from then on, so a write that begins after the truncation has ended is
+ * later; a replica takes nothing that began before (TruncationMarks), however late it comes, and does not acknowledge it either.
  * Always: nothing that was acknowledged before the truncation began is there after it ended; nothing acknowledged after it ended is lost.
  */
 import { ByteReader, ByteWriter } from '../../lib/base/bytes.ts'
 import { FailureReason, ReplicaFailure, RequestError } from '../../lib/base/errors.ts'
 import { uuidBytes, uuidText } from '../../lib/base/uuid.ts'
 import { Consistency, consistencyName } from '../../lib/types/consistency.ts'
-import type { Endpoint, Incoming, Messenger } from '../internode/messenger.ts'
+import type { Endpoint, Incoming, Messenger, Payload } from '../internode/messenger.ts'
 import { Verb } from '../internode/verbs.ts'
+import type { RingNode } from '../ring/topology.ts'
 import type { Truncations } from './coordinator.ts'
 import type { CoordinatorEnvironment } from './environment.ts'
 import { isReplicaFailure, reasonName } from './request-errors.ts'
@@ -33,63 +34,52 @@ export class Truncation implements Truncations {
   }
 
   async truncate(table: string): Promise<void> {
-    const { liveness, messenger, timeouts } = this.#environment
+    const { liveness } = this.#environment
     const self = this.#environment.self()
     const nodes = [...this.#environment.nodes().values()]
     const isAlive = (hostId: string): boolean => hostId === self.hostId || liveness.isAlive(hostId)
     // Cassandra looks before it sends anything, and tells it so, not as UNAVAILABLE.
     if (!nodes.every(({ hostId }) => isAlive(hostId)))
       throw refused(`Cannot achieve consistency level ${consistencyName(Consistency.ALL)}`)
-    const atMs = await this.#time()
-    const payload = encodeTruncation(table, atMs)
-    const answers = nodes.map(({ hostId, endpoint }) =>
-      hostId === self.hostId
-        ? this.#here(endpoint, table, atMs)
-        : new Promise<Answer>((resolve) => {
-            messenger.request(endpoint, Verb.TRUNCATE, payload, timeouts.truncateMs, {
-              replied: () => resolve({ endpoint, reason: null }),
-              failed: (_from, reason) => resolve({ endpoint, reason }),
-            })
-          }),
+    const ask = (node: RingNode): Promise<Answer> => this.#ask(node, encodeQuestion(table))
+    const clocks = await this.#ofAll(nodes, (node) =>
+      node.hostId === self.hostId ? this.#ownClock(node.endpoint) : ask(node),
     )
-    const given = await this.#allInTime(answers)
-    const failed = given.find(({ reason }) => reason !== null && !isSilence(reason))
-    if (failed) throw refused(`Truncate failed on replica /${failed.endpoint}`)
-    const done = given.filter(({ reason }) => reason === null).length
-    if (done < nodes.length) throw refused(`Truncate timed out - received only ${done} responses`)
+    let latest = 0
+    for (const { micros } of clocks) latest = Math.max(latest, micros)
+    const atMs = Math.ceil(latest / 1000)
+    const order = encodeOrder(table, atMs)
+    await this.#ofAll(nodes, (node) =>
+      node.hostId === self.hostId ? this.#here(node.endpoint, table, atMs) : this.#ask(node, order),
+    )
   }
 
-  /** A whole number of milliseconds, at which all that was acknowledged so far began; the clock is beyond it. */
-  async #time(): Promise<number> {
-    const { clock } = this.#environment
-    const atMs = Math.ceil(this.#environment.timestampMicros() / 1000)
-    while (this.#environment.timestampMicros() <= atMs * 1000)
-      await new Promise<void>((resolve) => clock.after(1, resolve))
-    return atMs
+  async #ownClock(endpoint: Endpoint): Promise<Answer> {
+    return { endpoint, reason: null, micros: this.#environment.timestampMicros() }
   }
 
-  async #here(endpoint: Endpoint, table: string, atMs: number): Promise<Answer> {
-    try {
-      await this.#empty(table, atMs)
-      return { endpoint, reason: null }
-    } catch (cause) {
-      if (!isReplicaFailure(cause)) throw cause
-      this.#environment.report(cause)
-      return { endpoint, reason: FailureReason.UNKNOWN }
-    }
+  #ask({ endpoint }: RingNode, payload: Buffer): Promise<Answer> {
+    const { messenger, timeouts } = this.#environment
+    return new Promise((resolve) => {
+      messenger.request(endpoint, Verb.TRUNCATE, payload, timeouts.truncateMs, {
+        replied: (_from, answer) =>
+          resolve({ endpoint, reason: null, micros: answer.length === 0 ? 0 : readMicros(new ByteReader(answer)) }),
+        failed: (_from, reason) => resolve({ endpoint, reason, micros: 0 }),
+      })
+    })
   }
 
-  /** Those that have not answered in time count as silent: this node's own part may take its time, too. */
-  async #allInTime(answers: readonly Promise<Answer>[]): Promise<Answer[]> {
+  /** The answers of all; throws what the client is told when one fails or is late: this node's own part may take its time, too. */
+  async #ofAll(nodes: readonly RingNode[], ask: (node: RingNode) => Promise<Answer>): Promise<Answer[]> {
     const { clock, timeouts } = this.#environment
-    const given: Answer[] = answers.map(() => ({ endpoint: '', reason: FailureReason.TIMEOUT }))
+    const given = nodes.map(({ endpoint }): Answer => ({ endpoint, reason: FailureReason.TIMEOUT, micros: 0 }))
     let timer: Disposable | null = null
     const late = new Promise<void>((resolve) => {
       timer = clock.after(timeouts.truncateMs, resolve)
     })
     const all = Promise.all(
-      answers.map(async (answer, i) => {
-        given[i] = await answer
+      nodes.map(async (node, i) => {
+        given[i] = await ask(node)
       }),
     )
     try {
@@ -97,16 +87,32 @@ export class Truncation implements Truncations {
     } finally {
       ;(timer as Disposable | null)?.[Symbol.dispose]()
     }
+    const failed = given.find(({ reason }) => reason !== null && !isSilence(reason))
+    if (failed) throw refused(`Truncate failed on replica /${failed.endpoint}`)
+    const done = given.filter(({ reason }) => reason === null).length
+    if (done < nodes.length) throw refused(`Truncate timed out - received only ${done} responses`)
     return given
   }
 
-  async #serve({ payload, epoch }: Incoming): Promise<undefined> {
-    const { table, atMs } = readTruncation(payload)
+  async #here(endpoint: Endpoint, table: string, atMs: number): Promise<Answer> {
+    try {
+      await this.#empty(table, atMs)
+      return { endpoint, reason: null, micros: 0 }
+    } catch (cause) {
+      if (!isReplicaFailure(cause)) throw cause
+      this.#environment.report(cause)
+      return { endpoint, reason: FailureReason.UNKNOWN, micros: 0 }
+    }
+  }
+
+  async #serve({ payload, epoch }: Incoming): Promise<Payload | undefined> {
+    const { table, atMs } = readRequest(payload)
     const id = uuidBytes(table).toString('latin1')
     if (this.#environment.keyspaceOf(id) === null && epoch > this.#environment.epoch())
       await this.#environment.catchUp(epoch)
     if (this.#environment.keyspaceOf(id) === null)
       throw failure(FailureReason.INCOMPATIBLE_SCHEMA, `table ${table} is unknown here`)
+    if (atMs === null) return encodeMicros(this.#environment.timestampMicros())
     try {
       await this.#empty(table, atMs)
     } catch (cause) {
@@ -127,8 +133,10 @@ export class Truncation implements Truncations {
 
 interface Answer {
   readonly endpoint: Endpoint
-  /** Null: its part is empty. */
+  /** Null: it did what it was asked. */
   readonly reason: number | null
+  /** Its clock, if that was asked for. */
+  readonly micros: number
 }
 
 function isSilence(reason: number): boolean {
@@ -143,15 +151,23 @@ function failure(reason: number, message: string): ReplicaFailure {
   return new ReplicaFailure(reasonName(reason), reason, message)
 }
 
-/** table id 16 | time 8 (µs, a whole number of ms) */
-function encodeTruncation(table: string, atMs: number): Buffer {
-  const out = new ByteWriter(32)
-  out.bytes(uuidBytes(table))
-  putMicros(out, atMs * 1000)
+/** TRUNCATE := table id 16 | time 8 (µs, a whole number of ms; absent: what does the clock say? answered with 8 bytes of µs) */
+function encodeQuestion(table: string): Buffer {
+  return uuidBytes(table)
+}
+
+function encodeOrder(table: string, atMs: number): Buffer {
+  return Buffer.concat([uuidBytes(table), encodeMicros(atMs * 1000)])
+}
+
+function encodeMicros(micros: number): Buffer {
+  const out = new ByteWriter(8)
+  putMicros(out, micros)
   return out.copy()
 }
 
-function readTruncation(payload: Buffer): { table: string; atMs: number } {
+function readRequest(payload: Buffer): { table: string; atMs: number | null } {
   const reader = new ByteReader(payload)
-  return { table: uuidText(reader.view(TABLE_ID_BYTES)), atMs: readMicros(reader) / 1000 }
+  const table = uuidText(reader.view(TABLE_ID_BYTES))
+  return { table, atMs: reader.remaining() === 0 ? null : readMicros(reader) / 1000 }
 }

@@ -247,6 +247,7 @@ class WorldMessenger implements Messenger {
 
   send(to: Endpoint, verb: number, payload: Payload): boolean {
     const { world } = this.#node
+    if (!this.#node.alive) return false
     world.sent.push({ verb, from: this.self.endpoint, to })
     if (world.unreachable.has(to)) return false
     if (!world.lost()) void this.#deliver(to, verb, bytesOf(payload), 0, () => {})
@@ -256,8 +257,8 @@ class WorldMessenger implements Messenger {
   request(to: Endpoint, verb: number, payload: Payload, timeoutMs: number, reply: ReplyHandler): void {
     const { world } = this.#node
     const { clock } = world
-    world.sent.push({ verb, from: this.self.endpoint, to })
-    if (world.unreachable.has(to)) {
+    if (this.#node.alive) world.sent.push({ verb, from: this.self.endpoint, to })
+    if (world.unreachable.has(to) || !this.#node.alive) {
       clock.after(1, () => reply.failed(to, FailureReason.NODE_DOWN))
       return
     }

@@ -321,7 +321,7 @@ async function anyWeather(t: { fail(message: string): unknown }, dice: Dice, see
 
 t.test('acknowledged is what enough replicas have; who has not got it has a hint', async (t) => {
   const first = testSeed()
-  const runs = process.env.TEST_SEED ? 1 : Number(process.env.TEST_RUNS ?? 60)
+  const runs = process.env.TEST_SEED ? 1 : Number(process.env.TEST_RUNS ?? 40)
   for (let i = 0; i < runs; i++) await anyWeather(t, createDice(first + i), first + i)
   t.pass(`seeds from ${first}`)
 })

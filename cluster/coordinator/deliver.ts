@@ -1,0 +1,88 @@
+/**
+ * Brings mutations to all of their replicas when nobody waits for a level: what a batch's dead coordinator may have left undone, what a base
+ * table's write means for its views. Resolves when each replica has its part or a hint is kept for it; rejects when it has to be tried again.
+ */
+import { ByteWriter } from '../../lib/base/bytes.ts'
+import { Consistency } from '../../lib/types/consistency.ts'
+import type { Endpoint } from '../internode/messenger.ts'
+import { Verb } from '../internode/verbs.ts'
+import type { CoordinatorEnvironment } from './environment.ts'
+import type { ReplicaWrites } from './replica-writes.ts'
+import { putMutation, putMutationHead } from './write-messages.ts'
+import type { WritePlans } from './write-plans.ts'
+
+export interface DeliverOptions {
+  readonly environment: CoordinatorEnvironment
+  readonly plans: WritePlans
+  readonly replica: Pick<ReplicaWrites, 'takes' | 'apply'>
+}
+
+/** `writtenAt`: when the write began. Mutations of tables that are unknown here were of tables that were dropped. */
+export async function deliver(
+  { environment, plans, replica }: DeliverOptions,
+  mutations: readonly Buffer[],
+  writtenAt: number,
+): Promise<void> {
+  const own: Buffer[] = []
+  const alive = new Map<string, { endpoint: Endpoint; mutations: Buffer[] }>()
+  const dead = new Map<string, Buffer[]>()
+  for (const mutation of mutations) {
+    const keyspace = plans.keyspaceOf(mutation)
+    const plan = keyspace === null ? null : plans.planOf(mutation, Consistency.ALL, keyspace)
+    for (const target of plan?.targets ?? []) {
+      const { hostId, endpoint } = target
+      const known = alive.get(hostId)
+      if (target === plan!.self) own.push(mutation)
+      else if (known) known.mutations.push(mutation)
+      else alive.set(hostId, { endpoint, mutations: [mutation] })
+    }
+    for (const hostId of plan?.dead ?? []) dead.set(hostId, [...(dead.get(hostId) ?? []), mutation])
+  }
+  const parts: Promise<void>[] = []
+  if (own.length > 0) parts.push(applyHere(replica, own, writtenAt, environment))
+  for (const [hostId, those] of dead) parts.push(hint(environment, hostId, those, writtenAt))
+  for (const [hostId, { endpoint, mutations: those }] of alive)
+    parts.push(
+      send(environment, endpoint, those, writtenAt).then((isDone) =>
+        isDone ? undefined : hint(environment, hostId, those, writtenAt),
+      ),
+    )
+  await Promise.all(parts)
+}
+
+async function applyHere(
+  replica: Pick<ReplicaWrites, 'takes' | 'apply'>,
+  mutations: readonly Buffer[],
+  writtenAt: number,
+  environment: CoordinatorEnvironment,
+): Promise<void> {
+  const taken = mutations.filter((mutation) => replica.takes(mutation, writtenAt))
+  if (taken.length > 0) await replica.apply(taken, writtenAt, environment.epoch())
+}
+
+function send(
+  { messenger, timeouts }: CoordinatorEnvironment,
+  endpoint: Endpoint,
+  mutations: readonly Buffer[],
+  writtenAt: number,
+): Promise<boolean> {
+  const out = new ByteWriter(256)
+  putMutationHead(out, writtenAt, null, [])
+  for (const mutation of mutations) putMutation(out, mutation)
+  return new Promise((resolve) => {
+    messenger.request(endpoint, Verb.MUTATION, out.view(), timeouts.writeMs, {
+      replied: () => resolve(true),
+      failed: () => resolve(false),
+    })
+  })
+}
+
+async function hint(
+  { hints }: CoordinatorEnvironment,
+  hostId: string,
+  mutations: readonly Buffer[],
+  writtenAt: number,
+): Promise<void> {
+  if (!hints.mayStore(hostId)) return
+  await Promise.all(mutations.map((mutation) => hints.store(hostId, mutation, writtenAt)))
+}

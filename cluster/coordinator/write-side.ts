@@ -1,0 +1,67 @@
+/** All of a node that has to do with writes in a cluster, put together. */
+import type { Messenger } from '../internode/messenger.ts'
+import { BatchStore, type BatchTable } from './batch-store.ts'
+import { Batchlog } from './batchlog.ts'
+import { deliver } from './deliver.ts'
+import type { CoordinatorEnvironment, ReplicaSide } from './environment.ts'
+import type { RequestLatencies } from './latencies.ts'
+import { ReplicaWrites } from './replica-writes.ts'
+import { Truncation } from './truncation.ts'
+import { TruncationMarks } from './truncation-marks.ts'
+import { WriteCoordinator } from './write.ts'
+import { WritePlans } from './write-plans.ts'
+
+export interface WriteSideOptions {
+  readonly environment: CoordinatorEnvironment
+  readonly latencies: RequestLatencies
+  /** Where batches of other coordinators are kept. */
+  readonly batches: BatchTable
+  /** When tables were truncated, as storage remembers it: by table id, ms since 1970. */
+  readonly truncations: Iterable<readonly [table: string, atMs: number]>
+}
+
+export class WriteSide implements ReplicaSide {
+  readonly writes: WriteCoordinator
+  readonly truncations: Truncation
+  /** What other nodes send is applied through it: mutations, hints, repairs. */
+  readonly replica: ReplicaWrites
+  readonly marks = new TruncationMarks()
+  readonly batchlog: Batchlog
+  readonly plans: WritePlans
+  readonly #environment: CoordinatorEnvironment
+
+  constructor({ environment, latencies, batches, truncations }: WriteSideOptions) {
+    this.#environment = environment
+    for (const [table, atMs] of truncations) {
+      this.marks.set(table, atMs * 1000)
+      environment.observe(atMs * 1000)
+    }
+    const { marks } = this
+    const plans = new WritePlans(environment)
+    this.plans = plans
+    this.replica = new ReplicaWrites({ environment, plans, marks })
+    this.batchlog = new Batchlog(environment, new BatchStore(batches))
+    this.writes = new WriteCoordinator({ environment, plans, latencies, batchlog: this.batchlog })
+    this.truncations = new Truncation(environment, marks)
+  }
+
+  register(messenger: Messenger): void {
+    for (const part of [this.writes, this.replica, this.batchlog, this.truncations]) part.register(messenger)
+  }
+
+  /** Reads the batches that were kept when the node stopped. */
+  async start(): Promise<void> {
+    await this.batchlog.start((mutations, writtenAt) => this.deliver(mutations, writtenAt))
+  }
+
+  /** To all replicas, or hints for them. */
+  deliver(mutations: readonly Buffer[], writtenAt: number): Promise<void> {
+    return deliver({ environment: this.#environment, plans: this.plans, replica: this.replica }, mutations, writtenAt)
+  }
+
+  async close(): Promise<void> {
+    await this.batchlog.close()
+    this.writes[Symbol.dispose]()
+    this.plans[Symbol.dispose]()
+  }
+}

@@ -1,0 +1,112 @@
+/** TRUNCATE through a coordinator: all nodes or none, and nothing that was acknowledged before comes back, however late it is. */
+import t from 'tap'
+import { RequestLatencies } from '../../../cluster/coordinator/latencies.ts'
+import { WriteSide } from '../../../cluster/coordinator/write-side.ts'
+import type { RequestError } from '../../../lib/base/errors.ts'
+import { Consistency } from '../../../lib/types/consistency.ts'
+import { createDice, type Dice, testSeed } from '../../support/random.ts'
+import { mutationAt, ReplicaWorld, TABLE, type WorldNode } from '../../support/replica-world.ts'
+
+const THREE = { strategy: 'org.apache.cassandra.locator.SimpleStrategy', factor: 3, datacenters: null }
+const NO_BATCHES = {
+  id: '',
+  idBytes: Buffer.alloc(16),
+  apply: () => undefined,
+  read: () => ({ partitions: [], more: false, tombstones: 0 }),
+  nowSeconds: () => 0,
+}
+
+function serve(world: ReplicaWorld): Map<WorldNode, WriteSide> {
+  const sides = new Map<WorldNode, WriteSide>()
+  for (const node of world.nodes.values()) {
+    const { environment } = node
+    const side = new WriteSide({ environment, latencies: new RequestLatencies(), batches: NO_BATCHES, truncations: [] })
+    node.serve(side)
+    sides.set(node, side)
+  }
+  return sides
+}
+
+const SPECS = [1, 2, 3].map((number) => ({ number }))
+
+async function outcome(world: ReplicaWorld, done: Promise<void>, ms = 70_000): Promise<RequestError | null> {
+  let result: RequestError | null | undefined
+  done.then(
+    () => {
+      result = null
+    },
+    (error: RequestError) => {
+      result = error
+    },
+  )
+  for (let waited = 0; result === undefined && waited < ms; waited += 10) await world.clock.advance(10)
+  return result!
+}
+
+t.test('all nodes must be alive, and all must answer', async (t) => {
+  const world = new ReplicaWorld(createDice(1), THREE, SPECS)
+  const { truncations } = serve(world).get(world.node(1))!
+  t.equal(await outcome(world, truncations.truncate(TABLE)), null)
+  for (const { truncated } of world.nodes.values()) t.match(truncated, [{ table: TABLE }])
+  t.equal(new Set([...world.nodes.values()].map(({ truncated }) => truncated[0]!.atMs)).size, 1, 'at one time')
+  world.setAlive(world.node(2), false)
+  t.match(await outcome(world, truncations.truncate(TABLE)), {
+    code: 'TRUNCATE_ERROR',
+    message: 'Error during truncate: Cannot achieve consistency level ALL',
+  })
+  t.equal(world.node(3).truncated.length, 1, 'nobody was asked')
+  world.setAlive(world.node(2), true)
+  world.unreachable.add(world.node(2).self.endpoint)
+  t.match(await outcome(world, truncations.truncate(TABLE)), {
+    code: 'TRUNCATE_ERROR',
+    message: 'Error during truncate: Truncate timed out - received only 2 responses',
+  })
+})
+
+async function lateWrites(dice: Dice, seed: number): Promise<string[]> {
+  const problems: string[] = []
+  const world = new ReplicaWorld(dice, THREE, SPECS)
+  const sides = serve(world)
+  // Clocks differ, and what is delayed arrives long after.
+  for (const node of world.nodes.values()) node.skew = dice.int(400_000) - 200_000
+  world.weather = { loss: 0, delayMs: dice.pick([1, 30, 200]), failure: 0, slow: 0 }
+  const nodes = [...world.nodes.values()]
+  let count = 0
+  const write = async (): Promise<{ text: string; acknowledged: boolean }> => {
+    const mutation = mutationAt(dice.int(2 ** 32), `${seed}-${count++}`)
+    const node = dice.pick(nodes)
+    const result = { text: mutation.toString('hex'), acknowledged: false }
+    const done = sides
+      .get(node)!
+      .writes.write([mutation], 'SIMPLE', dice.pick([Consistency.ONE, Consistency.QUORUM]), 'ks')
+    if (done === undefined || (await outcome(world, done, 3_000)) === null) result.acknowledged = true
+    return result
+  }
+  const before = []
+  for (let i = 0; i < 4; i++) before.push(await write())
+  const failed = await outcome(world, sides.get(dice.pick(nodes))!.truncations.truncate(TABLE))
+  if (failed !== null) return [`TEST_SEED=${seed}: ${failed.message}`]
+  const after = []
+  for (let i = 0; i < 4; i++) after.push(await write())
+  await world.clock.advance(20_000)
+  // Hints come at last.
+  for (const node of nodes)
+    for (const { hostId, mutation, writtenAt } of node.hints) {
+      const bytes = Buffer.from(mutation, 'hex')
+      const target = world.nodes.get(hostId)!
+      if (sides.get(target)!.replica.takes(bytes, writtenAt)) target.applied.push(mutation)
+    }
+  for (const { text, acknowledged } of before)
+    if (acknowledged && nodes.some(({ applied }) => applied.includes(text)))
+      problems.push(`TEST_SEED=${seed}: an old write is back`)
+  for (const { text, acknowledged } of after)
+    if (acknowledged && nodes.filter(({ applied }) => applied.includes(text)).length < 3)
+      problems.push(`TEST_SEED=${seed}: a new write is lost`)
+  return problems
+}
+
+t.test('nothing acknowledged before a truncation survives it, nothing acknowledged after it is lost', async (t) => {
+  const first = testSeed()
+  const runs = process.env.TEST_SEED ? 1 : Number(process.env.TEST_RUNS ?? 20)
+  for (let i = 0; i < runs; i++) t.same(await lateWrites(createDice(first + i), first + i), [])
+})
