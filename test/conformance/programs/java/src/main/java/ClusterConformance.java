@@ -1,0 +1,126 @@
+import com.datastax.oss.driver.api.core.ConsistencyLevel;
+import com.datastax.oss.driver.api.core.CqlSession;
+import com.datastax.oss.driver.api.core.DefaultConsistencyLevel;
+import com.datastax.oss.driver.api.core.cql.BoundStatement;
+import com.datastax.oss.driver.api.core.cql.PreparedStatement;
+import com.datastax.oss.driver.api.core.cql.Row;
+import com.datastax.oss.driver.api.core.cql.SimpleStatement;
+import com.datastax.oss.driver.api.core.metadata.NodeState;
+import com.datastax.oss.driver.api.core.metadata.TokenMap;
+import java.io.BufferedReader;
+import java.io.InputStreamReader;
+import java.net.InetSocketAddress;
+import java.nio.ByteBuffer;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Objects;
+import java.util.function.BooleanSupplier;
+
+/**
+ * Java driver 4 against a cluster that loses nodes and gets them back.
+ * Usage: ClusterConformance ADDRESSES PORT DATACENTER DATACENTERS. ADDRESSES a,b,c; DATACENTERS dc1:3,dc2:3 (replicas and nodes of each).
+ * Prints a line a check, and `phase NAME` where it waits for a line of input before it goes on.
+ */
+public final class ClusterConformance {
+  private static final int ROWS = 500;
+  private static final BufferedReader INPUT = new BufferedReader(new InputStreamReader(System.in));
+  private static int failed = 0;
+
+  private static void check(String name, Object got, Object wanted) {
+    boolean good = Objects.equals(got, wanted);
+    if (!good) failed++;
+    System.out.println((good ? "ok - " : "not ok - ") + name + (good ? "" : ": got " + got + ", wanted " + wanted));
+  }
+
+  private static void phase(String name) throws Exception {
+    System.out.println("phase " + name);
+    INPUT.readLine();
+  }
+
+  private static boolean until(int seconds, BooleanSupplier condition) throws Exception {
+    for (long end = System.nanoTime() + seconds * 1_000_000_000L; System.nanoTime() < end; Thread.sleep(200))
+      if (condition.getAsBoolean()) return true;
+    return condition.getAsBoolean();
+  }
+
+  public static void main(String[] arguments) throws Exception {
+    List<InetSocketAddress> addresses = new ArrayList<>();
+    for (String address : arguments[0].split(",")) addresses.add(new InetSocketAddress(address, Integer.parseInt(arguments[1])));
+    try (CqlSession session = CqlSession.builder().addContactPoints(addresses).withLocalDatacenter(arguments[2]).build()) {
+      run(session, arguments[3].split(","));
+    }
+    System.exit(failed == 0 ? 0 : 1);
+  }
+
+  private static long up(CqlSession session) {
+    return session.getMetadata().getNodes().values().stream().filter(node -> node.getState() == NodeState.UP).count();
+  }
+
+  private static void run(CqlSession session, String[] datacenters) throws Exception {
+    StringBuilder replication = new StringBuilder("'class': 'NetworkTopologyStrategy'");
+    int count = 0;
+    for (String each : datacenters) {
+      String[] parts = each.split(":");
+      replication.append(", '").append(parts[0]).append("': ").append(parts[1]);
+      count += Integer.parseInt(parts[1]);
+    }
+    int nodes = count;
+    ConsistencyLevel level = datacenters.length > 1 ? DefaultConsistencyLevel.LOCAL_QUORUM : DefaultConsistencyLevel.QUORUM;
+    check("nodes known", session.getMetadata().getNodes().size(), nodes);
+    check("all are up", until(15, () -> up(session) == nodes), true);
+    session.execute("DROP KEYSPACE IF EXISTS conformance_cluster_java");
+    session.execute("CREATE KEYSPACE conformance_cluster_java WITH replication = {" + replication + "}");
+    session.execute("CREATE TABLE conformance_cluster_java.t (k int PRIMARY KEY, v text)");
+    check("schema agreement", session.checkSchemaAgreement(), true);
+    PreparedStatement put = session.prepare("INSERT INTO conformance_cluster_java.t (k, v) VALUES (?, ?)");
+    PreparedStatement get = session.prepare("SELECT v FROM conformance_cluster_java.t WHERE k = ?");
+    TokenMap tokens = session.getMetadata().getTokenMap().orElseThrow();
+    ByteBuffer key = ByteBuffer.allocate(4).putInt(0, 7);
+    check("replicas of a key", tokens.getReplicas("conformance_cluster_java", key).size(), nodes);
+    for (int k = 0; k < ROWS; k++) session.execute(write(put, k, level));
+    int wrong = 0;
+    for (int k = 0; k < ROWS; k++) if (!holds(session, get, k, level)) wrong++;
+    check("rows that are not read back", wrong, 0);
+    int paged = 0;
+    SimpleStatement all = SimpleStatement.newInstance("SELECT k FROM conformance_cluster_java.t").setPageSize(50);
+    for (Row ignored : session.execute(all.setConsistencyLevel(level))) paged++;
+    check("rows by pages", paged, ROWS);
+    String conditional = "INSERT INTO conformance_cluster_java.t (k, v) VALUES (-1, 'a') IF NOT EXISTS";
+    check("conditional insert", session.execute(conditional).wasApplied(), true);
+    check("conditional insert again", session.execute(conditional).wasApplied(), false);
+
+    phase("whole");
+    List<String> errors = new ArrayList<>();
+    int written = ROWS;
+    for (long end = System.nanoTime() + 6_000_000_000L; System.nanoTime() < end; ) {
+      try {
+        session.execute(write(put, written, level));
+        written++;
+        if (!holds(session, get, written - 1, level)) errors.add("row " + (written - 1) + " is not there");
+      } catch (RuntimeException error) {
+        errors.add(error.toString());
+      }
+    }
+    check("errors while nodes are away", errors, List.of());
+    check("writes went on", written > ROWS + 20, true);
+    check("a node is seen down", until(25, () -> up(session) < nodes), true);
+
+    phase("without");
+    check("all are up again", until(60, () -> up(session) == nodes), true);
+    int missing = 0;
+    for (int k = 0; k < written; k++) if (!holds(session, get, k, DefaultConsistencyLevel.ALL)) missing++;
+    check("rows that are missing", missing, 0);
+    session.execute("DROP KEYSPACE conformance_cluster_java");
+  }
+
+  private static BoundStatement write(PreparedStatement put, int k, ConsistencyLevel level) {
+    return put.bind(k, "v" + k).setConsistencyLevel(level).setIdempotent(true).setTimeout(Duration.ofSeconds(10));
+  }
+
+  private static boolean holds(CqlSession session, PreparedStatement get, int k, ConsistencyLevel level) {
+    BoundStatement statement = get.bind(k).setConsistencyLevel(level).setIdempotent(true).setTimeout(Duration.ofSeconds(10));
+    Row row = session.execute(statement).one();
+    return row != null && ("v" + k).equals(row.getString(0));
+  }
+}
