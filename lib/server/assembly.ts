@@ -3,7 +3,7 @@
  * Always: what was opened is closed in the opposite order, also when the start fails half-way.
  */
 import { resolve } from 'node:path'
-import { LocalCoordinator } from '../../cluster/coordinator/local.ts'
+import { LocalCoordinator, type Replica } from '../../cluster/coordinator/local.ts'
 import { CorruptionError } from '../../storage/errors.ts'
 import type { ReadCommand } from '../../storage/model/command.ts'
 import { openStore, type Store } from '../../storage/store.ts'
@@ -22,6 +22,9 @@ import type { TableSchema } from '../schema/table.ts'
 import type { NodeViews } from '../view/node-views.ts'
 import { addressBytes } from './addresses.ts'
 import { serveAdmin } from './admin/serve.ts'
+import { clusterView } from './cluster/cluster-view.ts'
+import { type ClusterMember, openMember } from './cluster/member.ts'
+import { selfNode } from './cluster/self.ts'
 import { lockDirectory } from './data-directory.ts'
 import type { NodeDoors } from './doors.ts'
 import { FailurePolicy } from './failure-policy.ts'
@@ -82,7 +85,9 @@ export async function openNode({ settings, memory }: LoadedConfig, doors: NodeDo
       settings: { ...storeSettings(settings), ...failures.storeSettings, snapshots },
     }).catch(refuseDamage)
     opened.defer(() => store.close())
-    const metadata = await openMetadataLog({ store, nowSeconds: () => Math.floor(runtime.clock.wallMicros() / 1e6) })
+    const member =
+      settings.seeds.length > 0 ? opened.use(await openMember({ settings, runtime, identity, store })) : null
+    const metadata = member?.metadata ?? (await openAlone({ settings, runtime, identity, store }))
     late.schema = () => metadata.current
     opened.defer(() => metadata.settle())
     logSubstitutes(metadata, log)
@@ -96,8 +101,9 @@ export async function openNode({ settings, memory }: LoadedConfig, doors: NodeDo
     }
     const views = await openViews({ store, replica, metadata, clock: runtime.clock, log })
     opened.defer(() => views.close())
-    const listener = await serve({ settings, runtime, store, metadata, indexes, views, identity, doors })
+    const listener = await serve({ settings, runtime, store, metadata, indexes, views, identity, doors, member })
     opened.defer(async () => {
+      member?.serving(false)
       listener.metrics[Symbol.dispose]()
       await listener.clients.close(settings.drain_grace)
     })
@@ -107,8 +113,7 @@ export async function openNode({ settings, memory }: LoadedConfig, doors: NodeDo
     log.info(SOURCE, 'Startup complete')
     return startedNode(
       { ...listener, admin: admin.then((served) => served?.name ?? null), died: failures.died },
-      identity,
-      store,
+      { identity, store, member },
       log,
       opened,
     )
@@ -116,6 +121,20 @@ export async function openNode({ settings, memory }: LoadedConfig, doors: NodeDo
     await opened[Symbol.asyncDispose]()
     throw error
   }
+}
+
+/** The metadata of a node that is alone: it is the whole ring. */
+function openAlone({
+  settings,
+  runtime,
+  identity,
+  store,
+}: Pick<Parts, 'settings' | 'runtime' | 'identity' | 'store'>): Promise<MetadataLog> {
+  return openMetadataLog({
+    store,
+    nowSeconds: () => Math.floor(runtime.clock.wallMicros() / 1e6),
+    self: { ...selfNode(settings, identity), tokens: identity.tokens },
+  })
 }
 
 /** Applies archived commit-log segments, if the settings name any. Done twice, it changes nothing. */
@@ -163,8 +182,7 @@ interface Serving {
 
 function startedNode(
   serving: Serving & Pick<StartedNode, 'admin' | 'died'>,
-  identity: Identity,
-  store: Store,
+  { identity, store, member }: { identity: Identity; store: Store; member: ClusterMember | null },
   log: Log,
   opened: Closers,
 ): StartedNode {
@@ -173,6 +191,7 @@ function startedNode(
     log.info(SOURCE, 'DRAINING: no new requests are taken')
     const address = addressBytes(serving.address)
     serving.clients.events.broadcast({ kind: 'STATUS_CHANGE', change: 'DOWN', address, port: serving.port })
+    member?.announceShutdown()
     await opened[Symbol.asyncDispose]()
     log.info(SOURCE, 'DRAINED')
   }
@@ -199,9 +218,21 @@ interface Parts {
   readonly views: NodeViews
   readonly identity: Identity
   readonly doors: NodeDoors
+  /** Null: the node is alone. */
+  readonly member: ClusterMember | null
 }
 
-async function serve({ settings, runtime, store, metadata, indexes, views, identity, doors }: Parts): Promise<Serving> {
+async function serve({
+  settings,
+  runtime,
+  store,
+  metadata,
+  indexes,
+  views,
+  identity,
+  doors,
+  member,
+}: Parts): Promise<Serving> {
   const { clock, random, log } = runtime
   const address = settings.broadcast_rpc_address ?? settings.rpc_address
   // The description needs the port and the listener, which come last: it is asked for them only once clients are there.
@@ -215,29 +246,32 @@ async function serve({ settings, runtime, store, metadata, indexes, views, ident
       settings,
       identity,
       store,
-      schema: () => metadata.current,
+      metadata,
+      standing: member?.gossiper ?? null,
       builtIndexes: () => indexes.builtIndexes(),
       views,
       late,
     }),
     () => metadata.current,
   )
-  const coordinator = new LocalCoordinator({
-    clock,
-    replica: {
-      apply: (mutations) => views.apply(mutations),
-      read: (command) => (virtual.handles(command.table) ? virtual.read(command) : views.read(command)),
-      truncate: (table, atMs) => views.truncate(table, atMs),
-    },
-    datacenter: identity.datacenter,
-    address: addressBytes(address),
-    replication: (keyspace) => replicationOf(metadata.current.keyspaces.get(keyspace) ?? null),
-    epoch: () => metadata.current.epoch,
-    report: reporter(log, clock),
-  })
-  const storageAddress = settings.broadcast_address ?? settings.listen_address ?? settings.rpc_address
-  const endpoint = `/${storageAddress}:${settings.storage_port}`
-  const hybrid = new HybridClock(clock)
+  const replica: Replica = {
+    apply: (mutations) => views.apply(mutations),
+    read: (command) => (virtual.handles(command.table) ? virtual.read(command) : views.read(command)),
+    truncate: (table, atMs) => views.truncate(table, atMs),
+  }
+  const report = reporter(log, clock)
+  const coordinator = member
+    ? await member.coordinate(replica, report)
+    : new LocalCoordinator({
+        clock,
+        replica,
+        datacenter: identity.datacenter,
+        address: addressBytes(address),
+        replication: (keyspace) => replicationOf(metadata.current.keyspaces.get(keyspace) ?? null),
+        epoch: () => metadata.current.epoch,
+        report,
+      })
+  const hybrid = member?.hybrid ?? new HybridClock(clock)
   const idBytes = random.stream('cql')
   const environment: Environment = {
     schema: metadata,
@@ -247,11 +281,7 @@ async function serve({ settings, runtime, store, metadata, indexes, views, ident
     randomBytes: (target) => idBytes.fill(target),
     limits: cqlLimits(settings),
     address: addressBytes(address),
-    cluster: {
-      clusterName: identity.clusterName,
-      datacenters: () => new Map([[identity.datacenter, 1]]),
-      rangeOwnership: () => new Map(identity.tokens.map((token) => [token, [endpoint]])),
-    },
+    cluster: clusterView(metadata, identity),
   }
   const processor = new QueryProcessor(environment, { preparedBytesMax: settings.prepared_statements_cache_size })
   const clients = new ClientListener({
@@ -281,11 +311,16 @@ async function serve({ settings, runtime, store, metadata, indexes, views, ident
   })
   late.metrics = metrics
   metadata.listen((change) => clients.events.broadcast({ kind: 'SCHEMA_CHANGE', change }))
+  await member?.enter().catch((error: unknown) => {
+    metrics[Symbol.dispose]()
+    throw error
+  })
   const bound = await listen(clients, settings).catch((error: unknown) => {
     metrics[Symbol.dispose]()
     throw error
   })
   late.port = bound.port
+  member?.serving(true)
   log.info(SOURCE, `Starting listening for CQL clients on /${settings.rpc_address}:${bound.port} (unencrypted)...`)
   return { clients, metrics, address, port: bound.port }
 }

@@ -2,7 +2,7 @@
  * The hybrid clock: µs of the wall clock, but never the same twice and never back, and behind nothing that a message from another node
  * carried: of two writes of which the coordinator of the second has heard of the first, through however many nodes, the later has the greater
  * timestamp. Source: Kulkarni et al., Logical Physical Clocks (2014), with the counter folded into the µs.
- * Always: what this node gives is at most SKEW_MAX ahead of the greatest it read from its own wall clock, or follows what it gave before; a clock
+ * Always: what this node gives is at most SKEW_MAX ahead of the greatest it read from its own wall clock, or follows what it gave or had to pass; a clock
  * that is further ahead is told of, not followed, so that no node drags the others into the future.
  */
 import type { Clock } from '../runtime/runtime.ts'
@@ -53,6 +53,11 @@ export class HybridClock {
     const ahead = micros - this.#clock.wallMicros()
     if (ahead <= SKEW_MAX_MICROS) this.#last = micros
     else this.#refuse(ahead)
+  }
+
+  /** All that comes is greater, however far ahead it is: for what the cluster has decided and later writes must not fall behind. */
+  pass(micros: number): void {
+    if (micros > this.#last) this.#last = micros
   }
 
   #refuse(ahead: number): void {

@@ -42,7 +42,8 @@ export interface PeerInfo {
   readonly datacenter: string
   readonly rack: string
   readonly hostId: string
-  readonly schemaVersion: string
+  /** Null: it was not heard of yet. */
+  readonly schemaVersion: string | null
   readonly tokens: readonly string[]
 }
 

@@ -1,0 +1,184 @@
+/**
+ * A node as a member of a cluster: its links to the others, its copy of the metadata, and the coordinator that asks all replicas. Put together in
+ * the order in which one needs the other, and closed in the opposite order.
+ */
+import { ClusterCoordinator } from '../../../cluster/coordinator/coordinator.ts'
+import { RequestLatencies } from '../../../cluster/coordinator/latencies.ts'
+import type { Replica } from '../../../cluster/coordinator/local.ts'
+import { WriteSide } from '../../../cluster/coordinator/write-side.ts'
+import type { Gossiper } from '../../../cluster/gossip/gossiper.ts'
+import type { NodeMessenger } from '../../../cluster/internode/node-messenger.ts'
+import { FoundingError } from '../../../cluster/metadata/founding.ts'
+import type { RingNode } from '../../../cluster/ring/topology.ts'
+import type { Store } from '../../../storage/store.ts'
+import { Closers } from '../../base/closers.ts'
+import type { Settings } from '../../config/settings.ts'
+import type { Runtime } from '../../runtime/runtime.ts'
+import { HybridClock } from '../hybrid-clock.ts'
+import type { Identity } from '../identity.ts'
+import { type MetadataLog, openMetadataLog } from '../metadata-log.ts'
+import { StartError } from '../start-error.ts'
+import { checkAdmission, checkMembership } from './admission.ts'
+import { Announcer } from './announce.ts'
+import { openBatchTable } from './batch-table.ts'
+import { joinRing } from './join.ts'
+import { openGossip, openLinks } from './links.ts'
+import { NodeEnvironment } from './node-environment.ts'
+import { seedEndpoints, selfNode, tokensFor } from './self.ts'
+
+export interface MemberOptions {
+  readonly settings: Settings
+  readonly runtime: Runtime
+  readonly identity: Identity
+  readonly store: Store
+}
+
+export class ClusterMember implements AsyncDisposable {
+  readonly self: RingNode
+  readonly hybrid: HybridClock
+  readonly messenger: NodeMessenger
+  readonly metadata: MetadataLog
+  readonly gossiper: Gossiper
+  readonly #options: MemberOptions
+  readonly #opened: Closers
+  #announcer: Announcer | null = null
+
+  /** Use openMember. */
+  constructor(
+    options: MemberOptions,
+    parts: Pick<ClusterMember, 'self' | 'hybrid' | 'messenger' | 'metadata' | 'gossiper'>,
+    opened: Closers,
+  ) {
+    this.#options = options
+    this.self = parts.self
+    this.hybrid = parts.hybrid
+    this.messenger = parts.messenger
+    this.metadata = parts.metadata
+    this.gossiper = parts.gossiper
+    this.#opened = opened
+  }
+
+  /** The coordinator of this node's clients; other nodes' coordinators are answered from now on. */
+  async coordinate(replica: Replica, report: (cause: Error) => void): Promise<ClusterCoordinator> {
+    const { settings, runtime, store } = this.#options
+    const { messenger, metadata, hybrid, self, gossiper } = this
+    const environment = new NodeEnvironment({
+      clock: runtime.clock,
+      random: runtime.random,
+      messenger,
+      liveness: gossiper,
+      metadata,
+      self,
+      replica,
+      hybrid,
+      hints: { store() {}, mayStore: () => false },
+      settings,
+      report,
+    })
+    const latencies = new RequestLatencies()
+    const writeSide = new WriteSide({
+      environment,
+      latencies,
+      batches: await openBatchTable(store, runtime.clock),
+      truncations: truncations(store),
+    })
+    const coordinator = new ClusterCoordinator({
+      latencies,
+      writes: writeSide.writes,
+      reads: { register() {}, read: (command) => replica.read(command) },
+      transactions: {
+        register() {},
+        cas: () => Promise.reject(new Error('not in a cluster')),
+        readSerially: async (command) => replica.read(command),
+      },
+      truncations: writeSide.truncations,
+      others: [writeSide.replica, writeSide.batchlog],
+    })
+    coordinator.register(messenger)
+    this.#opened.defer(() => writeSide.close())
+    await writeSide.start()
+    return coordinator
+  }
+
+  /** Finds or founds the cluster, and takes its place in the ring. Rejects with a StartError. */
+  async enter(): Promise<void> {
+    const { settings, runtime, store, identity } = this.#options
+    const { metadata, self, gossiper } = this
+    const { log, random } = runtime
+    this.#announcer = new Announcer({ gossiper, metadata, self, load: () => store.statistics.fileBytes })
+    const { topology, clusterId } = metadata.state
+    await checkAdmission({
+      messenger: this.messenger,
+      clock: runtime.clock,
+      log,
+      clusterName: identity.clusterName,
+      seeds: seedEndpoints(settings),
+      clusterId,
+      topology,
+      otherClusters: this.messenger.otherClusters,
+    })
+    gossiper.start()
+    await metadata.establish().catch((error: unknown) => {
+      throw error instanceof FoundingError ? new StartError(error.message) : error
+    })
+    checkMembership(self, topology.nodes.has(self.hostId) ? clusterId : null, metadata.state)
+    await joinRing({ self, metadata, random, log, numTokens: settings.num_tokens })
+  }
+
+  /** Whether clients are served here. */
+  serving(isServing: boolean): void {
+    this.#announcer?.serving(isServing)
+  }
+
+  /** Tells the others that it leaves, before it does. */
+  announceShutdown(): void {
+    this.gossiper.announceShutdown()
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#opened[Symbol.asyncDispose]()
+  }
+}
+
+/** Listens for other nodes, reads the metadata that this node has. Rejects with a StartError. */
+export async function openMember(options: MemberOptions): Promise<ClusterMember> {
+  const { settings, runtime, identity, store } = options
+  const { clock, random, log } = runtime
+  const opened = new Closers()
+  try {
+    const self = selfNode(settings, identity)
+    const hybrid = new HybridClock(clock, (message) => log.warn('hybrid-clock.ts', message))
+    const late: { metadata: MetadataLog | null; gossiper: Gossiper | null } = { metadata: null, gossiper: null }
+    const messenger = await openLinks({ settings, runtime, identity, self, hybrid, metadata: () => late.metadata })
+    opened.defer(() => messenger.close())
+    const metadata = await openMetadataLog({
+      store,
+      nowSeconds: () => Math.floor(clock.wallMicros() / 1e6),
+      self,
+      cluster: {
+        self,
+        messenger,
+        clock,
+        random,
+        log,
+        clusterName: identity.clusterName,
+        seeds: seedEndpoints(settings),
+        allocate: (topology, node) => tokensFor(topology, node, settings.num_tokens, random),
+        isAlive: (hostId) => late.gossiper?.isAlive(hostId) ?? true,
+      },
+    })
+    late.metadata = metadata
+    opened.defer(() => metadata.close())
+    const gossiper = openGossip({ settings, runtime, identity, messenger, metadata })
+    late.gossiper = gossiper
+    opened.defer(() => gossiper.close())
+    return new ClusterMember(options, { self, hybrid, messenger, metadata, gossiper }, opened)
+  } catch (error) {
+    await opened[Symbol.asyncDispose]()
+    throw error
+  }
+}
+
+function* truncations(store: Store): Iterable<readonly [string, number]> {
+  for (const [table, { atMs }] of store.truncations()) yield [table, atMs]
+}
