@@ -11,6 +11,7 @@
 import { parseArgs } from 'node:util'
 import { WORKLOADS } from './workloads/index.ts'
 import { drawPlan, type Plan, type PlanOptions } from './world/plan.ts'
+import { shrinkPlan } from './world/shrink.ts'
 import { runPlan } from './world/world.ts'
 
 const { values: flags } = parseArgs({
@@ -23,6 +24,7 @@ const { values: flags } = parseArgs({
     workloads: { type: 'string' },
     twice: { type: 'string', default: '20' },
     quiet: { type: 'boolean', default: false },
+    shrink: { type: 'boolean', default: false },
     story: { type: 'boolean', default: false },
     failures: { type: 'string', default: '5' },
   },
@@ -44,6 +46,13 @@ await runSeeds()
 function summary(plan: Plan): string {
   const { datacenters, replication, levels, clients, workloads, faults } = plan
   return `nodes ${datacenters.join('+')} RF ${replication.join('+')} ${levels.write}/${levels.read} clients ${clients} ${workloads.join(',')} faults ${faults.length}`
+}
+
+async function explain(plan: Plan): Promise<void> {
+  const least = await shrinkPlan(plan, print)
+  const result = await runPlan(least)
+  print(JSON.stringify(least))
+  for (const line of result.story.slice(-60)) print(`  ${line}`)
 }
 
 async function runSeeds(): Promise<void> {
@@ -75,6 +84,7 @@ async function runSeeds(): Promise<void> {
       failed++
       print(`SEED=${seed} failed (${summary(plan)}):`)
       for (const problem of result.problems.slice(0, 3)) print(`  ${problem}`)
+      if (flags.shrink) await explain(plan)
     } else if (Number(flags.twice) > 0 && i % Number(flags.twice) === 0) {
       const again = await runPlan(plan)
       if (again.trace !== result.trace) {

@@ -5,7 +5,9 @@ import type { Violation } from '../oracles/history.ts'
 import type { Answer, Ask, Cell } from '../world/client.ts'
 import type { Dice } from '../world/dice.ts'
 import type { Plan } from '../world/plan.ts'
+import { cas } from './cas.ts'
 import { counters } from './counters.ts'
+import { ddl } from './ddl.ts'
 import { batches, rows } from './rows.ts'
 import { sets } from './sets.ts'
 
@@ -41,4 +43,4 @@ export interface Workload {
   check(): readonly Violation[]
 }
 
-export const WORKLOADS: Record<string, (plan: Plan) => Workload> = { rows, batches, sets, counters }
+export const WORKLOADS: Record<string, (plan: Plan) => Workload> = { rows, batches, sets, counters, cas, ddl }

@@ -34,6 +34,8 @@ export interface Ask {
   readonly serialConsistency?: number
   readonly pageSize?: number | null
   readonly pagingState?: Buffer | null
+  /** Errors that would be bugs elsewhere. */
+  readonly expected?: readonly ErrorCodeName[]
 }
 
 /** Longer than any time-out of a node. */

@@ -309,7 +309,7 @@ class Client implements WorkloadContext {
     const answer = this.#prepares
       ? await connection.execute(statement, values, ask)
       : await connection.query(statement, values, ask)
-    return this.#answered(statement, answer)
+    return this.#answered(statement, answer, ask)
   }
 
   async batch(
@@ -318,7 +318,7 @@ class Client implements WorkloadContext {
   ): Promise<Answer> {
     const connection = await this.#connected()
     if (connection === null) return { kind: 'lost', sent: false, why: 'no connection' }
-    return this.#answered('BATCH', await connection.batch(items, ask))
+    return this.#answered('BATCH', await connection.batch(items, ask), ask)
   }
 
   async insist(
@@ -338,9 +338,9 @@ class Client implements WorkloadContext {
     }
   }
 
-  #answered(statement: string, answer: Answer): Answer {
+  #answered(statement: string, answer: Answer, ask: Ask): Answer {
     this.#world.counted(answer)
-    if (answer.kind === 'error' && !EXPECTED.has(answer.code))
+    if (answer.kind === 'error' && !EXPECTED.has(answer.code) && !ask.expected?.includes(answer.code))
       this.#world.violation(`"${statement}" was answered ${answer.code} ${answer.message}`)
     return answer
   }
