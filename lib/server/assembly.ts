@@ -22,7 +22,8 @@ import type { TableSchema } from '../schema/table.ts'
 import type { NodeViews } from '../view/node-views.ts'
 import { addressBytes } from './addresses.ts'
 import { serveAdmin } from './admin/serve.ts'
-import { clusterView } from './cluster/cluster-view.ts'
+import { ClusterEvents } from './cluster/cluster-events.ts'
+import { KnownCluster } from './cluster/known-cluster.ts'
 import { type ClusterMember, openMember } from './cluster/member.ts'
 import { selfNode } from './cluster/self.ts'
 import { lockDirectory } from './data-directory.ts'
@@ -174,6 +175,7 @@ function logSubstitutes(metadata: MetadataLog, log: Log): void {
 }
 
 interface Serving {
+  readonly cluster: KnownCluster
   readonly clients: ClientListener
   readonly metrics: Metrics
   readonly address: string
@@ -241,13 +243,22 @@ async function serve({
     metrics: null,
     port: settings.native_transport_port,
   }
+  const cluster = new KnownCluster({
+    clusterName: identity.clusterName,
+    generation: identity.generation,
+    self: member?.self ?? selfNode(settings, identity),
+    metadata,
+    loadBytes: () => store.statistics.fileBytes,
+    hearsay: member?.gossiper ?? null,
+    messages: () => member?.messenger.counts() ?? null,
+  })
   const virtual = new VirtualTables(
     describeNode({
       settings,
       identity,
       store,
-      metadata,
-      standing: member?.gossiper ?? null,
+      schema: () => metadata.current,
+      cluster,
       builtIndexes: () => indexes.builtIndexes(),
       views,
       late,
@@ -281,7 +292,7 @@ async function serve({
     randomBytes: (target) => idBytes.fill(target),
     limits: cqlLimits(settings),
     address: addressBytes(address),
-    cluster: clusterView(metadata, identity),
+    cluster,
   }
   const processor = new QueryProcessor(environment, { preparedBytesMax: settings.prepared_statements_cache_size })
   const clients = new ClientListener({
@@ -320,9 +331,10 @@ async function serve({
     throw error
   })
   late.port = bound.port
+  if (member) member.announceNeighbours(new ClusterEvents(cluster, clock, (event) => clients.events.broadcast(event)))
   member?.serving(true)
   log.info(SOURCE, `Starting listening for CQL clients on /${settings.rpc_address}:${bound.port} (unencrypted)...`)
-  return { clients, metrics, address, port: bound.port }
+  return { clients, metrics, cluster, address, port: bound.port }
 }
 
 async function listen(clients: ClientListener, settings: Settings): Promise<{ port: number }> {

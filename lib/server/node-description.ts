@@ -1,6 +1,4 @@
 /** What this node says of itself in system.local and system_views. */
-import type { Gossiper } from '../../cluster/gossip/gossiper.ts'
-import { parseEndpoint } from '../../cluster/internode/endpoint.ts'
 import type { Store, Truncation } from '../../storage/store.ts'
 import { SETTINGS, type SettingName, type Settings } from '../config/settings.ts'
 import type { Metrics } from '../metrics.ts'
@@ -8,12 +6,13 @@ import type { Schema } from '../schema/keyspace.ts'
 import { systemTableId } from '../schema/system-tables.ts'
 import { POLYXENA_VERSION } from '../version.ts'
 import type { NodeViews } from '../view/node-views.ts'
+import type { KnownCluster } from './cluster/known-cluster.ts'
 import type { Connection } from './connection.ts'
 import type { Identity } from './identity.ts'
 import type { ClientListener } from './listener.ts'
-import type { ClusterMetadata } from './metadata-log.ts'
+import { gossipRows } from './system-tables/gossip-rows.ts'
 import { metricRows } from './system-tables/metric-rows.ts'
-import type { ClientInfo, NodeInfo, PeerInfo } from './system-tables/node-info.ts'
+import type { ClientInfo, NodeInfo } from './system-tables/node-info.ts'
 import type { PlainRow } from './system-tables/plain-values.ts'
 import { estimateRows } from './system-tables/size-estimates.ts'
 
@@ -21,9 +20,8 @@ export interface DescribedNode {
   readonly settings: Settings
   readonly identity: Identity
   readonly store: Store
-  readonly metadata: { readonly state: ClusterMetadata }
-  /** What is heard of other nodes; null: there are none. */
-  readonly standing: Pick<Gossiper, 'state'> | null
+  readonly cluster: KnownCluster
+  schema(): Schema
   /** Keyspaces and names. */
   builtIndexes(): readonly { readonly keyspace: string; readonly name: string }[]
   readonly views: Pick<NodeViews, 'builtViews' | 'builds'>
@@ -35,21 +33,19 @@ export function describeNode({
   settings,
   identity,
   store,
-  metadata,
-  standing,
+  cluster,
+  schema,
   builtIndexes,
   views,
   late,
 }: DescribedNode): NodeInfo {
-  const schema = (): Schema => metadata.state.schema
-  const tokens = (): readonly string[] => metadata.state.topology.nodes.get(identity.hostId)?.tokens ?? identity.tokens
   const listenAddress = settings.listen_address ?? settings.rpc_address
   return {
     clusterName: identity.clusterName,
     hostId: identity.hostId,
     datacenter: identity.datacenter,
     rack: identity.rack,
-    tokens,
+    tokens: () => cluster.self().tokens,
     listenAddress,
     listenPort: settings.storage_port,
     broadcastAddress: settings.broadcast_address ?? listenAddress,
@@ -60,7 +56,7 @@ export function describeNode({
     },
     gossipGeneration: identity.generation,
     version: POLYXENA_VERSION,
-    peers: () => peersOf(metadata.state, identity.hostId, standing),
+    peers: () => cluster.peers(),
     truncations: () => truncatedAt(store, schema(), identity.generation),
     settings: () => settingTexts(settings),
     clients: () => Array.from(late.clients?.connections ?? [], describeClient),
@@ -68,29 +64,15 @@ export function describeNode({
       (table === 'IndexInfo' ? builtIndexes().map(indexRow) : null) ??
       viewRows(table, views) ??
       (late.metrics ? metricRows(table, late.metrics) : null) ??
-      estimateRows(table, { schema: schema(), tokens: tokens(), estimate: (id) => store.tableEstimate(id) }),
+      gossipRows(table, cluster) ??
+      estimateRows(table, {
+        schema: schema(),
+        hostId: identity.hostId,
+        datacenter: identity.datacenter,
+        ranges: ({ name }) => cluster.placed(name)?.placement.tokenRanges() ?? null,
+        estimate: (id) => store.tableEstimate(id),
+      }),
   }
-}
-
-/** Nodes that have their place in the ring, but for this one. */
-function peersOf({ topology }: ClusterMetadata, own: string, standing: DescribedNode['standing']): PeerInfo[] {
-  const peers: PeerInfo[] = []
-  for (const node of topology.nodes.values()) {
-    if (node.hostId === own || node.status === 'joining') continue
-    const { address, port } = parseEndpoint(node.endpoint)
-    peers.push({
-      address,
-      port,
-      nativeAddress: node.clientAddress,
-      nativePort: node.clientPort,
-      datacenter: node.datacenter,
-      rack: node.rack,
-      hostId: node.hostId,
-      schemaVersion: standing?.state(node.hostId)?.values.get('SCHEMA')?.value ?? null,
-      tokens: node.tokens,
-    })
-  }
-  return peers
 }
 
 function indexRow({ keyspace, name }: { readonly keyspace: string; readonly name: string }): PlainRow {

@@ -1,4 +1,8 @@
 /** A schema that is changed in memory, and what statements need besides. */
+
+import type { SchemaStatement } from '../../lib/cql/ast.ts'
+import { compileSchemaStatement } from '../../lib/cql/ddl/schema-statements.ts'
+import { parseStatement } from '../../lib/cql/parser/parser.ts'
 import type { ClientState, Environment, QueryOptions, SchemaDoor } from '../../lib/cql/statement.ts'
 import type { Schema } from '../../lib/schema/keyspace.ts'
 import { createSystemSchema } from '../../lib/schema/system-tables.ts'
@@ -11,7 +15,7 @@ export interface SchemaWorld {
   readonly payloads: readonly string[]
 }
 
-export function createSchemaWorld(): SchemaWorld {
+export function createSchemaWorld(datacenters: Readonly<Record<string, number>> = { dc1: 1 }): SchemaWorld {
   const payloads: string[] = []
   let current: Schema = createSystemSchema()
   let micros = 1_700_000_000_000_000
@@ -47,7 +51,7 @@ export function createSchemaWorld(): SchemaWorld {
     },
     cluster: {
       clusterName: 'Test Cluster',
-      datacenters: () => new Map([['dc1', 1]]),
+      datacenters: () => new Map(Object.entries(datacenters)),
       rangeOwnership: () => new Map([['0', ['/127.0.0.1:7000']]]),
     },
   }
@@ -66,4 +70,11 @@ export function createSchemaWorld(): SchemaWorld {
       nowSeconds: null,
     },
   }
+}
+
+/** Makes the change that a statement of DDL asks for. */
+export async function changed(world: SchemaWorld, cql: string): Promise<void> {
+  const { statement } = parseStatement(cql)
+  const plan = compileSchemaStatement(statement as SchemaStatement, world.environment.schema.current, null)
+  await plan.execute(world.environment, world.options, world.client)
 }

@@ -1,46 +1,40 @@
-/** Commands about the cluster: they ask the node over CQL, at the address that its administration interface names. */
-import { toCqlText } from '../../lib/types/format.ts'
+/** Commands about the cluster, as the node that is asked knows it. Source: Cassandra's nodetool, its words and outputs. */
+import type {
+  ClusterReport,
+  GossipReport,
+  LaneReport,
+  NodeReport,
+  RangeReport,
+  RingReport,
+} from '../../lib/server/admin/cluster-reports.ts'
 import { RELEASE_VERSION } from '../../lib/version.ts'
-import { type ResultRow, rowsOf, ToolClient } from '../support/client.ts'
-import { UnreachableError } from './client.ts'
+import { UsageError } from './arguments.ts'
 import type { Command, Session } from './command.ts'
 import { bytesText } from './text.ts'
 
 interface NodeAnswer {
+  readonly version: string
   readonly cql: { readonly address: string; readonly port: number } | null
 }
 
-interface NodeRow {
-  readonly address: string
-  readonly datacenter: string
-  readonly rack: string
-  readonly hostId: string
-  readonly tokens: number
-  readonly schemaVersion: string
-  readonly releaseVersion: string
-  readonly storagePort: string
+/** The words by which scripts ask for names in place of addresses: addresses are shown all the same. */
+const RESOLVE = { names: ['-r', '--resolve-ip'], help: 'Taken for the sake of scripts: addresses are shown' }
+
+const SNITCH = 'org.apache.cassandra.locator.GossipingPropertyFileSnitch'
+const PARTITIONER = 'org.apache.cassandra.dht.Murmur3Partitioner'
+
+function addressText({ address, port }: { address: string; port: number }, session: Session): string {
+  if (!session.printPort) return address
+  return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`
 }
 
-const LOCAL = `SELECT broadcast_address AS address, broadcast_port AS storage_port, data_center, rack, host_id, tokens, schema_version, release_version FROM system.local`
-const PEERS = `SELECT peer AS address, peer_port AS storage_port, data_center, rack, host_id, tokens, schema_version, release_version FROM system.peers_v2`
-
-async function nodes(client: ToolClient): Promise<NodeRow[]> {
-  const rows = [...rowsOf(await client.query(LOCAL)), ...rowsOf(await client.query(PEERS))]
-  return rows.map((row) => ({
-    address: text(row, 'address'),
-    datacenter: text(row, 'data_center'),
-    rack: text(row, 'rack'),
-    hostId: text(row, 'host_id'),
-    tokens: row.get('tokens')?.bytes?.readInt32BE(0) ?? 0,
-    schemaVersion: text(row, 'schema_version'),
-    releaseVersion: text(row, 'release_version'),
-    storagePort: text(row, 'storage_port'),
-  }))
+function loadText({ loadBytes }: NodeReport): string {
+  return loadBytes === null ? '?' : bytesText(loadBytes)
 }
 
-function text(row: ResultRow, name: string): string {
-  const cell = row.get(name)
-  return cell?.bytes ? toCqlText(cell.type, cell.bytes) : ''
+function byDatacenter(nodes: readonly NodeReport[]): [string, NodeReport[]][] {
+  const names = [...new Set(nodes.map(({ datacenter }) => datacenter))]
+  return names.map((name) => [name, nodes.filter(({ datacenter }) => datacenter === name)])
 }
 
 /** Columns as wide as their widest value, two blanks between. */
@@ -49,102 +43,250 @@ function columns(rows: readonly (readonly string[])[]): string {
   return rows.map((row) => `${row.map((cell, column) => cell.padEnd(widths[column]!)).join('  ')}\n`).join('')
 }
 
-async function statusText(client: ToolClient, load: string): Promise<string> {
-  const all = await nodes(client)
-  const datacenters = [...new Set(all.map((node) => node.datacenter))].sort()
-  return datacenters
-    .map((datacenter) => {
-      const title = `Datacenter: ${datacenter}`
-      const there = all.filter((node) => node.datacenter === datacenter)
-      const share = `${(100 / all.length).toFixed(1)}%`
-      const rows = there.map((node) => ['UN', node.address, load, String(node.tokens), share, node.hostId, node.rack])
-      const head = ['--', 'Address', 'Load', 'Tokens', 'Owns (effective)', 'Host ID', 'Rack']
-      return `${title}\n${'='.repeat(title.length)}\nStatus=Up/Down\n|/ State=Normal/Leaving/Joining/Moving\n${columns([head, ...rows])}\n`
-    })
-    .join('')
-}
+const STATES = { joining: 'J', normal: 'N', leaving: 'L' } as const
 
-async function clusterText(client: ToolClient): Promise<string> {
-  const all = await nodes(client)
-  const [local] = rowsOf(await client.query('SELECT cluster_name, partitioner FROM system.local'))
-  const keyspaces = rowsOf(await client.query('SELECT keyspace_name, replication FROM system_schema.keyspaces'))
-  const group = (key: (node: NodeRow) => string, show: (node: NodeRow) => string): string =>
-    [...new Set(all.map(key))]
-      .map(
-        (value) =>
-          `${value}: [${all
-            .filter((node) => key(node) === value)
-            .map(show)
-            .join(', ')}]`,
-      )
-      .join('\n\t\t')
-  const lines = [
-    'Cluster Information:',
-    `\tName: ${text(local!, 'cluster_name')}`,
-    `\tPartitioner: ${text(local!, 'partitioner')}`,
-    '\tSchema versions:',
-    `\t\t${group(
-      (node) => node.schemaVersion,
-      (node) => node.address,
-    )}`,
-    '',
-    'Stats for all nodes:',
-    `\tLive: ${all.length}`,
-    ...['Joining', 'Moving', 'Leaving', 'Unreachable'].map((state) => `\t${state}: 0`),
-    '',
-    'Data Centers: ',
-    ...[...new Set(all.map((node) => node.datacenter))].map(
-      (name) => `\t${name} #Nodes: ${all.filter((node) => node.datacenter === name).length} #Down: 0`,
-    ),
-    '',
-    'Database versions:',
-    `\t${group(
-      (node) => node.releaseVersion,
-      (node) => `${node.address}:${node.storagePort}`,
-    )}`,
-    '',
-    'Keyspaces:',
-    ...keyspaces.map((row) => `\t${text(row, 'keyspace_name')} -> ${replication(row)}`),
+function statusText({ nodes, effective, note }: RingReport, session: Session): string {
+  const head = ['--', 'Address', 'Load', 'Tokens', effective ? 'Owns (effective)' : 'Owns', 'Host ID', 'Rack']
+  const row = (node: NodeReport): string[] => [
+    `${node.up ? 'U' : 'D'}${STATES[node.status]}`,
+    addressText(node, session),
+    loadText(node),
+    String(node.tokens.length),
+    effective ? `${(node.owns * 100).toFixed(1)}%` : '?',
+    node.hostId,
+    node.rack,
   ]
-  return `${lines.join('\n')}\n`
-}
-
-function replication(row: ResultRow): string {
-  const options = new Map<string, string>()
-  const bytes = row.get('replication')!.bytes!
-  let at = 4
-  const next = (): string => {
-    const length = bytes.readInt32BE(at)
-    at += 4 + length
-    return bytes.toString('utf8', at - length, at)
-  }
-  for (let left = bytes.readInt32BE(0); left > 0; left--) options.set(next(), next())
-  const name = options.get('class')!
-  options.delete('class')
-  return `Replication class: ${name.slice(name.lastIndexOf('.') + 1)} {${[...options].map(([key, value]) => `${key}=${value}`).join(', ')}}`
-}
-
-async function overCql(session: Session, ask: (client: ToolClient) => Promise<string>): Promise<unknown> {
-  const { cql } = await session.client.get<NodeAnswer>('node')
-  if (cql === null) throw new UnreachableError('the node serves no clients any more')
-  const client = await ToolClient.connect(cql.address, cql.port)
-  try {
-    const text = await ask(client)
-    session.print(text)
-    return { text }
-  } finally {
-    client.close()
-  }
+  // The columns are as wide in one data centre as in the other.
+  const lines = columns([head, ...nodes.map(row)]).split('\n')
+  const blocks = byDatacenter(nodes).map(([name, there]) => {
+    const title = `Datacenter: ${name}`
+    const own = there.map((node) => `${lines[nodes.indexOf(node) + 1]}\n`)
+    return `${title}\n${'='.repeat(title.length)}\nStatus=Up/Down\n|/ State=Normal/Leaving/Joining/Moving\n${lines[0]}\n${own.join('')}\n`
+  })
+  return `${blocks.join('')}${note === null ? '' : `Note: ${note}\n`}`
 }
 
 const status: Command = {
   help: 'Print cluster information (state, load, IDs, ...)',
-  options: [{ names: ['-r', '--resolve-ip'], help: 'Taken for the sake of scripts: addresses are shown' }],
+  options: [RESOLVE],
   arguments: '[--] [<keyspace>]',
   async run(session) {
-    const { loadBytes } = await session.client.get<{ loadBytes: number }>('info')
-    return overCql(session, (client) => statusText(client, bytesText(loadBytes)))
+    const report = await session.client.get<RingReport>('ring', { keyspace: session.words.arguments[0] })
+    session.print(statusText(report, session))
+    return report
   },
+}
+
+const RING_STATES = { joining: 'Joining', normal: 'Normal', leaving: 'Leaving' } as const
+
+function ringText({ nodes, note }: RingReport, session: Session): string {
+  const width = Math.max(...nodes.map((node) => addressText(node, session).length)) + 5
+  const line = (cells: readonly string[]): string => {
+    const widths = [width + 2, 12, 7, 8, 16, 20, 44]
+    return `${cells.map((cell, i) => cell.padEnd(widths[i]!)).join('')}\n`
+  }
+  const head = line(['Address', 'Rack', 'Status', 'State', 'Load', 'Owns', 'Token'])
+  const blocks = byDatacenter(nodes).map(([name, there]) => {
+    const tokens = there
+      .flatMap((node) => node.tokens.map((token) => ({ node, token })))
+      .sort((a, b) => (BigInt(a.token) < BigInt(b.token) ? -1 : 1))
+    const rows = tokens.map(({ node, token }) =>
+      line([
+        addressText(node, session),
+        node.rack,
+        node.up ? 'Up' : 'Down',
+        RING_STATES[node.status],
+        loadText(node),
+        `${(node.owns * 100).toFixed(2)}%`,
+        token,
+      ]),
+    )
+    const last = line(['', '', '', '', '', '', tokens.at(-1)?.token ?? ''])
+    return `\nDatacenter: ${name}\n==========\n${head}${last}${rows.join('')}`
+  })
+  const many = nodes.some(({ tokens }) => tokens.length > 1)
+  const warning = many
+    ? '\n  Warning: "nodetool ring" is used to output all the tokens of a node.\n  To view status related info of a node use "nodetool status" instead.\n'
+    : ''
+  return `${blocks.join('')}${warning}\n\n  ${note === null ? '' : `Note: ${note}\n`}`
+}
+
+const ring: Command = {
+  help: 'Print information about the token ring',
+  options: [RESOLVE],
+  arguments: '[--] [<keyspace>]',
+  async run(session) {
+    const report = await session.client.get<RingReport>('ring', { keyspace: session.words.arguments[0] })
+    session.print(ringText(report, session))
+    return report
+  },
+}
+
+function clusterText(report: ClusterReport): string {
+  const lines = [
+    'Cluster Information:',
+    `\tName: ${report.name}`,
+    `\tSnitch: ${SNITCH}`,
+    '\tDynamicEndPointSnitch: enabled',
+    `\tPartitioner: ${PARTITIONER}`,
+    '\tSchema versions:',
+    ...report.schemaVersions.flatMap(({ version, addresses }) => [`\t\t${version}: [${addresses.join(', ')}]`, '']),
+    ...(report.unreachable.length === 0 ? [] : [`\t\tUNREACHABLE: [${report.unreachable.join(', ')}]`, '']),
+    'Stats for all nodes:',
+    `\tLive: ${report.live}`,
+    `\tJoining: ${report.joining}`,
+    '\tMoving: 0',
+    `\tLeaving: ${report.leaving}`,
+    `\tUnreachable: ${report.unreachable.length}`,
+    '',
+    'Data Centers: ',
+    ...report.datacenters.map(({ name, nodes, down }) => `\t${name} #Nodes: ${nodes} #Down: ${down}`),
+    '',
+    'Database versions:',
+    ...report.releaseVersions.map(({ version, endpoints }) => `\t${version}: [${endpoints.join(', ')}]`),
+    '',
+    'Keyspaces:',
+    ...report.keyspaces.map(({ name, class: strategy, options }) => {
+      const pairs = Object.entries(options).map(([key, value]) => `${key}=${value}`)
+      return `\t${name} -> Replication class: ${strategy} {${pairs.join(', ')}}`
+    }),
+  ]
+  return `${lines.join('\n')}\n`
+}
+
+const describecluster: Command = {
+  help: 'Print the name, snitch, partitioner and schema version of a cluster',
+  async run({ client, print }) {
+    const report = await client.get<ClusterReport>('describecluster')
+    print(clusterText(report))
+    return report
+  },
+}
+
+/** In the order in which Cassandra lists them; what it does not know comes last, but for the tokens. */
+const GOSSIP_ORDER = [
+  'LOAD',
+  'SCHEMA',
+  'DC',
+  'RACK',
+  'RELEASE_VERSION',
+  'SEVERITY',
+  'NET_VERSION',
+  'HOST_ID',
+  'RPC_READY',
+  'INTERNAL_ADDRESS_AND_PORT',
+  'NATIVE_ADDRESS_AND_PORT',
+  'STATUS_WITH_PORT',
+  'SSTABLE_VERSIONS',
+  'DISK_USAGE',
+  'INDEX_STATUS',
+]
+
+function gossipText(node: GossipReport, session: Session): string {
+  const place = (key: string): number => {
+    if (key === 'TOKENS') return Infinity
+    const at = GOSSIP_ORDER.indexOf(key)
+    return at < 0 ? GOSSIP_ORDER.length : at
+  }
+  const values = [...node.values].sort((a, b) => place(a.key) - place(b.key))
+  const lines = [
+    `/${addressText(node, session)}`,
+    `  generation:${node.generation}`,
+    `  heartbeat:${node.heartbeat}`,
+    ...values.map(({ key, version, value }) => `  ${key}:${version}:${key === 'TOKENS' ? '<hidden>' : value}`),
+  ]
+  return `${lines.join('\n')}\n`
+}
+
+const gossipinfo: Command = {
+  help: 'Shows the gossip information for the cluster',
+  options: [RESOLVE],
+  async run(session) {
+    const report = await session.client.get<{ nodes: readonly GossipReport[] }>('gossipinfo')
+    session.print(`${report.nodes.map((node) => gossipText(node, session)).join('')}\n`)
+    return report
+  },
+}
+
+const failuredetector: Command = {
+  help: 'Shows the failure detector information for the cluster',
+  async run(session) {
+    const report = await session.client.get<{ nodes: { address: string; port: number; phi: number }[] }>(
+      'failuredetector',
+    )
+    const row = (name: string, phi: string): string => `${name.padStart(10)},${phi.padStart(16)}\n`
+    const rows = report.nodes.map((node) => row(`/${addressText(node, session)}`, node.phi.toFixed(8)))
+    session.print(`${row('Endpoint', 'Phi')}${rows.join('')}`)
+    return report
+  },
+}
+
+const getendpoints: Command = {
+  help: 'Print the end points that owns the key',
+  arguments: '[--] <keyspace> <table> <key>',
+  async run(session) {
+    const [keyspace, table, key] = session.words.arguments
+    if (session.words.arguments.length !== 3)
+      throw new UsageError('getendpoints requires keyspace, table and partition key arguments')
+    const report = await session.client.get<{ endpoints: { address: string; port: number }[] }>('endpoints', {
+      keyspace,
+      table,
+      key,
+    })
+    session.print(report.endpoints.map((one) => `${addressText(one, session)}\n`).join(''))
+    return report
+  },
+}
+
+function rangeText({ start, end, endpoints }: RangeReport, session: Session): string {
+  const details = endpoints.map(
+    (one) => `EndpointDetails(host:${addressText(one, session)}, datacenter:${one.datacenter}, rack:${one.rack})`,
+  )
+  const clients = endpoints.map((one) => addressText({ address: one.clientAddress, port: one.clientPort }, session))
+  return `\tTokenRange(start_token:${start}, end_token:${end}, endpoints:[${endpoints
+    .map((one) => addressText(one, session))
+    .join(', ')}], rpc_endpoints:[${clients.join(', ')}], endpoint_details:[${details.join(', ')}])\n`
+}
+
+const describering: Command = {
+  help: 'Shows the token ranges info of a given keyspace',
+  arguments: '[--] <keyspace>',
+  async run(session) {
+    const [keyspace] = session.words.arguments
+    if (session.words.arguments.length !== 1) throw new UsageError('Missing required argument: keyspace')
+    const report = await session.client.get<{ schemaVersion: string; ranges: RangeReport[] }>('describering', {
+      keyspace,
+    })
+    const ranges = report.ranges.map((range) => rangeText(range, session))
+    session.print(`Schema Version:${report.schemaVersion}\nTokenRange: \n${ranges.join('')}`)
+    return report
+  },
+}
+
+interface NetReport {
+  readonly mode: string
+  readonly lanes: Readonly<Record<'gossip' | 'small' | 'large', LaneReport>>
+}
+
+const netstats: Command = {
+  help: 'Print network information on provided host (connecting node by default)',
+  options: [
+    { names: ['-H', '--human-readable'], help: 'Display bytes in human readable form, i.e. KiB, MiB, GiB, TiB' },
+  ],
+  async run({ client, print }) {
+    const report = await client.get<NetReport>('netstats')
+    const row = (name: string, { pending, completed, dropped }: LaneReport): string =>
+      poolLine([name, 'n/a', String(pending), String(completed), String(dropped)])
+    print(
+      `Mode: ${report.mode}\nNot sending any streams.\n${poolLine(['Pool Name', 'Active', 'Pending', 'Completed', 'Dropped'])}${row('Large messages', report.lanes.large)}${row('Small messages', report.lanes.small)}${row('Gossip messages', report.lanes.gossip)}`,
+    )
+    return report
+  },
+}
+
+function poolLine([name, ...figures]: readonly string[]): string {
+  const widths = [10, 10, 15, 10]
+  return `${name!.padEnd(25)}${figures.map((figure, i) => figure.padStart(widths[i]!)).join('')}\n`
 }
 
 const statusbinary: Command = {
@@ -156,10 +298,19 @@ const statusbinary: Command = {
   },
 }
 
+const statusgossip: Command = {
+  help: 'Status of gossip',
+  async run({ client, print }) {
+    await client.get<NodeAnswer>('node')
+    print('running\n')
+    return { running: true }
+  },
+}
+
 const version: Command = {
   help: 'Print cassandra version',
   async run({ client, print }) {
-    const node = await client.get<{ version: string }>('node')
+    const node = await client.get<NodeAnswer>('node')
     print(`ReleaseVersion: ${RELEASE_VERSION}\n`)
     return { releaseVersion: RELEASE_VERSION, polyxenaVersion: node.version }
   },
@@ -167,10 +318,14 @@ const version: Command = {
 
 export const CLUSTER_COMMANDS: Readonly<Record<string, Command>> = {
   status,
-  describecluster: {
-    help: 'Print the name, snitch, partitioner and schema version of a cluster',
-    run: (session) => overCql(session, clusterText),
-  },
+  ring,
+  describecluster,
+  gossipinfo,
+  failuredetector,
+  getendpoints,
+  describering,
+  netstats,
   statusbinary,
+  statusgossip,
   version,
 }

@@ -5,6 +5,8 @@ import type { Asked } from './client.ts'
 export interface Session {
   readonly client: Asked
   readonly words: Words
+  /** Addresses are shown with their ports. */
+  readonly printPort: boolean
   /** To standard output at once; nothing when the answer is wanted as JSON. */
   print(text: string): void
 }

@@ -39,7 +39,7 @@ const GLOBAL: readonly Option[] = [
   { names: ['-u', '--username'], value: 'username', help: IGNORED },
   { names: ['-pw', '--password'], value: 'password', help: IGNORED },
   { names: ['-pwf', '--password-file'], value: 'passwordFilePath', help: IGNORED },
-  { names: ['-pp', '--print-port'], help: IGNORED },
+  { names: ['-pp', '--print-port'], help: 'Addresses are shown with their ports' },
 ]
 
 function help(name: string | undefined): string {
@@ -103,10 +103,11 @@ async function perform(given: readonly string[], world: ToolWorld): Promise<void
     throw new UsageError(`Found unexpected parameters: [${words.arguments.join(', ')}]`)
   const option = (one: string): string | null => (taken.has(one) ? null : words.value(one)) ?? before.value(one)
   const place = placeOf(option)
+  const printPort = before.has('-pp') || (!taken.has('-pp') && words.has('-pp'))
   const isJson = option('--format') === 'json' && !words.has('-F')
   const print = isJson ? () => {} : (text: string) => world.print(text)
   try {
-    const answer = await command.run({ client: world.connect(place), words, print })
+    const answer = await command.run({ client: world.connect(place), words, printPort, print })
     if (isJson) world.print(`${JSON.stringify(answer ?? {}, null, 2)}\n`)
   } catch (error) {
     if (!(error instanceof UnreachableError)) throw error

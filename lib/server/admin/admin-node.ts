@@ -7,6 +7,7 @@ import type { Clock, Disk } from '../../runtime/runtime.ts'
 import type { KeyspaceSchema, Schema } from '../../schema/keyspace.ts'
 import type { TableSchema } from '../../schema/table.ts'
 import type { NodeViews } from '../../view/node-views.ts'
+import type { KnownCluster } from '../cluster/known-cluster.ts'
 import type { Identity } from '../identity.ts'
 import type { CompactionControl } from './compaction-operations.ts'
 import { AdminError, usage } from './parameters.ts'
@@ -14,6 +15,7 @@ import { AdminError, usage } from './parameters.ts'
 export interface AdminNode {
   readonly settings: Settings
   readonly identity: Identity
+  readonly cluster: KnownCluster
   readonly store: Store
   readonly metrics: Metrics
   readonly indexes: NodeIndexes

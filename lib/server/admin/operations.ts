@@ -3,6 +3,15 @@
 import { type AdminNode, chosenTables } from './admin-node.ts'
 import { clearCache, resizeCaches } from './cache-operations.ts'
 import {
+  describeCluster,
+  describeRing,
+  endpoints,
+  failureDetector,
+  gossipInfo,
+  netStats,
+  ring,
+} from './cluster-reports.ts'
+import {
   automatic,
   collectGarbage,
   compact,
@@ -42,6 +51,13 @@ type Run = (node: AdminNode, parameters: Parameters) => unknown
 export const REPORTS: Readonly<Record<string, Run>> = {
   node: (node) => ({ version: node.version, cql: node.cql(), hostId: node.identity.hostId, directory: node.directory }),
   info,
+  ring,
+  describecluster: describeCluster,
+  gossipinfo: gossipInfo,
+  failuredetector: failureDetector,
+  endpoints,
+  describering: describeRing,
+  netstats: netStats,
   tablestats: tableStats,
   tablehistograms: tableHistograms,
   proxyhistograms: proxyHistograms,

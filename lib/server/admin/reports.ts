@@ -6,9 +6,8 @@ import type { Latency } from '../../base/latency.ts'
 import type { TableFigures } from '../../metrics.ts'
 import { isSystemKeyspace } from '../../schema/system-tables.ts'
 import type { TableSchema } from '../../schema/table.ts'
-import { parseText } from '../../types/literal.ts'
-import { encodePosition, serializePartitionKey } from '../../types/partition-key.ts'
 import { type AdminNode, chosenTables } from './admin-node.ts'
+import { namedPosition } from './named-partition.ts'
 import { AdminError, type Parameters, usage } from './parameters.ts'
 
 /** Null where there is nothing to divide by. */
@@ -333,21 +332,8 @@ export function sstablesOf(node: AdminNode, parameters: Parameters): { sstables:
   const name = parameters.required('table')
   const table = node.schema().keyspaces.get(keyspace)?.tables.get(name)
   if (!table || table.isVirtual) throw new AdminError('failure', `ColumnFamilyStore for ${keyspace}/${name} not found.`)
-  const position = encodePosition(partitionKey(node, table, parameters), new Int32Array(2))
-  const found = node.store.liveFiles(table.id, position)
+  const found = node.store.liveFiles(table.id, namedPosition(node, table, parameters))
   return { sstables: found.map(({ path, level }) => ({ path, level })) }
-}
-
-function partitionKey(node: AdminNode, table: TableSchema, parameters: Parameters): Buffer {
-  const text = parameters.required('key')
-  if (parameters.flag('hex')) return Buffer.from(text, 'hex')
-  const texts = table.partitionKey.length === 1 ? [text] : text.split(':')
-  if (texts.length !== table.partitionKey.length)
-    throw usage(`The partition key of ${table.keyspace}.${table.name} has ${table.partitionKey.length} columns`)
-  const values = table.partitionKey.map(({ type }, i) =>
-    parseText(type, texts[i]!, () => Math.floor(node.clock.wallMicros() / 1000)),
-  )
-  return serializePartitionKey(values)
 }
 
 export function dataPaths(node: AdminNode, parameters: Parameters): { tables: object[] } {

@@ -7,6 +7,7 @@ import type { Runtime } from '../../runtime/runtime.ts'
 import { POLYXENA_VERSION } from '../../version.ts'
 import type { NodeViews } from '../../view/node-views.ts'
 import { addressBytes } from '../addresses.ts'
+import type { KnownCluster } from '../cluster/known-cluster.ts'
 import type { Identity } from '../identity.ts'
 import type { ClientListener } from '../listener.ts'
 import type { MetadataLog } from '../metadata-log.ts'
@@ -21,6 +22,7 @@ export interface AdministeredNode {
   readonly views: NodeViews
   readonly identity: Identity
   readonly directory: string | null
+  readonly cluster: KnownCluster
   readonly clients: ClientListener
   readonly metrics: Metrics
   /** Where clients are served. */
@@ -37,8 +39,21 @@ const SOURCE = 'admin.ts'
 
 /** Null: none is wanted, or it could not be opened; the node serves all the same. It is loaded and opened after clients are served. */
 export async function serveAdmin(own: AdministeredNode): Promise<ServedAdmin | null> {
-  const { settings, runtime, store, metadata, indexes, views, identity, directory, clients, metrics, address, port } =
-    own
+  const {
+    settings,
+    runtime,
+    store,
+    metadata,
+    indexes,
+    views,
+    identity,
+    directory,
+    cluster,
+    clients,
+    metrics,
+    address,
+    port,
+  } = own
   const { admin_port: adminPort, admin_socket: socket } = settings
   if (adminPort === 0 && socket === null) return null
   const { clock, disk, log } = runtime
@@ -59,6 +74,7 @@ export async function serveAdmin(own: AdministeredNode): Promise<ServedAdmin | n
     const node: AdminNode = {
       settings,
       identity,
+      cluster,
       store,
       metrics,
       indexes,

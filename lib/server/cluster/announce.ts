@@ -1,58 +1,87 @@
-/** What this node tells of itself by gossip, as Cassandra's nodes do; nodetool gossipinfo and system.peers show it. */
+/** What this node tells of itself by gossip, and keeps true. Keys and forms as Cassandra's, which nodetool gossipinfo shows. */
 import type { Gossiper } from '../../../cluster/gossip/gossiper.ts'
+import type { GossipKey } from '../../../cluster/gossip/liveness.ts'
 import { formatEndpoint } from '../../../cluster/internode/endpoint.ts'
 import type { RingNode } from '../../../cluster/ring/topology.ts'
+import type { Clock } from '../../runtime/runtime.ts'
 import { RELEASE_VERSION } from '../../version.ts'
 import type { MetadataLog } from '../metadata-log.ts'
 
-export interface AnnounceOptions {
-  readonly gossiper: Gossiper
-  readonly metadata: MetadataLog
-  readonly self: RingNode
-  /** Bytes of its SSTables and memtables. */
-  load(): number
+/** Of MessagingService in Cassandra 5.0. */
+const NET_VERSION = '12'
+
+/** As Cassandra's LoadBroadcaster. */
+const LOAD_EVERY_MS = 60_000
+
+const STATUSES = { joining: 'BOOT', normal: 'NORMAL', leaving: 'LEAVING' } as const
+
+/** All but whether clients may come. Without tokens the node is not in the ring, and has no status yet. */
+export function ownValues(node: RingNode, schemaVersion: string, loadBytes: number): Map<GossipKey, string> {
+  const values = new Map<GossipKey, string>([
+    ['NET_VERSION', NET_VERSION],
+    ['RELEASE_VERSION', RELEASE_VERSION],
+    ['DC', node.datacenter],
+    ['RACK', node.rack],
+    ['SCHEMA', schemaVersion],
+    ['LOAD', loadBytes.toFixed(1)],
+    ['NATIVE_ADDRESS_AND_PORT', formatEndpoint(node.clientAddress, node.clientPort)],
+  ])
+  // The tokens themselves are in the topology, which everybody has.
+  if (node.tokens.length > 0) values.set('STATUS_WITH_PORT', `${STATUSES[node.status]},${node.tokens[0]}`)
+  return values
 }
 
-export function announceSelf({ gossiper, metadata, self, load }: AnnounceOptions): Announcer {
-  gossiper.setLocal('DC', self.datacenter)
-  gossiper.setLocal('RACK', self.rack)
-  gossiper.setLocal('RELEASE_VERSION', RELEASE_VERSION)
-  gossiper.setLocal('NATIVE_ADDRESS_AND_PORT', formatEndpoint(self.clientAddress, self.clientPort))
-  gossiper.setLocal('RPC_READY', 'false')
-  return new Announcer({ gossiper, metadata, self, load })
+export interface AnnounceOptions {
+  readonly gossiper: Pick<Gossiper, 'setLocal'>
+  readonly metadata: Pick<MetadataLog, 'state' | 'watch'>
+  /** Until the ring has this node. */
+  readonly self: RingNode
+  readonly clock: Pick<Clock, 'after'>
+  /** Bytes of its SSTables. */
+  load(): number
 }
 
 export class Announcer {
   readonly #options: AnnounceOptions
+  readonly #watching: Disposable
+  #timer: Disposable | null = null
+  #loadBytes: number
+  #closed = false
 
   constructor(options: AnnounceOptions) {
     this.#options = options
-    options.metadata.watch(() => this.refresh())
-    this.refresh()
-  }
-
-  /** What follows from the metadata, and how much data there is. */
-  refresh(): void {
-    const { gossiper, metadata, self, load } = this.#options
-    const { schema, topology } = metadata.state
-    const node = topology.nodes.get(self.hostId)
-    gossiper.setLocal('SCHEMA', schema.version)
-    gossiper.setLocal('LOAD', load().toFixed(1))
-    if (node) gossiper.setLocal('STATUS_WITH_PORT', statusText(node))
+    this.#loadBytes = options.load()
+    this.serving(false)
+    this.#refresh()
+    this.#watching = options.metadata.watch(() => this.#refresh())
+    this.#wait()
   }
 
   serving(isServing: boolean): void {
-    this.#options.gossiper.setLocal('RPC_READY', String(isServing))
+    if (!this.#closed) this.#options.gossiper.setLocal('RPC_READY', String(isServing))
   }
-}
 
-function statusText({ status, tokens }: RingNode): string {
-  switch (status) {
-    case 'normal':
-      return `NORMAL,${tokens[0]}`
-    case 'joining':
-      return `BOOT,${tokens[0]}`
-    default:
-      return `LEAVING,${tokens[0]}`
+  /** Before gossip ends. */
+  [Symbol.dispose](): void {
+    this.#closed = true
+    this.#watching[Symbol.dispose]()
+    this.#timer?.[Symbol.dispose]()
+  }
+
+  #refresh(): void {
+    if (this.#closed) return
+    const { gossiper, metadata, self } = this.#options
+    const { schema, topology } = metadata.state
+    const node = topology.nodes.get(self.hostId) ?? self
+    for (const [key, value] of ownValues(node, schema.version, this.#loadBytes)) gossiper.setLocal(key, value)
+  }
+
+  #wait(): void {
+    this.#timer = this.#options.clock.after(LOAD_EVERY_MS, () => {
+      if (this.#closed) return
+      this.#loadBytes = this.#options.load()
+      this.#refresh()
+      this.#wait()
+    })
   }
 }

@@ -21,6 +21,7 @@ import { StartError } from '../start-error.ts'
 import { checkAdmission, checkMembership } from './admission.ts'
 import { Announcer } from './announce.ts'
 import { openBatchTable } from './batch-table.ts'
+import type { ClusterEvents } from './cluster-events.ts'
 import { joinRing } from './join.ts'
 import { openGossip, openLinks } from './links.ts'
 import { NodeEnvironment } from './node-environment.ts'
@@ -105,7 +106,15 @@ export class ClusterMember implements AsyncDisposable {
     const { settings, runtime, store, identity } = this.#options
     const { metadata, self, gossiper } = this
     const { log, random } = runtime
-    this.#announcer = new Announcer({ gossiper, metadata, self, load: () => store.statistics.fileBytes })
+    const announcer = new Announcer({
+      gossiper,
+      metadata,
+      self,
+      clock: runtime.clock,
+      load: () => store.statistics.fileBytes,
+    })
+    this.#announcer = announcer
+    this.#opened.defer(() => announcer[Symbol.dispose]())
     const { topology, clusterId } = metadata.state
     await checkAdmission({
       messenger: this.messenger,
@@ -128,6 +137,15 @@ export class ClusterMember implements AsyncDisposable {
   /** Whether clients are served here. */
   serving(isServing: boolean): void {
     this.#announcer?.serving(isServing)
+  }
+
+  /** Clients are told of other nodes until this one ends. */
+  announceNeighbours(events: ClusterEvents): void {
+    const watching = this.metadata.watch(() => events.look())
+    this.#opened.defer(() => {
+      watching[Symbol.dispose]()
+      events[Symbol.dispose]()
+    })
   }
 
   /** Tells the others that it leaves, before it does. */

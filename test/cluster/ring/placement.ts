@@ -172,7 +172,7 @@ t.test('equal replications of one topology share one table', (t) => {
 })
 
 t.test('the ranges of a real Cassandra: NetworkTopologyStrategy, dc1 2, dc2 1', (t) => {
-  const path = join(dirname(), '../../../../test/golden/ring/describering.txt')
+  const path = join(dirname(), '../../../../test/golden/nodetool/describering.txt')
   const ranges = Array.from(
     readFileSync(path, 'utf8').matchAll(/TokenRange\(start_token:(-?\d+), end_token:(-?\d+), endpoints:\[([^\]]*)\]/g),
     ([, after, token, endpoints]) => ({ after: after!, token: token!, endpoints: endpoints!.split(', ') }),
