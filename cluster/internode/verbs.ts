@@ -26,6 +26,8 @@ export const Verb = {
   /** A mutation that a node of this data centre hands on for a coordinator elsewhere, and what became of it. */
   MUTATION_FORWARDED: 29,
   MUTATION_DONE: 50,
+  /** To be kept for a node that is away, in whose place the receiver stands. */
+  STAND_IN: 51,
 } as const
 
 /** Verbs below go by the lane of gossip. */

@@ -265,6 +265,34 @@ export const SETTINGS = {
     ['cas_contention_timeout_in_ms', 'ms'],
   ),
   truncate_request_timeout: duration(60_000, 'How long a TRUNCATE may take.', ['truncate_request_timeout_in_ms', 'ms']),
+  internode_compression: choice(
+    ['all', 'dc', 'none'],
+    'dc',
+    'What is packed on its way to other nodes: all, what goes to another data centre, nothing.',
+  ),
+  internode_tcp_connect_timeout: duration(2_000, 'How long to wait for a connection to another node.', [
+    'internode_tcp_connect_timeout_in_ms',
+    'ms',
+  ]),
+  hinted_handoff_enabled: flag(true, 'Keep what a node that is away misses, and send it when it is back.'),
+  max_hint_window: duration(
+    3 * 3_600_000,
+    'A node that is away for longer gets no more hints: it must be repaired when it is back.',
+    ['max_hint_window_in_ms', 'ms'],
+  ),
+  hinted_handoff_throttle: size(8 * MIB, 'Bytes of hints a second to one node; 0: no limit.', [
+    'hinted_handoff_throttle_in_kb',
+    'KiB',
+  ]),
+  hints_directory: text(null, 'Where hints are kept; default hints under the data directory.'),
+  max_hints_file_size: size(128 * MIB, 'A file of hints that is so large is followed by another.', [
+    'max_hints_file_size_in_mb',
+    'MiB',
+  ]),
+  max_hints_size_per_host: size(
+    1024 * MIB,
+    'A node for which so much is kept gets no more hints: it must be repaired when it is back; 0: no limit.',
+  ),
   batch_size_warn_threshold: size(5 * KIB, 'A batch over several partitions beyond this size is warned of.', [
     'batch_size_warn_threshold_in_kb',
     'KiB',

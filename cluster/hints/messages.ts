@@ -1,0 +1,66 @@
+/**
+ * Hints on their way to the node that missed them.
+ *
+ * HINT     := (written at 8 | length u32 | mutation)*          its answer: a byte for each: 0 taken, else 1 + the FailureReason
+ * STAND_IN := host id 16 | written at 8 | mutation             answered with nothing when the hint is kept
+ */
+import { ByteReader, BytesError, ByteWriter } from '../../lib/base/bytes.ts'
+import { uuidBytes, uuidText } from '../../lib/base/uuid.ts'
+import { validateMutation } from '../../storage/model/mutation.ts'
+
+export interface WrittenMutation {
+  readonly writtenAt: number
+  readonly mutation: Uint8Array
+}
+
+const TWO_32 = 4294967296
+
+export function encodeHints(hints: readonly WrittenMutation[]): Buffer {
+  const out = new ByteWriter(1024)
+  for (const { writtenAt, mutation } of hints) {
+    putMicros(out, writtenAt)
+    out.int32(mutation.length)
+    out.bytes(mutation)
+  }
+  return out.view()
+}
+
+/** Views. Throws BytesError on what is no mutation. */
+export function decodeHints(payload: Buffer): { readonly writtenAt: number; readonly mutation: Buffer }[] {
+  const reader = new ByteReader(payload)
+  const hints: { writtenAt: number; mutation: Buffer }[] = []
+  while (reader.remaining() > 0) {
+    const writtenAt = readMicros(reader)
+    const mutation = reader.view(reader.uint32())
+    validateMutation(mutation)
+    hints.push({ writtenAt, mutation })
+  }
+  if (hints.length === 0) throw new BytesError('a message without hints')
+  return hints
+}
+
+export function encodeStandIn(hostId: string, { writtenAt, mutation }: WrittenMutation): Uint8Array[] {
+  const out = new ByteWriter(24)
+  out.bytes(uuidBytes(hostId))
+  putMicros(out, writtenAt)
+  return [out.view(), mutation]
+}
+
+/** A view. */
+export function decodeStandIn(payload: Buffer): { hostId: string; writtenAt: number; mutation: Buffer } {
+  const reader = new ByteReader(payload)
+  const hostId = uuidText(reader.view(16))
+  const writtenAt = readMicros(reader)
+  const mutation = reader.view(reader.remaining())
+  validateMutation(mutation)
+  return { hostId, writtenAt, mutation }
+}
+
+function putMicros(out: ByteWriter, micros: number): void {
+  out.int32(Math.floor(micros / TWO_32))
+  out.int32(micros % TWO_32)
+}
+
+function readMicros(reader: ByteReader): number {
+  return reader.uint32() * TWO_32 + reader.uint32()
+}
