@@ -41,6 +41,8 @@ export interface ReadPoint {
 export interface IndexRead {
   /** The id of the index's own table. */
   readonly id: string
+  /** It names whole partitions: those of a static column or of one of the partition key. */
+  readonly ofPartition?: true
   /** One term, or all whose positions lie in [start, end) (null: no bound). */
   readonly terms:
     | { readonly kind: 'one'; readonly position: Buffer }

@@ -4,11 +4,11 @@
  * tombstone; one that holds at an edge of the slice is opened or closed there. What the partition's own deletion covers is none.
  * Always: a range is visited once, however many rows it covers and however many there are; in each source they do not overlap.
  */
-import { compareDeletions, DELETION_BYTES } from '../model/deletion.ts'
+import { compareDeletions, DELETION_BYTES, isNewer } from '../model/deletion.ts'
 import { EntryKind } from '../model/mutation.ts'
 import { readInt32 } from '../model/row.ts'
 import { isPrefix, partitionRecordKey } from './keys.ts'
-import { greaterDeletion, isNewer } from './row-resolver.ts'
+import { greaterDeletion } from './row-resolver.ts'
 import { alsoWait, type Source, type SourceCursor } from './source.ts'
 
 const AFTER = Buffer.from([0])

@@ -12,13 +12,14 @@ import {
   type Slice,
   START_OF_PARTITION,
 } from '../model/command.ts'
+import { isNewer } from '../model/deletion.ts'
 import type { Resolution } from '../model/merge.ts'
 import { EntryKind, POSITION_HEAD_BYTES } from '../model/mutation.ts'
 import { compareTimestamps, readInt32 } from '../model/row.ts'
 import { afterPartition, isPrefix, partitionRecordKey, positionLength, rowKey } from './keys.ts'
 import { MergedCursor } from './merged-cursor.ts'
 import { RangeDeletions, type RangeSink } from './range-deletions.ts'
-import { greaterDeletion, isNewer, RowResolver } from './row-resolver.ts'
+import { greaterDeletion, RowResolver } from './row-resolver.ts'
 import type { Source } from './source.ts'
 import { type ReadSteps, waitFor } from './steps.ts'
 import { WholeForm, WholePartition } from './whole.ts'

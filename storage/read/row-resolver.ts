@@ -2,7 +2,7 @@
 import { ByteWriter } from '../../lib/base/bytes.ts'
 import { compareDeletions } from '../model/deletion.ts'
 import { Coverage, type Resolution } from '../model/merge.ts'
-import { ANNOTATION_COLUMN_ID, CellFlag, compareTimestamps, RowReader, readInt32 } from '../model/row.ts'
+import { ANNOTATION_COLUMN_ID, CellFlag, RowReader, readInt32 } from '../model/row.ts'
 
 export class RowResolver {
   readonly #resolution: Resolution
@@ -90,10 +90,4 @@ export function greaterDeletion(a: Buffer | null, b: Buffer | null): Buffer | nu
   if (a === null) return b
   if (b === null) return a
   return compareDeletions(a, 0, b, 0) >= 0 ? a : b
-}
-
-/** Whether a deletion (its bytes) covers timestamps that the other does not. */
-export function isNewer(deletion: Buffer, other: Buffer): boolean {
-  const low = readInt32(deletion, 4) >>> 0
-  return compareTimestamps(readInt32(deletion, 0), low, readInt32(other, 0), readInt32(other, 4) >>> 0) > 0
 }

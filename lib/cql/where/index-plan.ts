@@ -163,7 +163,11 @@ export class IndexPlan {
 
   /** The filter of the same statement was bound before: values that cannot be compared were refused. */
   read(options: QueryOptions, environment: Environment): IndexRead {
-    return { id: this.#index.schema.id, terms: this.#bind(options, environment) }
+    const { schema, target } = this.#index
+    const { kind } = target.column
+    const isOfPartition = kind === 'static' || kind === 'partition_key'
+    const terms = this.#bind(options, environment)
+    return isOfPartition ? { id: schema.id, terms, ofPartition: true } : { id: schema.id, terms }
   }
 
   #bind(options: QueryOptions, environment: Environment): IndexRead['terms'] {

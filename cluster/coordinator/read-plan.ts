@@ -1,0 +1,89 @@
+/**
+ * Whom a read asks: once for each set of replicas and level, while nobody dies or returns and none becomes slow.
+ * Source: Cassandra's ReplicaPlans.forRead and ConsistencyLevel.blockFor: as many of the nearest as the level needs; the others stand by.
+ * Replicas to be (pending) are never asked. Pure.
+ */
+import type { Endpoint } from '../internode/messenger.ts'
+import type { RingNode } from '../ring/topology.ts'
+import { type Replication, requirement } from './levels.ts'
+
+export interface ReadReplica {
+  readonly hostId: string
+  readonly endpoint: Endpoint
+  readonly isSelf: boolean
+  /** To whose answers its own is counted. */
+  readonly group: number
+}
+
+export interface ReadPlan {
+  readonly level: number
+  /** Null: the level can be met. */
+  readonly unavailable: { readonly required: number; readonly alive: number; readonly datacenter: string | null } | null
+  /** Nearest first; this node, if it is asked, before all. */
+  readonly contacts: readonly ReadReplica[]
+  /** To be asked when one of those is slow or fails. */
+  readonly spares: readonly ReadReplica[]
+  /** Answers needed, by group. */
+  readonly needs: readonly number[]
+  /** The sum of `needs`. */
+  readonly blockFor: number
+  /** This node alone is asked. */
+  readonly isLocal: boolean
+}
+
+export interface ReadScene {
+  readonly self: RingNode
+  isAlive(hostId: string): boolean
+  /** Nearest first. */
+  sort(nodes: readonly RingNode[]): readonly RingNode[]
+}
+
+export function planRead(
+  level: number,
+  replication: Replication,
+  natural: readonly RingNode[],
+  scene: ReadScene,
+): ReadPlan {
+  const { self } = scene
+  const needed = requirement(level, replication, self.datacenter)
+  const names = needed.each === null ? null : [...needed.each.keys()]
+  const groupOf = ({ datacenter }: RingNode): number => {
+    if (needed.localOnly) return datacenter === self.datacenter ? 0 : -1
+    return names === null ? 0 : names.indexOf(datacenter)
+  }
+  const needs = names === null ? [needed.required] : names.map((name) => needed.each!.get(name)!)
+  const live = needs.map(() => 0)
+  const contacts: ReadReplica[] = []
+  const spares: ReadReplica[] = []
+  for (const node of scene.sort(natural)) {
+    const group = groupOf(node)
+    if (group < 0 || !(node.hostId === self.hostId || scene.isAlive(node.hostId))) continue
+    const isSelf = node.hostId === self.hostId
+    const replica = { hostId: node.hostId, endpoint: node.endpoint, isSelf, group }
+    if (live[group]! < needs[group]!) contacts.push(replica)
+    else spares.push(replica)
+    live[group]! += 1
+  }
+  const blockFor = needs.reduce((sum, need) => sum + need, 0)
+  return {
+    level,
+    unavailable: shortage(needs, live, names),
+    contacts,
+    spares,
+    needs,
+    blockFor,
+    isLocal: contacts.length === 1 && blockFor === 1 && contacts[0]!.isSelf,
+  }
+}
+
+function shortage(
+  needs: readonly number[],
+  live: readonly number[],
+  names: readonly string[] | null,
+): ReadPlan['unavailable'] {
+  for (let group = 0; group < needs.length; group++) {
+    const [required, alive] = [needs[group]!, live[group]!]
+    if (alive < required) return { required, alive, datacenter: names === null ? null : names[group]! }
+  }
+  return null
+}

@@ -1,0 +1,81 @@
+/** The plans of reads that are in use, by keyspace, set of replicas and level; forgotten when something of what they were made from changes. */
+import { readInt32 } from '../../storage/model/row.ts'
+import type { Placement } from '../ring/placement.ts'
+import type { RingNode } from '../ring/topology.ts'
+import type { CoordinatorEnvironment } from './environment.ts'
+import type { Replication } from './levels.ts'
+import type { Nearness } from './nearness.ts'
+import { planRead, type ReadPlan } from './read-plan.ts'
+
+/** Levels have codes below it. */
+const LEVELS = 16
+
+/** Where a keyspace's data is. */
+export interface ReadRoute {
+  readonly placement: Placement
+  readonly replication: Replication
+  /** By ReplicaSet.index × LEVELS + level. */
+  readonly plans: (ReadPlan | undefined)[]
+}
+
+export type ReadPlanEnvironment = Pick<CoordinatorEnvironment, 'epoch' | 'self' | 'placement' | 'liveness'>
+
+export class ReadPlans {
+  readonly #environment: ReadPlanEnvironment
+  readonly #nearness: Nearness
+  /** Null: the node's own data. */
+  readonly #routes = new Map<string, ReadRoute | null>()
+  #epoch = -1
+  #nearnessVersion = -1
+  readonly #listening: Disposable
+
+  constructor(environment: ReadPlanEnvironment, nearness: Nearness) {
+    this.#environment = environment
+    this.#nearness = nearness
+    this.#listening = environment.liveness.listen(() => this.#routes.clear())
+  }
+
+  [Symbol.dispose](): void {
+    this.#listening[Symbol.dispose]()
+  }
+
+  /** Null: the data is the node's own. */
+  route(keyspace: string): ReadRoute | null {
+    const epoch = this.#environment.epoch()
+    const { version } = this.#nearness
+    if (epoch !== this.#epoch || version !== this.#nearnessVersion) {
+      this.#routes.clear()
+      this.#epoch = epoch
+      this.#nearnessVersion = version
+    }
+    let route = this.#routes.get(keyspace)
+    if (route === undefined) {
+      const placed = this.#environment.placement(keyspace)
+      route = placed === null ? null : { ...placed, plans: [] }
+      this.#routes.set(keyspace, route)
+    }
+    return route
+  }
+
+  /** For a key. */
+  planAt(route: ReadRoute, position: Buffer, level: number): ReadPlan {
+    const replicas = route.placement.at(readInt32(position, 0), readInt32(position, 4))
+    const at = replicas.index * LEVELS + level
+    let plan = route.plans[at]
+    if (plan === undefined) {
+      plan = this.planFor(route, replicas.natural, level)
+      route.plans[at] = plan
+    }
+    return plan
+  }
+
+  planFor({ replication }: ReadRoute, natural: readonly RingNode[], level: number): ReadPlan {
+    const { liveness } = this.#environment
+    const self = this.#environment.self()
+    return planRead(level, replication, natural, {
+      self,
+      isAlive: (hostId) => liveness.isAlive(hostId),
+      sort: (nodes) => this.#nearness.sort(nodes, self),
+    })
+  }
+}

@@ -1,0 +1,55 @@
+/**
+ * A range of the ring as pieces, each with the replicas that are asked for it. Source: Cassandra's ReplicaPlanIterator, ReplicaPlanMerger and
+ * RangeCommandIterator's concurrency factor.
+ * Always: pieces are in the order of the ring, disjoint, and together the range; pure.
+ */
+import type { ReadCommand } from '../../storage/model/command.ts'
+import type { RingNode } from '../ring/topology.ts'
+import type { ReadPlan } from './read-plan.ts'
+import type { ReadPlans, ReadRoute } from './read-plans.ts'
+
+export interface RangePiece {
+  readonly start: Buffer | null
+  readonly end: Buffer | null
+  readonly plan: ReadPlan
+}
+
+/** Pieces that are asked for at the same time. */
+const CONCURRENCY_MAX = 16
+/** From one batch to the next. */
+const GROWTH = 4
+
+/** Neighbours become one piece as long as there are nodes that hold all of it, as near as those that hold the parts. */
+export function rangePieces(command: ReadCommand, route: ReadRoute, level: number, plans: ReadPlans): RangePiece[] {
+  const { target, after } = command
+  if (target.kind !== 'range') return []
+  const start = after === null ? target.start : after.position
+  const pieces: { start: Buffer | null; end: Buffer | null; plan: ReadPlan; holders: readonly RingNode[] }[] = []
+  for (const range of route.placement.ranges(start, target.end)) {
+    const { natural } = range.replicas
+    const plan = plans.planFor(route, natural, level)
+    const last = pieces.at(-1)
+    const shared = last?.holders.filter((node) => natural.includes(node)) ?? []
+    const joined = shared.length > 0 ? plans.planFor(route, shared, level) : null
+    if (last && joined && isAsGood(joined, last.plan, plan)) {
+      last.end = range.end
+      last.plan = joined
+      last.holders = shared
+    } else pieces.push({ start: range.start, end: range.end, plan, holders: natural })
+  }
+  return pieces
+}
+
+/** Not if it takes a node of another data centre into the bargain, or the work from this node itself. */
+function isAsGood(joined: ReadPlan, a: ReadPlan, b: ReadPlan): boolean {
+  if (joined.unavailable !== null || a.unavailable !== null || b.unavailable !== null) return false
+  const isSelf = ({ contacts }: ReadPlan): boolean => contacts[0]?.isSelf === true
+  return isSelf(joined) === isSelf(a) && isSelf(joined) === isSelf(b)
+}
+
+/** How many pieces to ask for next, after so many pieces gave so many rows. */
+export function concurrencyAfter(before: number, pieces: number, rows: number, limit: number): number {
+  const most = Math.min(before * GROWTH, CONCURRENCY_MAX)
+  if (rows === 0) return most
+  return Math.max(1, Math.min(most, Math.ceil((limit - rows) / (rows / pieces))))
+}

@@ -1,0 +1,151 @@
+/** What all reads of a coordinator share: how replicas are asked, here and elsewhere, and what is counted. */
+import { ByteWriter } from '../../lib/base/bytes.ts'
+import { FailureReason, ReplicaFailure } from '../../lib/base/errors.ts'
+import { uuidBytes } from '../../lib/base/uuid.ts'
+import type { ReadCommand, ReadResult } from '../../storage/model/command.ts'
+import { LastWriteWins } from '../../storage/model/merge.ts'
+import type { Endpoint, ReplyHandler } from '../internode/messenger.ts'
+import { Verb } from '../internode/verbs.ts'
+import type { CoordinatorEnvironment } from './environment.ts'
+import { Nearness } from './nearness.ts'
+import { encodeAnswer, encodeReadRequest, encodeRepair } from './read-codec.ts'
+import { type Merged, mergeAnswers } from './read-merge.ts'
+import type { ReadReplica } from './read-plan.ts'
+import { isReplicaFailure } from './request-errors.ts'
+
+/** Of all reads since the start. */
+export interface ReadCounts {
+  /** Answers of replicas differed. */
+  digestMismatches: number
+  /** Reads that wrote to replicas what they lacked, and partitions of which some lacked something. */
+  repairs: number
+  repairedPartitions: number
+  /** Reads that failed because what replicas lacked could not be written there in time. */
+  repairTimeouts: number
+  /** Replicas that were asked because others were slow; and times when there was none to ask. */
+  speculations: number
+  speculationsWithoutSpare: number
+  /** Replicas that were asked because others had failed. */
+  failovers: number
+  /** Rounds beyond a read's first. */
+  extraRounds: number
+}
+
+/** Where mutations of repair are applied on this node. */
+export interface RepairSink {
+  /** `writtenAt`: µs of the hybrid clock when the read began. Throws and rejects with ReplicaFailures. */
+  apply(mutations: readonly Buffer[], writtenAt: number, epoch: number): Promise<void> | undefined
+}
+
+const WRITER_BYTES_KEPT = 256 * 1024
+
+export class ReadServices {
+  readonly #environment: CoordinatorEnvironment
+  readonly #repairs: RepairSink
+  readonly #resolution = new LastWriteWins()
+  #writer = new ByteWriter(1024)
+  readonly nearness = new Nearness()
+  readonly counts: ReadCounts = {
+    digestMismatches: 0,
+    repairs: 0,
+    repairedPartitions: 0,
+    repairTimeouts: 0,
+    speculations: 0,
+    speculationsWithoutSpare: 0,
+    failovers: 0,
+    extraRounds: 0,
+  }
+
+  constructor(environment: CoordinatorEnvironment, repairs: RepairSink) {
+    this.#environment = environment
+    this.#repairs = repairs
+  }
+
+  get clock(): CoordinatorEnvironment['clock'] {
+    return this.#environment.clock
+  }
+
+  timestampMicros(): number {
+    return this.#environment.timestampMicros()
+  }
+
+  report(cause: Error): void {
+    this.#environment.report(cause)
+  }
+
+  send(
+    to: Endpoint,
+    verb: number,
+    command: ReadCommand,
+    isDigest: boolean,
+    timeoutMs: number,
+    reply: ReplyHandler,
+  ): void {
+    const out = this.#writer
+    out.reset()
+    encodeReadRequest(out, command, isDigest)
+    this.#environment.messenger.request(to, verb, out.view(), timeoutMs, reply)
+  }
+
+  /** This node's own answer, as others send theirs, in memory of its own. Throws and rejects with what went wrong. */
+  readHere(command: ReadCommand): Buffer | Promise<Buffer> {
+    const reading = this.#environment.replica.read(command)
+    return reading instanceof Promise
+      ? reading.then((result) => this.#encoded(command, result))
+      : this.#encoded(command, reading)
+  }
+
+  #encoded(command: ReadCommand, result: ReadResult): Buffer {
+    checkTombstones(command, result)
+    const out = this.#writer
+    out.reset()
+    encodeAnswer(out, result, command.whole === true)
+    const answer = out.copy()
+    if (out.buffer.length > WRITER_BYTES_KEPT) this.#writer = new ByteWriter(1024)
+    return answer
+  }
+
+  merge(answers: readonly ReadResult[], command: ReadCommand): Merged {
+    return mergeAnswers(answers, command, this.#resolution, uuidBytes(command.table))
+  }
+
+  /** Gives a replica what it lacks; false: it is not known to have it. */
+  async repair(
+    replica: ReadReplica,
+    mutations: readonly Buffer[],
+    writtenAt: number,
+    timeoutMs: number,
+  ): Promise<boolean> {
+    if (!replica.isSelf) {
+      const outcomes = mutations.map((mutation) => this.#repairThere(replica.endpoint, mutation, writtenAt, timeoutMs))
+      return (await Promise.all(outcomes)).every((isDone) => isDone)
+    }
+    try {
+      await this.#repairs.apply(mutations, writtenAt, this.#environment.epoch())
+      return true
+    } catch (cause) {
+      if (!isReplicaFailure(cause)) throw cause
+      if (!(cause instanceof ReplicaFailure)) this.report(cause)
+      return false
+    }
+  }
+
+  #repairThere(to: Endpoint, mutation: Buffer, writtenAt: number, timeoutMs: number): Promise<boolean> {
+    return new Promise((resolve) => {
+      this.#environment.messenger.request(to, Verb.READ_REPAIR, encodeRepair(mutation, writtenAt), timeoutMs, {
+        replied: () => resolve(true),
+        failed: () => resolve(false),
+      })
+    })
+  }
+}
+
+/** A read that met more tombstones than it may has not seen all there is. */
+export function checkTombstones(command: ReadCommand, { tombstones }: ReadResult): void {
+  if (command.tombstonesMax === undefined || tombstones <= command.tombstonesMax) return
+  throw new ReplicaFailure(
+    'READ_TOO_MANY_TOMBSTONES',
+    FailureReason.READ_TOO_MANY_TOMBSTONES,
+    `${tombstones} tombstones were read past`,
+  )
+}
