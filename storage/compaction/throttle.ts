@@ -8,6 +8,8 @@ import type { Clock } from '../../lib/runtime/runtime.ts'
 const BURST_MS = 100
 /** No sleep is longer: the rate may have changed. */
 const SLEEP_MS_MAX = 250
+/** Nor shorter: what rounding leaves owing would be slept off in no time, for ever. */
+const SLEEP_MS_MIN = 1
 
 export class Throttle {
   readonly #clock: Clock
@@ -37,7 +39,7 @@ export class Throttle {
       if (rate === 0) this.#owed = 0
       else this.#owed = Math.max(this.#owed - earned, (-rate * BURST_MS) / 1000)
       if (this.#owed <= 0) return
-      await this.#sleep(Math.min(SLEEP_MS_MAX, (this.#owed / rate) * 1000))
+      await this.#sleep(Math.min(SLEEP_MS_MAX, Math.max(SLEEP_MS_MIN, (this.#owed / rate) * 1000)))
     }
   }
 

@@ -3,9 +3,10 @@ import { Consistency } from '../../../lib/types/consistency.ts'
 import type { Violation } from '../oracles/history.ts'
 import { type Ask, fateOf, int } from '../world/client.ts'
 import type { Plan } from '../world/plan.ts'
-import type { Workload } from './index.ts'
+import type { Workload, WorkloadContext } from './index.ts'
 
 const TABLES_MAX = 12
+const SETTLE_MS = 60_000
 
 /** A node that has not heard of the latest change may refuse what builds on it. */
 const ASK: Ask = {
@@ -57,22 +58,17 @@ export function ddl(_plan: Plan): Workload {
         await client.ask(`INSERT INTO sim.${table} (k, v) VALUES (?, ?)`, [int(dice.int(10)), int(1)], ASK)
       }
     },
+    async settle(readers) {
+      // Who was away has a while to catch up.
+      for (const deadline = readers[0]!.now() + SETTLE_MS; readers[0]!.now() < deadline; ) {
+        const schemas = new Set<string>()
+        for (const reader of readers) schemas.add(await readSchema(reader))
+        if (schemas.size === 1) return
+        await readers[0]!.sleep(1_000)
+      }
+    },
     async readAll(client) {
-      const rows = await client.insist(
-        "SELECT table_name, column_name, type FROM system_schema.columns WHERE keyspace_name = 'sim'",
-        [],
-        'ONE',
-      )
-      const tables = await client.insist(
-        "SELECT table_name, id FROM system_schema.tables WHERE keyspace_name = 'sim'",
-        [],
-        'ONE',
-      )
-      const lines = [
-        ...rows.map((row) => row.map(String).join('.')),
-        ...tables.map(([name, id]) => `${name!.toString()} ${id!.toString('hex')}`),
-      ]
-      shown.set(client.process, lines.sort().join('\n'))
+      shown.set(client.process, await readSchema(client))
     },
     check() {
       const violations: Violation[] = []
@@ -95,4 +91,23 @@ export function ddl(_plan: Plan): Workload {
       return violations
     },
   }
+}
+
+/** Tables with their ids, and columns. */
+async function readSchema(client: WorkloadContext): Promise<string> {
+  const columns = await client.insist(
+    "SELECT table_name, column_name, type FROM system_schema.columns WHERE keyspace_name = 'sim'",
+    [],
+    'ONE',
+  )
+  const tables = await client.insist(
+    "SELECT table_name, id FROM system_schema.tables WHERE keyspace_name = 'sim'",
+    [],
+    'ONE',
+  )
+  const lines = [
+    ...columns.map((row) => row.map(String).join('.')),
+    ...tables.map(([name, id]) => `${name!.toString()} ${id!.toString('hex')}`),
+  ]
+  return lines.sort().join('\n')
 }

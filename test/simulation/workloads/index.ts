@@ -36,8 +36,8 @@ export interface Workload {
   readonly tables: readonly string[]
   /** One request, or a few. */
   step(client: WorkloadContext): Promise<void>
-  /** After all has healed, before anybody reads. */
-  settle?(client: WorkloadContext): Promise<void>
+  /** After all has healed, before anybody reads: one client for each node. */
+  settle?(readers: readonly WorkloadContext[]): Promise<void>
   /** Reads everything into the history, through one node. */
   readAll(client: WorkloadContext): Promise<void>
   check(): readonly Violation[]

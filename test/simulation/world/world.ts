@@ -167,7 +167,7 @@ export class World {
     const healed = (async () => {
       await Promise.all(clients)
       const readers = this.machines.map((_, node) => this.#client(`reader ${node}`, 100 + node, node))
-      for (const workload of workloads) await workload.settle?.(readers[0]!)
+      for (const workload of workloads) await workload.settle?.(readers)
       for (const reader of readers) for (const workload of workloads) await workload.readAll(reader)
     })()
     await this.#finish(healed, HEAL_MS, 'the healed cluster does not serve')
