@@ -1,7 +1,7 @@
 /**
  * `npm run simulate`: whole clusters in one process, under faults, seed after seed; what clients were told is held against oracles.
  *
- *     npm run simulate -- [--seeds 100] [--seconds 60] [--first N] [--nodes N] [--workloads rows,sets] [--quiet]
+ *     npm run simulate -- [--seeds 100] [--seconds 60] [--first N] [--nodes N] [--workloads rows,sets] [--levels QUORUM/QUORUM] [--quiet]
  *     npm run simulate -- --seed N [--seconds 60] [--shrink] [--story]
  *     npm run simulate -- --plants [--only text]
  *
@@ -10,7 +10,7 @@
  */
 import { parseArgs } from 'node:util'
 import { WORKLOADS } from './workloads/index.ts'
-import { drawPlan, type Plan, type PlanOptions } from './world/plan.ts'
+import { drawPlan, type LevelName, type Levels, type Plan, type PlanOptions } from './world/plan.ts'
 import { shrinkPlan } from './world/shrink.ts'
 import { runPlan } from './world/world.ts'
 
@@ -22,6 +22,7 @@ const { values: flags } = parseArgs({
     first: { type: 'string' },
     nodes: { type: 'string' },
     workloads: { type: 'string' },
+    levels: { type: 'string' },
     twice: { type: 'string', default: '20' },
     quiet: { type: 'boolean', default: false },
     shrink: { type: 'boolean', default: false },
@@ -38,6 +39,7 @@ const options: PlanOptions = {
   seconds: Number(flags.seconds),
   nodes: flags.nodes === undefined ? null : Number(flags.nodes),
   workloads: flags.workloads?.split(',') ?? Object.keys(WORKLOADS),
+  levels: flags.levels === undefined ? null : levelsOf(flags.levels),
   quiet: flags.quiet,
 }
 
@@ -46,6 +48,11 @@ await runSeeds()
 function summary(plan: Plan): string {
   const { datacenters, replication, levels, clients, workloads, faults } = plan
   return `nodes ${datacenters.join('+')} RF ${replication.join('+')} ${levels.write}/${levels.read} clients ${clients} ${workloads.join(',')} faults ${faults.length}`
+}
+
+function levelsOf(both: string): Levels {
+  const [write, read] = both.split('/') as [LevelName, LevelName]
+  return { write, read, monotonic: write === read || read === 'ALL' }
 }
 
 async function explain(plan: Plan): Promise<void> {

@@ -87,6 +87,8 @@ export interface PlanOptions {
   readonly nodes: number | null
   /** Those to choose from. */
   readonly workloads: readonly string[]
+  /** Default: drawn. */
+  readonly levels?: Levels | null
   /** No faults at all. */
   readonly quiet?: boolean
 }
@@ -104,7 +106,8 @@ export function drawPlan(seed: number, options: PlanOptions): Plan {
   const wanted = options.workloads.filter(() => dice.chance(0.6))
   const faults = options.quiet ? [] : drawFaults(dice, nodes, options.seconds * 1000)
   const crashes = faults.some(({ fault }) => fault.kind === 'crash' || fault.kind === 'failed sync')
-  const levels = drawLevels(dice, two)
+  const drawn = drawLevels(dice, two)
+  const levels = options.levels ?? drawn
   return {
     seed,
     datacenters,
