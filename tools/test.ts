@@ -18,6 +18,7 @@ const NOT_TESTS = [
   'conformance/hunt/',
   'powerloss/',
   'damage/',
+  'races/',
   'gossip/',
   'strategies/',
   'model/run.js',

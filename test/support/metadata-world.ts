@@ -10,6 +10,8 @@ import type {
   Payload,
   ReplyHandler,
 } from '../../cluster/internode/messenger.ts'
+import { Verb } from '../../cluster/internode/verbs.ts'
+import { decodeMessage, encodeMessage, type FetchAnswer, type PrepareAnswer } from '../../cluster/metadata/messages.ts'
 import type { RingNode } from '../../cluster/ring/topology.ts'
 import { FailureReason } from '../../lib/base/errors.ts'
 import type { Log } from '../../lib/runtime/runtime.ts'
@@ -17,12 +19,24 @@ import { openSimulatedDisk, type SimulatedDisk } from '../../lib/runtime/simulat
 import { createSimulatedJobs } from '../../lib/runtime/simulated/jobs.ts'
 import { Kernel, type SimulatedProcess } from '../../lib/runtime/simulated/kernel.ts'
 import { createSeededRandom } from '../../lib/runtime/simulated/random.ts'
-import { type MetadataLog, openMetadataLog } from '../../lib/server/metadata-log.ts'
+import { type MetadataLog, type MetadataStore, openMetadataLog } from '../../lib/server/metadata-log.ts'
 import { openStore, type Store } from '../../storage/store.ts'
 import { createDice, type Dice } from './random.ts'
 import { storageRuntime } from './storage-runtime.ts'
 
+/** Bugs that a world can have, at the doors of the nodes: what checks it must find them. */
+export type Sabotage =
+  /** Promises and acceptances are never written: a restart forgets them. */
+  | 'acceptors forget'
+  /** A promise does not say what was accepted before. */
+  | 'accepted hidden'
+  /** Nobody tells of what it accepted and does not know to be decided. */
+  | 'progress hidden'
+  /** A vote counts before it is on disk. */
+  | 'vote before sync'
+
 export interface MetadataWorldOptions {
+  readonly sabotage?: Sabotage | null
   readonly seed: number
   readonly nodes: number
   /** How many of them are seeds. Default: all. */
@@ -61,6 +75,10 @@ export class MetadataWorld {
   delayMsMax = 5
   /** Whether a message from one node reaches the other. */
   isCut: (from: number, to: number) => boolean = () => false
+  /** Nodes that hear, and are not heard. */
+  readonly muted = new Set<number>()
+  /** Called when a node has answered another's prepare or proposal. */
+  onVote: (index: number, proposer: number) => void = () => {}
   readonly #options: MetadataWorldOptions
   readonly #messengers = new Map<Endpoint, WorldMessenger>()
   readonly #disks: SimulatedDisk[] = []
@@ -112,7 +130,7 @@ export class MetadataWorld {
     const messenger = new WorldMessenger(this, index, process)
     this.#messengers.set(self.endpoint, messenger)
     const metadata = await openMetadataLog({
-      store,
+      store: this.#sabotaged(store),
       nowSeconds: () => 1_700_000_000,
       snapshotEvery,
       self,
@@ -184,8 +202,34 @@ export class MetadataWorld {
       if (this.dice.chance(this.loss)) continue
       this.kernel.clock.after(this.dice.int(this.delayMsMax * 1000) / 1000, () => {
         const messenger = this.#messengers.get(to)
-        if (messenger && !this.isCut(from, target) && messenger.process.isAlive) messenger.receive(arrive)
+        if (messenger && !this.muted.has(from) && !this.isCut(from, target) && messenger.process.isAlive)
+          messenger.receive(arrive)
       })
+    }
+  }
+
+  get sabotage(): Sabotage | null {
+    return this.#options.sabotage ?? null
+  }
+
+  #sabotaged(store: Store): MetadataStore {
+    const { sabotage } = this
+    if (sabotage !== 'acceptors forget' && sabotage !== 'vote before sync') return store
+    const apply = (mutations: readonly Buffer[]): Promise<void> | undefined => {
+      if (!mutations[0]!.includes('acceptor')) return store.apply(mutations)
+      if (sabotage === 'vote before sync') void Promise.resolve(store.apply(mutations)).catch(() => undefined)
+      return Promise.resolve()
+    }
+    return {
+      apply,
+      read: (command) => store.read(command),
+      get tableIds() {
+        return store.tableIds
+      },
+      registerTable: (id, table) => store.registerTable(id, table),
+      prepareDrop: (ids) => store.prepareDrop(ids),
+      dropTable: (id) => store.dropTable(id),
+      flush: (id) => store.flush(id),
     }
   }
 
@@ -260,7 +304,7 @@ class WorldMessenger implements Messenger {
     const answer = async (): Promise<Buffer | null> => {
       try {
         const given = await handler({ verb, from: from.self, payload, epoch: 0, remainingMs })
-        return Buffer.from((given ?? Buffer.alloc(0)) as Uint8Array)
+        return this.#sabotaged(verb, Buffer.from((given ?? Buffer.alloc(0)) as Uint8Array))
       } catch {
         return null
       }
@@ -270,7 +314,17 @@ class WorldMessenger implements Messenger {
       this.#world.deliver(this.#index, from.self.endpoint, (back) => {
         if (back === from) back.#answered(id, this.self.endpoint, bytes)
       })
+      if (verb === Verb.METADATA_PREPARE || verb === Verb.METADATA_PROPOSE) this.#world.onVote(this.#index, from.#index)
     })
+  }
+
+  #sabotaged(verb: number, answer: Buffer): Buffer {
+    const { sabotage } = this.#world
+    if (sabotage === 'accepted hidden' && verb === Verb.METADATA_PREPARE)
+      return encodeMessage({ ...decodeMessage<PrepareAnswer>(answer), accepted: null })
+    if (sabotage === 'progress hidden' && verb === Verb.METADATA_FETCH)
+      return encodeMessage({ ...decodeMessage<FetchAnswer>(answer), isInProgress: false })
+    return answer
   }
 
   #answered(id: number, from: Endpoint, payload: Buffer | null): void {

@@ -1,0 +1,30 @@
+/** Schema races, a few seeds of them; `npm run races` runs many. */
+import t from 'tap'
+import { raceSchemas } from '../../support/schema-races.ts'
+
+const SEEDS = 6
+
+t.test('clients race for the same tables through different nodes, under faults', { timeout: 120_000 }, async (t) => {
+  let applied = 0
+  for (let seed = 1; seed <= SEEDS; seed++) {
+    const report = await raceSchemas(seed)
+    t.equal(report.violation, null, `seed ${seed}`)
+    applied += report.applied
+  }
+  t.ok(applied > 5 * SEEDS, `${applied} changes were made`)
+})
+
+t.test('a seed gives the same run again', async (t) => {
+  const [first, again] = [await raceSchemas(3), await raceSchemas(3)]
+  t.same(again, first)
+})
+
+t.test('acceptors that hide what they accepted are found', { timeout: 120_000 }, async (t) => {
+  for (let seed = 17; seed < 217; seed++) {
+    const { violation } = await raceSchemas(seed, 'accepted hidden')
+    if (violation === null) continue
+    t.comment(`seed ${seed}: ${violation.split('\n')[0]}`)
+    return
+  }
+  t.fail('200 seeds, and nothing was found')
+})

@@ -1,0 +1,33 @@
+/** `npm run races -- --seeds 100 --first 1`: schema races in virtual time, one seed after another; each failure with its seed. */
+import yargs from 'yargs'
+import { hideBin } from 'yargs/helpers'
+import { raceSchemas } from '../support/schema-races.ts'
+
+const { seeds, first, sabotage } = await yargs(hideBin(process.argv))
+  .option('seeds', { type: 'number', default: 100, describe: 'how many' })
+  .option('first', { type: 'number', default: 1, describe: 'the first one' })
+  .option('sabotage', {
+    choices: ['acceptors forget', 'accepted hidden', 'progress hidden', 'vote before sync'] as const,
+    describe: 'with a bug that must be found',
+  })
+  .strict()
+  .parse()
+
+const sums = { statements: 0, applied: 0, refused: 0, unknown: 0, epochs: 0, kills: 0 }
+let violations = 0
+const began = process.hrtime.bigint()
+for (let seed = first; seed < first + seeds; seed++) {
+  const report = await raceSchemas(seed, sabotage)
+  for (const name of Object.keys(sums) as (keyof typeof sums)[]) sums[name] += report[name]
+  if (report.violation !== null) {
+    violations += 1
+    process.stdout.write(`SEED=${seed} ${report.violation}\n`)
+  }
+}
+const seconds = Number((process.hrtime.bigint() - began) / 1_000_000n) / 1000
+process.stdout.write(
+  `${seeds} seeds in ${seconds.toFixed(1)} s: ${Object.entries(sums)
+    .map(([name, sum]) => `${sum} ${name}`)
+    .join(', ')}; ${violations} violations\n`,
+)
+process.exitCode = violations === 0 ? 0 : 1
