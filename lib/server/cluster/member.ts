@@ -5,6 +5,7 @@
 import { ClusterCoordinator } from '../../../cluster/coordinator/coordinator.ts'
 import { RequestLatencies } from '../../../cluster/coordinator/latencies.ts'
 import type { Replica } from '../../../cluster/coordinator/local.ts'
+import { ReadCoordinator } from '../../../cluster/coordinator/read.ts'
 import { WriteSide } from '../../../cluster/coordinator/write-side.ts'
 import type { Gossiper } from '../../../cluster/gossip/gossiper.ts'
 import type { NodeMessenger } from '../../../cluster/internode/node-messenger.ts'
@@ -83,10 +84,16 @@ export class ClusterMember implements AsyncDisposable {
       batches: await openBatchTable(store, runtime.clock),
       truncations: truncations(store),
     })
+    const reads = new ReadCoordinator({
+      environment,
+      latencies,
+      repairs: writeSide.replica,
+      table: (id) => metadata.current.tablesById.get(id)?.options ?? null,
+    })
     const coordinator = new ClusterCoordinator({
       latencies,
       writes: writeSide.writes,
-      reads: { register() {}, read: (command) => replica.read(command) },
+      reads,
       transactions: {
         register() {},
         cas: () => Promise.reject(new Error('not in a cluster')),
@@ -97,6 +104,7 @@ export class ClusterMember implements AsyncDisposable {
     })
     coordinator.register(messenger)
     this.#opened.defer(() => writeSide.close())
+    this.#opened.defer(() => reads.close())
     await writeSide.start()
     return coordinator
   }
