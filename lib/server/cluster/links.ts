@@ -43,6 +43,8 @@ export async function openLinks({
       self: { hostId, endpoint },
       ...(listenAddress === storageAddress(settings) ? {} : { listenAddress }),
       clusterName: identity.clusterName,
+      settings: { connectTimeoutMs: settings.internode_tcp_connect_timeout },
+      compresses: (to) => compresses(settings, self, to, metadata()),
       epoch: () => metadata()?.state.epoch ?? 0,
       observeEpoch: (epoch, from) =>
         void metadata()
@@ -63,6 +65,14 @@ export async function openLinks({
       )
     throw error
   }
+}
+
+/** Who is not known yet is of this data centre. */
+function compresses(settings: Settings, self: RingNode, to: string, metadata: MetadataLog | null): boolean {
+  if (settings.internode_compression !== 'dc') return settings.internode_compression === 'all'
+  for (const { endpoint, datacenter } of metadata?.state.topology.nodes.values() ?? [])
+    if (endpoint === to) return datacenter !== self.datacenter
+  return false
 }
 
 export interface GossipOptions {

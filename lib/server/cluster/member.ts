@@ -8,6 +8,8 @@ import type { Replica } from '../../../cluster/coordinator/local.ts'
 import { ReadCoordinator } from '../../../cluster/coordinator/read.ts'
 import { WriteSide } from '../../../cluster/coordinator/write-side.ts'
 import type { Gossiper } from '../../../cluster/gossip/gossiper.ts'
+import type { HintedHandoff } from '../../../cluster/hints/handoff.ts'
+import { HintReceiver } from '../../../cluster/hints/receiver.ts'
 import type { NodeMessenger } from '../../../cluster/internode/node-messenger.ts'
 import { FoundingError } from '../../../cluster/metadata/founding.ts'
 import type { RingNode } from '../../../cluster/ring/topology.ts'
@@ -23,6 +25,7 @@ import { checkAdmission, checkMembership } from './admission.ts'
 import { Announcer } from './announce.ts'
 import { openBatchTable } from './batch-table.ts'
 import type { ClusterEvents } from './cluster-events.ts'
+import { openHints } from './hints.ts'
 import { joinRing } from './join.ts'
 import { openGossip, openLinks } from './links.ts'
 import { NodeEnvironment } from './node-environment.ts'
@@ -33,6 +36,8 @@ export interface MemberOptions {
   readonly runtime: Runtime
   readonly identity: Identity
   readonly store: Store
+  /** Null: all is in memory. */
+  readonly directory: string | null
 }
 
 export class ClusterMember implements AsyncDisposable {
@@ -43,6 +48,8 @@ export class ClusterMember implements AsyncDisposable {
   readonly gossiper: Gossiper
   readonly #options: MemberOptions
   readonly #opened: Closers
+  /** Since it coordinates. */
+  hints: HintedHandoff | null = null
   #announcer: Announcer | null = null
 
   /** Use openMember. */
@@ -62,8 +69,11 @@ export class ClusterMember implements AsyncDisposable {
 
   /** The coordinator of this node's clients; other nodes' coordinators are answered from now on. */
   async coordinate(replica: Replica, report: (cause: Error) => void): Promise<ClusterCoordinator> {
-    const { settings, runtime, store } = this.#options
+    const { settings, runtime, store, directory } = this.#options
     const { messenger, metadata, hybrid, self, gossiper } = this
+    const hints = await openHints({ settings, runtime, directory, messenger, liveness: gossiper, metadata })
+    this.#opened.defer(() => hints.close())
+    this.hints = hints
     const environment = new NodeEnvironment({
       clock: runtime.clock,
       random: runtime.random,
@@ -73,7 +83,7 @@ export class ClusterMember implements AsyncDisposable {
       self,
       replica,
       hybrid,
-      hints: { store() {}, mayStore: () => false },
+      hints,
       settings,
       report,
     })
@@ -100,7 +110,11 @@ export class ClusterMember implements AsyncDisposable {
         readSerially: async (command) => replica.read(command),
       },
       truncations: writeSide.truncations,
-      others: [writeSide.replica, writeSide.batchlog],
+      others: [
+        writeSide.replica,
+        writeSide.batchlog,
+        new HintReceiver((...write) => writeSide.replica.apply(...write), hints),
+      ],
     })
     coordinator.register(messenger)
     this.#opened.defer(() => writeSide.close())
