@@ -30,6 +30,7 @@ import { DEFAULT_TABLE_OPTIONS } from './table-options.ts'
 import { reportTable, type TableReport } from './table-report.ts'
 import { type SnapshotSettings, TableSnapshots } from './table-snapshots.ts'
 import { type StoredTable, TableStore } from './table-store.ts'
+import { UnsyncedWrites, whenSynced } from './unsynced.ts'
 
 export type { StoredTable, TableReport }
 
@@ -164,6 +165,8 @@ export class Store {
   readonly #byPrefix = new Map<number, TableStore[]>()
   readonly #mutation = new MutationReader()
   readonly #record = new LogRecord()
+  /** Null: nothing is told to wait for a sync. */
+  readonly #unsynced: UnsyncedWrites | null
   #registering: { readonly tables: Registration[]; readonly done: Promise<void> } | null = null
   #closing: Promise<void> | null = null
   readonly #rowCache: RowCache
@@ -187,6 +190,7 @@ export class Store {
           flush: (id) => this.#flusher.flush(id),
         })
       : null
+    this.#unsynced = files && settings.commitLog?.mode !== 'periodic' ? new UnsyncedWrites() : null
     this.#rowCache = new RowCache(settings.rowCacheBytes ?? 0)
     this.#caches = [
       ...(files ? [new CacheRates('blocks', files.cache), new CacheRates('keys', files.indexCache)] : []),
@@ -459,7 +463,7 @@ export class Store {
   apply(mutations: readonly Buffer[]): Promise<void> | undefined {
     if (this.#closing) throw new StorageError('the store is closed')
     const log = this.#files?.log
-    let logged = false
+    let durable: Promise<void> | undefined
     if (log) {
       this.#flusher.check()
       if (this.#space!.problem !== null) this.#refuseFull(mutations)
@@ -471,7 +475,8 @@ export class Store {
       }
       if (!record.isEmpty) {
         log.append(record.parts, record.tables)
-        logged = true
+        durable = log.durable()
+        if (durable) this.#unsynced?.begin(durable)
       }
     }
     let bytes = 0
@@ -479,9 +484,10 @@ export class Store {
       bytes += mutations[i]!.length
       const reader = this.#mutation.reset(mutations[i]!)
       const table = this.#find(reader.buffer, reader.tableStart)
-      if (table !== null) this.#insert(table, reader)
+      if (table === null) continue
+      this.#insert(table, reader)
+      if (durable) this.#unsynced?.note(table, reader.buffer)
     }
-    const durable = logged ? log!.durable() : undefined
     const room = this.#flusher.room(bytes)
     if (room === undefined) return durable
     return durable === undefined ? room : both(durable, room)
@@ -540,12 +546,24 @@ export class Store {
     if (grown > 0) this.#flusher.grew(grown)
   }
 
-  /** At once when everything that is needed is in memory. Rejects with CorruptionError when a file is damaged. */
+  /**
+   * At once when everything that is needed is in memory, and synced where writes wait for it: what is given cannot be taken away by a crash.
+   * Rejects with CorruptionError when a file is damaged.
+   */
   read(command: ReadCommand): ReadResult | Promise<ReadResult> {
     this.#reads++
     const table = this.#tables.get(command.table)
     if (table === undefined) return { partitions: [], more: false, tombstones: 0 }
-    return table.read(command)
+    const result = table.read(command)
+    if (this.#unsynced === null) return result
+    // What is read later in the turn of a promise may hold later writes: it is looked at when it is there.
+    if (result instanceof Promise) return result.then((given) => this.#synced(table, command, given))
+    return this.#synced(table, command, result)
+  }
+
+  #synced(table: TableStore, command: ReadCommand, result: ReadResult): ReadResult | Promise<ReadResult> {
+    const wait = this.#unsynced!.syncOf(table, command)
+    return wait === null || this.#files?.log?.blocked ? result : whenSynced(result, wait)
   }
 
   /** Writes everything of a table, or of all, that was written before this call to files. */

@@ -84,6 +84,8 @@ export class TableStore implements ReadContext {
   readonly idBytes: Buffer
   readonly resolution: Resolution
   readonly #services: TableServices
+  /** See unsynced.ts. */
+  unsyncedGroup = 0
   table: StoredTable
   memtable: Memtable
   /** Not written to any more, not yet in files; oldest first. */
