@@ -89,11 +89,11 @@ export class ReadCoordinator implements ReplicaSide {
 
   read(command: ReadCommand, consistency: number, keyspace: string): ReadResult | Promise<ReadResult> {
     const route = this.#plans.route(keyspace)
-    if (route === null) return this.#readHere(command, consistency)
+    if (route === null) return this.#readHere(command, consistency, null)
     if (command.target.kind === 'range') return this.#readRange(command, consistency, route)
     const plan = this.#plans.planAt(route, command.target.position, consistency)
     if (plan.unavailable !== null) throw unavailableAt(consistency, plan.unavailable)
-    if (plan.isLocal) return this.#readHere(command, consistency)
+    if (plan.isLocal) return this.#readHere(command, consistency, plan)
     const gathered =
       command.index !== undefined && plan.blockFor > 1
         ? this.#readIndexed(command, consistency, route, [{ start: null, end: null, plan }])
@@ -101,8 +101,8 @@ export class ReadCoordinator implements ReplicaSide {
     return this.#timed(this.#options.latencies.of(command.table).reads, gathered)
   }
 
-  /** This node alone. */
-  #readHere(command: ReadCommand, consistency: number): ReadResult | Promise<ReadResult> {
+  /** This node alone; others of the plan if it cannot. */
+  #readHere(command: ReadCommand, consistency: number, plan: ReadPlan | null): ReadResult | Promise<ReadResult> {
     const { clock, replica } = this.#options.environment
     const latencies = this.#options.latencies.of(command.table)
     const latency = command.target.kind === 'partition' ? latencies.reads : latencies.scans
@@ -120,13 +120,25 @@ export class ReadCoordinator implements ReplicaSide {
           latency.single(clock.monotonicMs() - waits)
           return given
         },
-        (cause: unknown) => {
-          throw this.#failure(cause, consistency)
-        },
+        (cause: unknown) => this.#readElsewhere(cause, command, consistency, plan),
       )
     } catch (cause) {
-      throw this.#failure(cause, consistency)
+      return this.#readElsewhere(cause, command, consistency, plan)
     }
+  }
+
+  /** This node cannot read what it should hold: a spare does, if there is one. Throws what is wrong if there is none. */
+  #readElsewhere(
+    cause: unknown,
+    command: ReadCommand,
+    consistency: number,
+    plan: ReadPlan | null,
+  ): Promise<ReadResult> {
+    if (plan === null || plan.spares.length === 0 || !isReplicaFailure(cause)) throw this.#failure(cause, consistency)
+    if (cause.name !== 'ReplicaFailure') this.#options.environment.report(cause)
+    this.#services.counts.failovers++
+    const [first, ...spares] = plan.spares
+    return this.#gather(command, { ...plan, contacts: [first!], spares, isLocal: false })
   }
 
   #failure(cause: unknown, level: number): unknown {
@@ -209,7 +221,7 @@ export class ReadCoordinator implements ReplicaSide {
     const pieces = rangePieces(command, route, consistency, this.#plans)
     for (const { plan } of pieces) if (plan.unavailable !== null) throw unavailableAt(consistency, plan.unavailable)
     if (pieces.length === 0 || (pieces.length === 1 && pieces[0]!.plan.isLocal))
-      return this.#readHere(command, consistency)
+      return this.#readHere(command, consistency, pieces[0]?.plan ?? null)
     const latency = this.#options.latencies.of(command.table).scans
     if (command.index !== undefined && pieces.some(({ plan }) => plan.blockFor > 1))
       return this.#timed(latency, this.#readIndexed(command, consistency, route, pieces))

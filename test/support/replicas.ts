@@ -37,8 +37,8 @@ export interface ReplicaNode {
   readonly taken: Map<number, number>
   knowsTable: boolean
   epoch: number
-  /** Puts another answer in the place of one that is sent. */
-  distort: ((verb: number, answer: Buffer) => Buffer) | null
+  /** Verbs that it takes and never answers. */
+  readonly refuses: Set<number>
 }
 
 export interface ReplicasOptions {
@@ -101,7 +101,7 @@ export class Replicas implements AsyncDisposable {
         taken: new Map(),
         knowsTable: true,
         epoch: 1,
-        distort: null,
+        refuses: new Set(),
       }
       const environment = this.#environment(node, messenger)
       const { speculativeRetry = 'NEVER', readRepair = 'BLOCKING' } = this.#options.table ?? {}
@@ -199,7 +199,7 @@ export class Replicas implements AsyncDisposable {
       isOver = true
       reply.failed(to, FailureReason.TIMEOUT)
     })
-    if (node.state === 'silent') return
+    if (node.state === 'silent' || node.refuses.has(verb)) return
     const done = (act: () => void): void => {
       this.clock.after(node.delayMs / 2, () => {
         if (isOver) return
@@ -219,8 +219,7 @@ export class Replicas implements AsyncDisposable {
       try {
         const made = this.#handlers.get(to)!.get(verb)!(message)
         const answer = join((made instanceof Promise ? await made : made) ?? Buffer.alloc(0))
-        const sent = node.distort === null ? answer : node.distort(verb, answer)
-        done(() => reply.replied(to, sent))
+        done(() => reply.replied(to, answer))
       } catch (cause) {
         const reason = cause instanceof ReplicaFailure ? cause.reasonCode : FailureReason.UNKNOWN
         if (!(cause instanceof ReplicaFailure)) this.errors.push(cause as Error)
@@ -250,7 +249,7 @@ export class Replicas implements AsyncDisposable {
       isOver = true
     })
     watched.catch(() => {})
-    while (!isOver) await this.clock.advance(1)
+    for (let turns = 0; !isOver; turns++) await this.clock.advance(turns < 40 ? 1 : 20)
     return watched
   }
 
