@@ -38,6 +38,19 @@ export class Exchange {
     })
   }
 
+  /** Hears what is said one way. */
+  hear<Q>(verb: number, hearing: (message: Q) => void): void {
+    this.#messenger.handle(verb, ({ payload }) => {
+      if (!this.#closed) hearing(decodeMessage<Q>(payload))
+      return undefined
+    })
+  }
+
+  /** One way; it may be lost. */
+  tell(to: Endpoint, verb: number, message: object): void {
+    if (!this.#closed) this.#messenger.send(to, verb, encodeMessage(message))
+  }
+
   ask<A>(to: Endpoint, verb: number, request: object, timeoutMs: number): Promise<A | null> {
     if (this.#closed) return Promise.resolve(null)
     if (to === this.self.endpoint) return this.#askSelf(verb, request)
@@ -74,7 +87,17 @@ export class Exchange {
     })
   }
 
-  /** Resolves early when this is closed. */
+  /** Ends all sleep(): what somebody waits for has come. */
+  wake(): void {
+    const sleeping = [...this.#sleeping]
+    this.#sleeping.clear()
+    for (const [timer, resolve] of sleeping) {
+      timer[Symbol.dispose]()
+      resolve()
+    }
+  }
+
+  /** Resolves early when it is woken, or closed. */
   async sleep(delayMs: number): Promise<void> {
     if (this.#closed) return
     await new Promise<void>((resolve) => {
@@ -93,11 +116,7 @@ export class Exchange {
 
   close(): void {
     this.#closed = true
-    for (const [timer, resolve] of this.#sleeping) {
-      timer[Symbol.dispose]()
-      resolve()
-    }
-    this.#sleeping.clear()
+    this.wake()
   }
 
   /** As another would be answered: a failure is no answer. */

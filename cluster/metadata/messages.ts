@@ -66,6 +66,13 @@ export interface CommitAnswer {
   readonly epoch: number
 }
 
+/** Said one way, after a decision: these have it, so nobody need ask them. */
+export interface ReachedMessage {
+  readonly clusterId: string
+  readonly epoch: number
+  readonly hostIds: readonly string[]
+}
+
 /** Entries after an epoch, or a part of a snapshot. */
 export interface FetchRequest {
   /** Empty: of whatever cluster there is. */

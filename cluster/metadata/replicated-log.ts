@@ -13,9 +13,9 @@ import type { Log } from '../../lib/runtime/runtime.ts'
 import type { Endpoint, Sender } from '../internode/messenger.ts'
 import { Verb } from '../internode/verbs.ts'
 import { type Ballot, BallotSource, highestBallot } from '../paxos/ballot.ts'
-import { Attempt, majorityOf } from '../paxos/core.ts'
+import { Attempt, majorityOf, type ProposeVerdict } from '../paxos/core.ts'
 import { type AcceptorRecord, LogAcceptor } from './acceptor.ts'
-import { BehindError, CatchUp, type LogReplica } from './catch-up.ts'
+import { BehindError, CatchUp, type LogPeer, type LogReplica } from './catch-up.ts'
 import type { Exchange } from './exchange.ts'
 import type {
   CommitAnswer,
@@ -29,6 +29,7 @@ import type {
   PrepareRequest,
   ProposeAnswer,
   ProposeRequest,
+  ReachedMessage,
 } from './messages.ts'
 
 const SOURCE = 'replicated-log.ts'
@@ -87,6 +88,8 @@ export type AttemptResult =
   | { readonly kind: 'contended'; readonly isUncertain: boolean }
   | { readonly kind: 'unreachable'; readonly isUncertain: boolean; readonly answered: number }
 
+type Defeat = Exclude<ProposeVerdict, { kind: 'pending' | 'decided' }>
+
 /** No entry could be decided. */
 export class NoMajorityError extends Error {
   override name = 'NoMajorityError'
@@ -116,6 +119,8 @@ export class ReplicatedLog {
   readonly #isAlive: (hostId: string) => boolean
   /** Of nodes that were heard: they may have moved since the log was told. */
   readonly #endpoints = new Map<string, Endpoint>()
+  /** The epochs that nodes are known to have, at least. */
+  readonly #reached = new Map<string, number>()
   #heard: Ballot | null = null
   #appending: Promise<unknown> = Promise.resolve()
   /** The founding in which this node takes part, while there is one. */
@@ -140,6 +145,9 @@ export class ReplicatedLog {
     exchange.answer<PrepareRequest>(Verb.METADATA_PREPARE, (request, from) => this.#prepare(request, from))
     exchange.answer<ProposeRequest>(Verb.METADATA_PROPOSE, (request, from) => this.#propose(request, from))
     exchange.answer<CommitMessage>(Verb.METADATA_COMMIT, (message, from) => this.#commit(message, from))
+    exchange.hear<ReachedMessage>(Verb.METADATA_REACHED, ({ clusterId, epoch, hostIds }) => {
+      if (clusterId === replica.view().clusterId) for (const hostId of hostIds) this.#noteReached(hostId, epoch)
+    })
   }
 
   /** From now on it takes what it missed by itself. */
@@ -236,6 +244,7 @@ export class ReplicatedLog {
     )
     const name = (to: string): InstanceName => ({ clusterId, seeds, epoch, to })
     let result: AttemptResult | null = null
+    let lost = null as Defeat | null
     let value: string | null = null
     let answered = 0
     await this.exchange.gather<Participant, PrepareAnswer>(
@@ -253,11 +262,13 @@ export class ReplicatedLog {
         if (verdict.kind === 'promised') {
           value = verdict.inProgress?.value ?? payload
           if (value === null) result = { kind: 'free' }
-        } else result = this.#lost(verdict, false, answered)
-        return true
+        } else lost = { ...verdict, isUncertain: false }
+        // Who cannot be reached is known at once; who can is still counted.
+        return verdict.kind !== 'unreachable'
       },
     )
     if (result !== null) return result
+    if (lost !== null) return this.#lost(lost, answered)
     assert(value !== null, 'a verdict comes with the last answer')
     const proposal = attempt.propose(value)
     answered = 0
@@ -278,24 +289,20 @@ export class ReplicatedLog {
         }
         const verdict = attempt.accept(id, isPart(answer) ? answer : null)
         if (verdict.kind === 'pending') return false
-        result =
-          verdict.kind === 'decided'
-            ? { kind: 'decided', payload: proposal.value }
-            : this.#lost(verdict, verdict.isUncertain, answered)
-        return true
+        if (verdict.kind === 'decided') result = { kind: 'decided', payload: proposal.value }
+        else lost = verdict
+        return verdict.kind !== 'unreachable'
       },
     )
-    assert(result !== null, 'a verdict comes with the last answer')
-    return result
+    if (result !== null) return result
+    assert(lost !== null, 'a verdict comes with the last answer')
+    return this.#lost(lost, answered)
   }
 
-  #lost(
-    verdict: { kind: 'refused'; by: Ballot } | { kind: 'unreachable' },
-    isUncertain: boolean,
-    answered: number,
-  ): AttemptResult {
-    if (verdict.kind === 'unreachable') return { kind: 'unreachable', isUncertain, answered }
-    this.#heard = highestBallot(this.#heard, verdict.by)
+  #lost(defeat: Defeat, answered: number): AttemptResult {
+    const { isUncertain } = defeat
+    if (defeat.kind === 'unreachable') return { kind: 'unreachable', isUncertain, answered }
+    this.#heard = highestBallot(this.#heard, defeat.by)
     return { kind: 'contended', isUncertain }
   }
 
@@ -304,27 +311,47 @@ export class ReplicatedLog {
     const before = this.#replica.view().peers
     const entry = { epoch, payload }
     await this.#replica.apply([entry])
-    await this.push({ clusterId, seeds, entry }, before)
+    const pushed = this.#push({ clusterId, seeds, entry }, before)
+    // Nobody waits for the news that there is a cluster.
+    if (clusterId !== '') await pushed
   }
 
   /** Resolves when all who are alive have it, or pushMs are over. */
-  async push(message: CommitMessage, before: readonly { hostId: string; endpoint: Endpoint }[]): Promise<void> {
+  async #push(message: CommitMessage, before: readonly LogPeer[]): Promise<void> {
     const { exchange, times } = this
-    const told = new Map<Endpoint, boolean>()
-    for (const { hostId, endpoint } of [...before, ...this.#replica.view().peers])
-      told.set(this.#endpointOf(hostId, endpoint), this.#isAlive(hostId))
-    for (const seed of message.seeds ?? []) told.set(seed, told.get(seed) ?? false)
+    const { epoch } = message.entry
+    const told = new Map<Endpoint, LogPeer | null>()
+    for (const seed of message.seeds ?? []) told.set(seed, null)
+    for (const peer of [...before, ...this.#replica.view().peers])
+      told.set(this.#endpointOf(peer.hostId, peer.endpoint), peer)
     told.delete(exchange.self.endpoint)
-    const waited: { endpoint: Endpoint; answer: Promise<CommitAnswer | null> }[] = []
-    for (const [endpoint, isAlive] of told) {
+    const waited: { endpoint: Endpoint; peer: LogPeer; answer: Promise<CommitAnswer | null> }[] = []
+    for (const [endpoint, peer] of told) {
       const answer = exchange.ask<CommitAnswer>(endpoint, Verb.METADATA_COMMIT, message, times.pushMs)
-      if (isAlive) waited.push({ endpoint, answer })
+      if (peer && this.#isAlive(peer.hostId)) waited.push({ endpoint, peer, answer })
     }
+    const hostIds = [exchange.self.hostId]
     await exchange.gather(
       waited,
       ({ answer }) => answer,
-      () => false,
+      ({ peer: { hostId } }, answer) => {
+        if (answer && answer.epoch >= epoch) hostIds.push(hostId)
+        return false
+      },
     )
+    for (const hostId of hostIds) this.#noteReached(hostId, epoch)
+    const { clusterId } = this.#replica.view()
+    for (const { endpoint } of waited)
+      exchange.tell(endpoint, Verb.METADATA_REACHED, { clusterId, epoch, hostIds } satisfies ReachedMessage)
+  }
+
+  /** The epoch that the node has at least, as far as it is known here. */
+  reached(hostId: string): number {
+    return this.#reached.get(hostId) ?? 0
+  }
+
+  #noteReached(hostId: string, epoch: number): void {
+    if (epoch > this.reached(hostId)) this.#reached.set(hostId, epoch)
   }
 
   /**
@@ -430,11 +457,11 @@ export class ReplicatedLog {
     const view = this.#replica.view()
     if (clusterId === '') {
       // The founding of this node's own cluster, or none of its business.
-      if (
-        view.clusterId === '' &&
-        this.#noFounder({ clusterId, seeds, epoch: entry.epoch, to: this.exchange.self.endpoint }) === null
-      )
+      const name = { clusterId, seeds, epoch: entry.epoch, to: this.exchange.self.endpoint }
+      if (this.#noFounder(name) === null) {
         await this.#replica.apply([entry])
+        this.exchange.wake()
+      }
     } else if (clusterId === view.clusterId) {
       this.heardOf(from)
       if (view.epoch + 1 < entry.epoch) await this.#reachQuietly(entry.epoch - 1, from.endpoint)

@@ -237,6 +237,11 @@ export class MetadataLog implements SchemaDoor {
     await this.#replicated.catchUp.reach(epoch, from)
   }
 
+  /** The epoch that another node has at least, as far as it is known here. */
+  reached(hostId: string): number {
+    return this.#replicated?.reached(hostId) ?? 0
+  }
+
   /** Resolves when no change is on its way. */
   async settle(): Promise<void> {
     await this.#replicated?.settle()

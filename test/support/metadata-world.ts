@@ -281,8 +281,12 @@ class WorldMessenger implements Messenger {
     this.#handlers.set(verb, handler)
   }
 
-  send(): boolean {
-    throw new Error('nothing of the metadata log goes one way')
+  send(to: Endpoint, verb: number, payload: Payload): boolean {
+    const bytes = Buffer.from(payload as Uint8Array)
+    this.#world.deliver(this.#index, to, (other) => {
+      void other.#handlers.get(verb)?.({ verb, from: this.self, payload: bytes, epoch: 0, remainingMs: 0 })
+    })
+    return true
   }
 
   request(to: Endpoint, verb: number, payload: Payload, timeoutMs: number, reply: ReplyHandler): void {

@@ -30,7 +30,11 @@ export interface ClusterSources {
   readonly generation: number
   /** This node, until the topology has it. */
   readonly self: RingNode
-  readonly metadata: { readonly state: { readonly schema: Schema; readonly topology: Topology } }
+  readonly metadata: {
+    readonly state: { readonly schema: Schema; readonly topology: Topology }
+    /** The epoch that the node has at least. Absent: nothing is known of others. */
+    reached?(hostId: string): number
+  }
   /** Bytes of data on this node's disk. */
   loadBytes(): number
   /** Null: nobody else is there to be heard of. */
@@ -111,11 +115,12 @@ export class KnownCluster implements ClusterView {
 
   /**
    * A node that is away serves nobody, and has this node's version before it does again: drivers that wait until all nodes agree need not wait
-   * for it.
+   * for it. Who has the entry by which the schema changed last has this schema: that is known sooner than gossip tells it.
    */
   schemaVersion(hostId: string): string {
-    const own = this.schema().version
+    const { version: own, epoch } = this.schema()
     if (this.isSelf(hostId) || !this.isAlive(hostId)) return own
+    if ((this.#sources.metadata.reached?.(hostId) ?? 0) >= epoch) return own
     return this.heard(hostId, 'SCHEMA') ?? own
   }
 
