@@ -26,6 +26,11 @@ export const Verb = {
   READ_REPAIR: 28,
   /** A mutation that a node of this data centre hands on for a coordinator elsewhere, and what became of it. */
   MUTATION_FORWARDED: 29,
+  STREAM_OPEN: 40,
+  STREAM_PAGE: 41,
+  STREAM_SEAL: 42,
+  STREAM_CLOSE: 43,
+  STREAM_WRITE: 44,
   MUTATION_DONE: 50,
   /** To be kept for a node that is away, in whose place the receiver stands. */
   STAND_IN: 51,

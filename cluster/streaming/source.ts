@@ -1,0 +1,241 @@
+/**
+ * A node that gives its data to one that joins: page by page when it is asked, and, from the session's beginning, every write that it takes itself in
+ * the ranges that it gives, whoever sent it (coordinators that do not know of the joining yet, hints, repairs).
+ *
+ * Always: what this node acknowledged in those ranges, the joining one has, or will have before it counts. A write is acknowledged here when it is
+ * there too; if it cannot be brought there the session is lost, of which the joining node hears with its next question and begins anew. Once the
+ * session is sealed it asks no more, so from then on such a write is not acknowledged, until the ring has changed.
+ */
+import { BytesError } from '../../lib/base/bytes.ts'
+import { FailureReason, ReplicaFailure } from '../../lib/base/errors.ts'
+import { uuidBytes } from '../../lib/base/uuid.ts'
+import type { ReadCommand, ReadResult } from '../../storage/model/command.ts'
+import { partitionMutations } from '../../storage/model/partition-mutation.ts'
+import type { Endpoint, Incoming, Messenger } from '../internode/messenger.ts'
+import { Verb } from '../internode/verbs.ts'
+import {
+  decodeOpen,
+  decodePageRequest,
+  decodeSession,
+  encodePage,
+  encodeState,
+  encodeWrite,
+  type PageRequest,
+  SessionState,
+} from './messages.ts'
+import type { Range } from './plan.ts'
+
+/** The data that a node holds itself: below coordinators and views, above storage. */
+export interface LocalData {
+  apply(mutations: readonly Buffer[]): Promise<void> | undefined
+  read(command: ReadCommand): ReadResult | Promise<ReadResult>
+  /** When the table was last emptied, in ms since 1970; 0: never. */
+  truncatedAtMs(table: string): number
+}
+
+export interface StreamSourceOptions {
+  readonly messenger: Messenger
+  readonly data: LocalData
+  /** Of the table that a mutation names (its first 16 bytes as latin1). */
+  keyspaceOf(tableIdLatin1: string): string | null
+  /** Whether the node is one that joins, as this node knows. */
+  isJoining(hostId: string): boolean
+  epoch(): number
+  catchUp(epoch: number): Promise<void>
+  nowSeconds(): number
+  report(message: string): void
+}
+
+/** How long a write waits for the node that joins. */
+const FORWARD_MS = 2_000
+
+const TABLE_ID_BYTES = 16
+
+/** A mutation of a page: a row that is larger makes it larger. */
+const MUTATION_BYTES = 64 * 1024
+
+const PAGE_BYTES_MAX = 8 * 1024 * 1024
+
+interface Session {
+  readonly id: string
+  readonly joiner: string
+  readonly endpoint: Endpoint
+  /** By keyspace: ascending, disjoint. */
+  readonly ranges: ReadonlyMap<string, readonly Range[]>
+  state: 'open' | 'sealed'
+}
+
+export class StreamSource {
+  readonly #options: StreamSourceOptions
+  readonly #data: LocalData
+  /** By the joining node's host id: it has one session here at a time. */
+  readonly #sessions = new Map<string, Session>()
+
+  constructor(options: StreamSourceOptions) {
+    this.#options = options
+    this.#data = options.data
+    const { messenger } = options
+    messenger.handle(Verb.STREAM_OPEN, (message) => this.#open(message))
+    messenger.handle(Verb.STREAM_PAGE, ({ payload }) => this.#page(decodePageRequest(payload)))
+    messenger.handle(Verb.STREAM_SEAL, ({ payload }) => this.#seal(decodeSession(payload)))
+    messenger.handle(Verb.STREAM_CLOSE, ({ payload }) => this.#close(decodeSession(payload)))
+  }
+
+  get sessions(): number {
+    return this.#sessions.size
+  }
+
+  apply(mutations: readonly Buffer[]): Promise<void> | undefined {
+    if (this.#sessions.size === 0) return this.#data.apply(mutations)
+    const done = this.#data.apply(mutations)
+    const forwarded = this.#forward(mutations)
+    if (forwarded.length === 0) return done
+    return Promise.all([done, ...forwarded]).then(nothing)
+  }
+
+  /** After each change of the ring: who has joined, or will not, needs nothing more. */
+  ringChanged(): void {
+    for (const { joiner } of this.#sessions.values())
+      if (!this.#options.isJoining(joiner)) this.#sessions.delete(joiner)
+  }
+
+  /** Each rejects when its session is sealed and the write could not be brought there. */
+  #forward(mutations: readonly Buffer[]): Promise<void>[] {
+    const forwarded: Promise<void>[] = []
+    for (const session of this.#sessions.values()) {
+      const covered = mutations.filter((mutation) => this.#covers(session, mutation))
+      if (covered.length > 0) forwarded.push(this.#send(session, covered))
+    }
+    return forwarded
+  }
+
+  #covers({ ranges }: Session, mutation: Buffer): boolean {
+    const keyspace = this.#options.keyspaceOf(mutation.toString('latin1', 0, TABLE_ID_BYTES))
+    const own = keyspace === null ? undefined : ranges.get(keyspace)
+    return own !== undefined && isWithin(own, mutation.subarray(TABLE_ID_BYTES, TABLE_ID_BYTES + 8))
+  }
+
+  #send(session: Session, mutations: readonly Buffer[]): Promise<void> {
+    const payload = encodeWrite(session.id, mutations)
+    return new Promise((resolve, reject) => {
+      this.#options.messenger.request(session.endpoint, Verb.STREAM_WRITE, payload, FORWARD_MS, {
+        replied: (_from, answer) => {
+          if (answer[0] === SessionState.OK) resolve()
+          else this.#missed(session, resolve, reject)
+        },
+        failed: () => this.#missed(session, resolve, reject),
+      })
+    })
+  }
+
+  #missed(session: Session, resolve: () => void, reject: (error: Error) => void): void {
+    const { joiner, endpoint, state } = session
+    // Meanwhile it may have joined, given up, or begun anew with another session.
+    if (this.#sessions.get(joiner) !== session) resolve()
+    else if (state === 'open') {
+      this.#sessions.delete(joiner)
+      this.#options.report(`A write did not reach ${endpoint}, which joins: it has to fetch from here anew`)
+      resolve()
+    } else
+      reject(new ReplicaFailure('TIMEOUT', FailureReason.TIMEOUT, `${endpoint}, which joins, does not take a write`))
+  }
+
+  async #open({ payload, from, epoch }: Incoming): Promise<Buffer> {
+    const { session: id, parts } = decodeOpen(payload)
+    // The tables of the keyspaces must be known, and that the node joins.
+    if (epoch > this.#options.epoch()) await this.#options.catchUp(epoch)
+    if (!this.#options.isJoining(from.hostId))
+      throw new ReplicaFailure(
+        'INCOMPATIBLE_SCHEMA',
+        FailureReason.INCOMPATIBLE_SCHEMA,
+        `${from.endpoint} does not join`,
+      )
+    const ranges = new Map<string, readonly Range[]>()
+    for (const part of parts) for (const keyspace of part.keyspaces) ranges.set(keyspace, part.ranges)
+    this.#sessions.set(from.hostId, {
+      id,
+      joiner: from.hostId,
+      endpoint: from.endpoint,
+      ranges,
+      state: 'open',
+    })
+    this.#options.report(`Giving data to ${from.endpoint}, which joins`)
+    return encodeState(SessionState.OK)
+  }
+
+  #find(id: string): Session | null {
+    for (const session of this.#sessions.values()) if (session.id === id) return session
+    return null
+  }
+
+  async #page(request: PageRequest): Promise<Buffer> {
+    const { session: id, table, range, after, bytes } = request
+    const session = this.#find(id)
+    if (!session) return encodeState(SessionState.LOST)
+    // Asked before the read: what is read may be of after a truncation that it does not tell of, never the other way round.
+    const truncatedAtMs = this.#data.truncatedAtMs(table)
+    const result = await this.#data.read({
+      table,
+      target: { kind: 'range', start: range.start, end: range.end },
+      slices: null,
+      reversed: false,
+      wantStatic: true,
+      staticCounts: true,
+      limit: Number.POSITIVE_INFINITY,
+      perPartitionLimit: Number.POSITIVE_INFINITY,
+      byteLimit: Math.min(bytes, PAGE_BYTES_MAX),
+      nowSeconds: this.#options.nowSeconds(),
+      after,
+      whole: true,
+      keepsPurgeable: true,
+    })
+    const tableId = uuidBytes(table)
+    const mutations = result.partitions.flatMap((data) => partitionMutations(tableId, data, MUTATION_BYTES))
+    const page = encodePage({ truncatedAtMs, next: nextPoint(result), mutations })
+    return this.#find(id) === session ? page : encodeState(SessionState.LOST)
+  }
+
+  #seal(id: string): Buffer {
+    const session = this.#find(id)
+    if (!session) return encodeState(SessionState.LOST)
+    session.state = 'sealed'
+    return encodeState(SessionState.OK)
+  }
+
+  #close(id: string): Buffer {
+    const session = this.#find(id)
+    if (session) this.#sessions.delete(session.joiner)
+    return encodeState(SessionState.OK)
+  }
+}
+
+/** Where a whole read goes on; null: it has come to its end. */
+function nextPoint({
+  partitions,
+  more,
+}: ReadResult): { position: Buffer; clustering: Buffer | null; partitionDone: boolean; rowsGiven: number } | null {
+  const last = partitions.at(-1)
+  if (!last) {
+    if (more) throw new BytesError('a read that gave nothing has more')
+    return null
+  }
+  const cut = last.cut ?? null
+  if (cut !== null) return { position: last.position, clustering: cut, partitionDone: false, rowsGiven: 0 }
+  return more ? { position: last.position, clustering: null, partitionDone: true, rowsGiven: 0 } : null
+}
+
+/** `token`: the eight bytes that a position begins with. */
+export function isWithin(ranges: readonly Range[], token: Buffer): boolean {
+  let from = 0
+  let to = ranges.length
+  while (from < to) {
+    const middle = (from + to) >>> 1
+    const { end } = ranges[middle]!
+    if (end !== null && Buffer.compare(end, token) <= 0) from = middle + 1
+    else to = middle
+  }
+  const range = ranges[from]
+  return range !== undefined && (range.start === null || Buffer.compare(range.start, token) <= 0)
+}
+
+function nothing(): void {}
