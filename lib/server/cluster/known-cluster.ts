@@ -120,7 +120,8 @@ export class KnownCluster implements ClusterView {
   schemaVersion(hostId: string): string {
     const { version: own, epoch } = this.schema()
     if (this.isSelf(hostId) || !this.isAlive(hostId)) return own
-    if ((this.#sources.metadata.reached?.(hostId) ?? 0) >= epoch) return own
+    const reached = this.#sources.metadata.reached?.(hostId) ?? 0
+    if (reached > 0 && reached >= epoch) return own
     return this.heard(hostId, 'SCHEMA') ?? own
   }
 
