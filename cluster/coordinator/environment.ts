@@ -25,6 +25,8 @@ export interface CoordinatorEnvironment {
   placement(keyspace: string): { readonly placement: Placement; readonly replication: Replication } | null
   /** Keyspace of the table that a mutation names (its first 16 bytes as latin1); null: unknown here. */
   keyspaceOf(tableIdLatin1: string): string | null
+  /** Ids (as latin1) of tables whose writes others may take when replicas are away (sloppy_quorum). Default: none. */
+  sloppyTables?(): ReadonlySet<string>
   /** Changes whenever a placement or a table may have. */
   epoch(): number
   /** Applies the metadata up to that epoch; resolves when it has them, or when it could not get them in reasonable time. */

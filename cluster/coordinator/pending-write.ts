@@ -6,6 +6,7 @@
 import { ByteWriter } from '../../lib/base/bytes.ts'
 import { FailureReason, RequestError } from '../../lib/base/errors.ts'
 import { readInt32 } from '../../storage/model/row.ts'
+import { encodeStandInHead } from '../hints/messages.ts'
 import type { Endpoint, ReplyHandler } from '../internode/messenger.ts'
 import { Verb } from '../internode/verbs.ts'
 import type { Deadlines, Waiting } from './deadlines.ts'
@@ -95,6 +96,7 @@ export class PendingWrite implements ReplyHandler, Waiting {
     deadlines.add(this)
     if (plan.self !== null) this.#applyHere(mutations)
     this.#send(plan)
+    if (plan.standIns.length > 0) this.#sendToStandIns(plan)
     for (let i = 0; i < plan.dead.length; i++) this.#hint(plan.dead[i]!)
     this.#isBeginning = false
     this.#releaseIfDone()
@@ -127,6 +129,15 @@ export class PendingWrite implements ReplyHandler, Waiting {
       for (const { slot } of others) this.#forwarded |= 1 << slot
       this.#writeHead(others)
       this.#request(relay)
+    }
+  }
+
+  /** They keep it as hints, and acknowledge that. */
+  #sendToStandIns({ standIns }: WritePlan): void {
+    const { messenger, timeouts } = this.#shop.environment
+    for (const { endpoint, standsFor } of standIns) {
+      const head = encodeStandInHead(standsFor!, this.#writtenAt)
+      messenger.request(endpoint, Verb.STAND_IN, [head, this.#bodyView], timeouts.writeMs, this)
     }
   }
 
@@ -192,10 +203,10 @@ export class PendingWrite implements ReplyHandler, Waiting {
     this.#releaseIfDone()
   }
 
-  #failedAt({ slot, group, endpoint, hostId }: WriteTarget, reason: number): void {
+  #failedAt({ slot, group, endpoint, hostId, standsFor }: WriteTarget, reason: number): void {
     this.#silent &= ~(1 << slot)
     this.#judge(this.#tally.fail(group, endpoint, reason))
-    if (slot !== this.#plan!.self?.slot) this.#hint(hostId)
+    if (slot !== this.#plan!.self?.slot) this.#hint(standsFor ?? hostId)
     this.#releaseIfDone()
   }
 

@@ -15,6 +15,8 @@ import { type Replication, requirement } from './levels.ts'
 export interface WriteTarget {
   readonly hostId: string
   readonly endpoint: Endpoint
+  /** The replica in whose place it keeps the write, as a hint; null: it is a replica itself. */
+  readonly standsFor: string | null
   /** Its place in `targets`. */
   readonly slot: number
   /** Whose acknowledgements it adds to; -1: nobody waits for it. */
@@ -25,7 +27,7 @@ export interface WritePlan {
   readonly level: number
   /** Null: the level can be met; it is to be refused otherwise, unless a hint is enough. */
   readonly unavailable: { readonly required: number; readonly alive: number; readonly datacenter: string | null } | null
-  /** Replicas that are alive. */
+  /** Replicas that are alive, and who stands in for those that are not. */
   readonly targets: readonly WriteTarget[]
   /** This node among them, or null. */
   readonly self: WriteTarget | null
@@ -33,7 +35,9 @@ export interface WritePlan {
   readonly direct: readonly WriteTarget[]
   /** Those of each other data centre that has several: one of them hands on to the others. */
   readonly remote: readonly (readonly WriteTarget[])[]
-  /** Host ids of replicas that are not alive. */
+  /** Those who stand in. */
+  readonly standIns: readonly WriteTarget[]
+  /** Host ids of replicas that are not alive, and for which nobody stands in. */
   readonly dead: readonly string[]
   /** Acknowledgements needed, by group, and how many of its targets could give one. */
   readonly needs: readonly number[]
@@ -50,6 +54,8 @@ const TARGETS_MAX = 31
 export interface PlanScene {
   readonly self: RingNode
   isAlive(hostId: string): boolean
+  /** Other nodes, in the order in which they may stand in for replicas that are away. Default: nobody may. */
+  readonly standIns?: Iterable<RingNode>
 }
 
 export function planWrite(level: number, replication: Replication, replicas: ReplicaSet, scene: PlanScene): WritePlan {
@@ -67,16 +73,27 @@ export function planWrite(level: number, replication: Replication, replicas: Rep
   const direct: WriteTarget[] = []
   const remote = new Map<string, WriteTarget[]>()
   const dead: string[] = []
+  const standIns: WriteTarget[] = []
+  const spare = new Set(scene.standIns)
   let own: WriteTarget | null = null
   for (const node of [...replicas.natural, ...replicas.pending]) {
     const { hostId, endpoint, datacenter } = node
+    const group = groupOf(node)
     if (hostId !== self.hostId && !scene.isAlive(hostId)) {
-      dead.push(hostId)
+      const other = takeStandIn(spare, datacenter)
+      if (other === null) {
+        dead.push(hostId)
+        continue
+      }
+      if (group >= 0) live[group]! += 1
+      const slot = targets.length
+      const target = { hostId: other.hostId, endpoint: other.endpoint, standsFor: hostId, slot, group }
+      targets.push(target)
+      standIns.push(target)
       continue
     }
-    const group = groupOf(node)
     if (group >= 0) live[group]! += 1
-    const target = { hostId, endpoint, slot: targets.length, group }
+    const target = { hostId, endpoint, standsFor: null, slot: targets.length, group }
     targets.push(target)
     if (hostId === self.hostId) own = target
     else if (datacenter === self.datacenter) direct.push(target)
@@ -93,12 +110,23 @@ export function planWrite(level: number, replication: Replication, replicas: Rep
     self: own,
     direct,
     remote: [...remote.values()].filter(({ length }) => length > 1),
+    standIns,
     dead,
     needs,
     live,
     blockFor,
     hintCounts: level === Consistency.ANY,
   }
+}
+
+/** Each stands in for one at most, and for none of another data centre. */
+function takeStandIn(spare: Set<RingNode>, datacenter: string): RingNode | null {
+  for (const node of spare) {
+    if (node.datacenter !== datacenter) continue
+    spare.delete(node)
+    return node
+  }
+  return null
 }
 
 /** In the order and with the numbers in which Cassandra looks: each data centre's quorum first, pending replicas only in the sum. */

@@ -5,11 +5,15 @@
 import { uuidText } from '../../lib/base/uuid.ts'
 import { readInt32 } from '../../storage/model/row.ts'
 import type { Placement } from '../ring/placement.ts'
+import { ownerIndex, type Ring, ringOf } from '../ring/replicas.ts'
+import type { RingNode } from '../ring/topology.ts'
 import type { CoordinatorEnvironment } from './environment.ts'
 import type { Replication } from './levels.ts'
 import { planWrite, type WritePlan } from './write-plan.ts'
 
 const TABLE_ID_BYTES = 16
+/** Positions are tokens with their sign bit flipped. */
+const SIGN = 0x80000000 | 0
 /** Levels have codes below it. */
 const LEVELS = 16
 
@@ -19,6 +23,8 @@ interface Route {
   readonly replication: Replication
   /** By ReplicaSet.index × LEVELS + level. */
   readonly plans: (WritePlan | undefined)[]
+  /** Those in which others may stand in. */
+  readonly sloppy: (WritePlan | undefined)[]
 }
 
 /** A table by its id, found without making a string of it. */
@@ -27,7 +33,12 @@ interface TableRoute {
   readonly keyspace: string
 }
 
-export type PlanEnvironment = Pick<CoordinatorEnvironment, 'epoch' | 'self' | 'placement' | 'keyspaceOf' | 'liveness'>
+export type PlanEnvironment = Pick<
+  CoordinatorEnvironment,
+  'epoch' | 'self' | 'nodes' | 'placement' | 'keyspaceOf' | 'liveness' | 'sloppyTables'
+>
+
+const NO_TABLES: ReadonlySet<string> = new Set()
 
 export class WritePlans {
   readonly #environment: PlanEnvironment
@@ -36,6 +47,9 @@ export class WritePlans {
   /** By the first four bytes of the id. */
   readonly #tables = new Map<number, TableRoute[]>()
   #epoch = -1
+  #sloppyTables = NO_TABLES
+  /** Made when somebody is to stand in. */
+  #ring: Ring | null = null
   readonly #listening: Disposable
 
   constructor(environment: PlanEnvironment) {
@@ -52,7 +66,44 @@ export class WritePlans {
     if (epoch === this.#epoch) return
     this.#routes.clear()
     this.#tables.clear()
+    this.#ring = null
+    this.#sloppyTables = this.#environment.sloppyTables?.() ?? NO_TABLES
     this.#epoch = epoch
+  }
+
+  /** As planOf, but others may stand in for replicas that are away, if the table lets them. */
+  planOfWrite(mutation: Buffer, level: number, keyspace: string): WritePlan | null {
+    const plan = this.planOf(mutation, level, keyspace)
+    if (this.#sloppyTables.size === 0 || plan === null || plan.dead.length === 0) return plan
+    if (!this.#sloppyTables.has(mutation.toString('latin1', 0, TABLE_ID_BYTES))) return plan
+    return this.#sloppyPlan(mutation, level, keyspace)
+  }
+
+  #sloppyPlan(mutation: Buffer, level: number, keyspace: string): WritePlan {
+    const route = this.#routes.get(keyspace)!
+    const [high, low] = [readInt32(mutation, TABLE_ID_BYTES), readInt32(mutation, TABLE_ID_BYTES + 4)]
+    const replicas = route.placement.at(high, low)
+    const at = replicas.index * LEVELS + level
+    let plan = route.sloppy[at]
+    if (plan === undefined) {
+      const { liveness } = this.#environment
+      const isAlive = (hostId: string): boolean => liveness.isAlive(hostId)
+      const token = BigInt.asIntN(64, (BigInt(high ^ SIGN) << 32n) | BigInt(low >>> 0))
+      const held = new Set([...replicas.natural, ...replicas.pending].map(({ hostId }) => hostId))
+      const standIns = this.#after(token).filter((node) => !held.has(node.hostId) && isAlive(node.hostId))
+      plan = planWrite(level, route.replication, replicas, { self: this.#environment.self(), isAlive, standIns })
+      route.sloppy[at] = plan
+    }
+    return plan
+  }
+
+  /** All nodes that own something, as the ring has them after a token. */
+  #after(token: bigint): RingNode[] {
+    this.#ring ??= ringOf([...this.#environment.nodes().values()].filter(({ status }) => status === 'normal'))
+    const { owners } = this.#ring
+    if (owners.length === 0) return []
+    const first = ownerIndex(this.#ring, token)
+    return [...new Set([...owners.slice(first), ...owners.slice(0, first)])]
   }
 
   /** Null: the data is the node's own. */
@@ -61,7 +112,7 @@ export class WritePlans {
     let route = this.#routes.get(keyspace)
     if (route === undefined) {
       const placed = this.#environment.placement(keyspace)
-      route = placed === null ? null : { ...placed, plans: [] }
+      route = placed === null ? null : { ...placed, plans: [], sloppy: [] }
       this.#routes.set(keyspace, route)
     }
     if (route === null) return null

@@ -117,17 +117,23 @@ export class WriteCoordinator implements Writes {
     consistency: number,
     keyspace: string,
   ): Promise<void> | undefined {
-    const first = this.#plans.planOf(mutations[0]!, consistency, keyspace)
+    const first = this.#plans.planOfWrite(mutations[0]!, consistency, keyspace)
     if (mutations.length === 1) return this.#writeTo(first, mutations, kind)
     const plans: (WritePlan | null)[] = [first]
     let isOne = true
     for (let i = 1; i < mutations.length; i++) {
       const mutation = mutations[i]!
-      const plan = this.#plans.planOf(mutation, consistency, this.#plans.keyspaceOf(mutation) ?? keyspace)
+      const plan = this.#plans.planOfWrite(mutation, consistency, this.#plans.keyspaceOf(mutation) ?? keyspace)
       plans.push(plan)
       if (plan !== first) isOne = false
     }
     if (isOne && kind !== 'BATCH') return this.#writeTo(first, mutations, kind)
+    // In a batch of several partitions nobody stands in.
+    plans.forEach((plan, i) => {
+      if (plan === null || plan.standIns.length === 0) return
+      const mutation = mutations[i]!
+      plans[i] = this.#plans.planOf(mutation, consistency, this.#plans.keyspaceOf(mutation) ?? keyspace)
+    })
     return this.#writeBatch(plans, mutations, kind, consistency)
   }
 

@@ -2,7 +2,7 @@
  * Hints on their way to the node that missed them.
  *
  * HINT     := (written at 8 | length u32 | mutation)*          its answer: a byte for each: 0 taken, else 1 + the FailureReason
- * STAND_IN := host id 16 | written at 8 | mutation             answered with nothing when the hint is kept
+ * STAND_IN := host id 16 | written at 8 | (length u32 | mutation)*          answered with nothing when the hints are kept
  */
 import { ByteReader, BytesError, ByteWriter } from '../../lib/base/bytes.ts'
 import { uuidBytes, uuidText } from '../../lib/base/uuid.ts'
@@ -39,21 +39,27 @@ export function decodeHints(payload: Buffer): { readonly writtenAt: number; read
   return hints
 }
 
-export function encodeStandIn(hostId: string, { writtenAt, mutation }: WrittenMutation): Uint8Array[] {
+/** The mutations follow. */
+export function encodeStandInHead(hostId: string, writtenAt: number): Buffer {
   const out = new ByteWriter(24)
   out.bytes(uuidBytes(hostId))
   putMicros(out, writtenAt)
-  return [out.view(), mutation]
+  return out.view()
 }
 
-/** A view. */
-export function decodeStandIn(payload: Buffer): { hostId: string; writtenAt: number; mutation: Buffer } {
+/** Views. Throws BytesError on what is no mutation. */
+export function decodeStandIn(payload: Buffer): { hostId: string; writtenAt: number; mutations: Buffer[] } {
   const reader = new ByteReader(payload)
   const hostId = uuidText(reader.view(16))
   const writtenAt = readMicros(reader)
-  const mutation = reader.view(reader.remaining())
-  validateMutation(mutation)
-  return { hostId, writtenAt, mutation }
+  const mutations: Buffer[] = []
+  while (reader.remaining() > 0) {
+    const mutation = reader.view(reader.uint32())
+    validateMutation(mutation)
+    mutations.push(mutation)
+  }
+  if (mutations.length === 0) throw new BytesError('a message without hints')
+  return { hostId, writtenAt, mutations }
 }
 
 function putMicros(out: ByteWriter, micros: number): void {

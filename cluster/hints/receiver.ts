@@ -42,10 +42,10 @@ export class HintReceiver {
   }
 
   async #standIn(payload: Buffer): Promise<Payload> {
-    const { hostId, writtenAt, mutation } = decodeStandIn(payload)
+    const { hostId, writtenAt, mutations } = decodeStandIn(payload)
     if (!this.#hints.mayStore(hostId))
       throw new ReplicaFailure('UNKNOWN', FailureReason.UNKNOWN, `no more hints are kept for ${hostId}`)
-    await this.#hints.store(hostId, mutation, writtenAt)
+    await Promise.all(mutations.map((mutation) => this.#hints.store(hostId, mutation, writtenAt)))
     return new Uint8Array(0)
   }
 }

@@ -43,6 +43,7 @@ const NAMES: ReadonlySet<string> = new Set([
   'memtable_flush_period_in_ms',
   'min_index_interval',
   'read_repair',
+  'sloppy_quorum',
   'speculative_retry',
 ])
 
@@ -141,7 +142,7 @@ function parse(properties: PropertyMap, previous: TableOptions | null): TableOpt
     compression,
     crcCheckChance,
     defaultTimeToLive,
-    extensions: base.extensions,
+    extensions: parseExtensions(properties, base.extensions),
     gcGraceSeconds,
     incrementalBackups,
     maxIndexInterval,
@@ -151,6 +152,24 @@ function parse(properties: PropertyMap, previous: TableOptions | null): TableOpt
     readRepair,
     speculativeRetry,
   }
+}
+
+/** An option that Cassandra has not: kept where drivers show it and Cassandra would pass it over. */
+export const SLOPPY_QUORUM = 'sloppy_quorum'
+
+/** Writes to the table may be taken by others than its replicas, as hints, when those are away. */
+export function isSloppy({ extensions }: TableOptions): boolean {
+  return extensions.has(SLOPPY_QUORUM)
+}
+
+function parseExtensions(properties: PropertyMap, base: ReadonlyMap<string, Buffer>): ReadonlyMap<string, Buffer> {
+  const before = base.has(SLOPPY_QUORUM)
+  const after = booleanProperty(properties, SLOPPY_QUORUM, before) ?? before
+  if (after === before) return base
+  const extensions = new Map(base)
+  if (after) extensions.set(SLOPPY_QUORUM, Buffer.from('true'))
+  else extensions.delete(SLOPPY_QUORUM)
+  return extensions
 }
 
 /** These two are kept only when they differ from their default, true. */

@@ -7,23 +7,23 @@ import { Consistency } from '../../lib/types/consistency.ts'
 import { type Answer, CqlConnection } from '../simulation/world/client.ts'
 import { Machine } from '../simulation/world/node.ts'
 
-const ADDRESSES = ['10.0.0.1', '10.0.0.2', '10.0.0.3']
-
 interface World {
   readonly machines: readonly Machine[]
   readonly story: string[]
   run(ms: number): Promise<void>
   wait<T>(promise: Promise<T>): Promise<T>
   until(what: () => boolean): Promise<void>
+  /** Rejects with what it is told, if that is an error. */
   query(node: number, text: string, consistency: number): Promise<Answer>
 }
 
-async function createWorld(): Promise<World> {
+async function createWorld(count: number): Promise<World> {
+  const addresses = Array.from({ length: count }, (_, i) => `10.0.0.${i + 1}`)
   const random = createSeededRandom(7)
   const kernel = new Kernel({ random, hop: setImmediate })
   const network = new SimulatedNetwork({ clock: kernel.clock, random })
   const story: string[] = []
-  const machines = ADDRESSES.map(
+  const machines = addresses.map(
     (address, i) =>
       new Machine(
         {
@@ -31,7 +31,7 @@ async function createWorld(): Promise<World> {
           network,
           random,
           address,
-          settings: { seeds: ADDRESSES, num_tokens: 8, commitlog_segment_size: 1024 * 1024 },
+          settings: { seeds: addresses, num_tokens: 8, commitlog_segment_size: 1024 * 1024 },
           syncMs: 1,
           otherMs: 0.1,
           latenessMs: 0,
@@ -69,7 +69,7 @@ async function createWorld(): Promise<World> {
     async query(node, text, consistency) {
       let connection = connections.get(node)
       if (!connection?.isOpen) {
-        connection = (await wait(CqlConnection.open(kernel.clock, client, ADDRESSES[node]!, 9042, 4)))!
+        connection = (await wait(CqlConnection.open(kernel.clock, client, addresses[node]!, 9042, 4)))!
         connections.set(node, connection)
       }
       const answer = await wait(connection.query(text, [], { consistency }))
@@ -80,7 +80,7 @@ async function createWorld(): Promise<World> {
 }
 
 t.test('a node that was away has what it missed', async (t) => {
-  const world = await createWorld()
+  const world = await createWorld(3)
   const { machines } = world
   const { QUORUM, ONE } = Consistency
   await world.query(0, "CREATE KEYSPACE k WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 3}", ONE)
@@ -104,5 +104,50 @@ t.test('a node that was away has what it missed', async (t) => {
   machines[1]!.crash(0)
   await world.run(30_000)
   const answer = await world.query(2, 'SELECT p FROM k.t', ONE)
+  t.equal(answer.kind === 'rows' && answer.rows.length, 40)
+})
+
+t.test('sloppy quorum: others stand in for replicas that are away', async (t) => {
+  const world = await createWorld(4)
+  const { machines } = world
+  const { QUORUM, ONE, ALL } = Consistency
+  await world.query(0, "CREATE KEYSPACE k WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 3}", ONE)
+  await world.query(0, 'CREATE TABLE k.strict (p int PRIMARY KEY, v int)', ONE)
+  await world.query(0, 'CREATE TABLE k.sloppy (p int PRIMARY KEY, v int) WITH sloppy_quorum = true', ONE)
+  const described = async (): Promise<string> => {
+    const answer = await world.query(1, 'DESCRIBE TABLE k.sloppy', ONE)
+    return answer.kind === 'rows' ? answer.rows[0]!.map(String).join('\n') : ''
+  }
+  t.match(await described(), /AND extensions = \{\}.*AND sloppy_quorum = true\n/s)
+  await world.query(0, 'ALTER TABLE k.sloppy WITH sloppy_quorum = false', ONE)
+  t.notMatch(await described(), /sloppy_quorum/)
+  await world.query(0, 'ALTER TABLE k.sloppy WITH sloppy_quorum = true', ONE)
+  await t.rejects(world.query(0, 'ALTER TABLE k.sloppy WITH sloppy_quorum = 3', ONE), /SYNTAX_ERROR/)
+  await world.run(3_000)
+  machines[2]!.crash(0)
+  machines[3]!.crash(0)
+  await world.run(30_000)
+  let refused = 0
+  for (let i = 0; i < 40; i++) {
+    await world.query(i % 2, `INSERT INTO k.sloppy (p, v) VALUES (${i}, ${i})`, QUORUM)
+    const strict = world.query(i % 2, `INSERT INTO k.strict (p, v) VALUES (${i}, ${i})`, QUORUM)
+    await strict.catch((error: Error) => {
+      if (!error.message.includes('UNAVAILABLE')) throw error
+      refused++
+    })
+  }
+  t.ok(refused > 5, `${refused} writes had one replica only`)
+  for (const [text, code] of [
+    ['INSERT INTO k.sloppy (p, v) VALUES (1, 1)', 'ALL'],
+    ['SELECT * FROM k.sloppy', 'QUORUM'],
+  ] as const)
+    await t.rejects(world.query(0, text, code === 'ALL' ? ALL : QUORUM), /UNAVAILABLE/, 'two of four are not enough')
+  machines[2]!.start()
+  machines[3]!.start()
+  await world.until(() => machines.every(({ phase }) => phase === 'serving'))
+  await world.run(40_000)
+  machines[0]!.crash(0)
+  await world.run(30_000)
+  const answer = await world.query(3, 'SELECT p FROM k.sloppy', QUORUM)
   t.equal(answer.kind === 'rows' && answer.rows.length, 40)
 })

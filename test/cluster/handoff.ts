@@ -2,7 +2,7 @@
 import t from 'tap'
 import type { LivenessChange } from '../../cluster/gossip/liveness.ts'
 import { HintedHandoff, type HintedHandoffOptions, type HintSettings } from '../../cluster/hints/handoff.ts'
-import { encodeStandIn } from '../../cluster/hints/messages.ts'
+import { encodeStandInHead } from '../../cluster/hints/messages.ts'
 import { HintReceiver } from '../../cluster/hints/receiver.ts'
 import { Verb } from '../../cluster/internode/verbs.ts'
 import { FailureReason, ReplicaFailure } from '../../lib/base/errors.ts'
@@ -31,6 +31,12 @@ function mutation(key: string, table = 1, positionByte = 0): Buffer {
   bytes.writeUInt16BE(key.length, 24)
   bytes.write(key, 26)
   return bytes
+}
+
+function standIn(hostId: string, writtenAt: number, one: Buffer): Buffer[] {
+  const length = Buffer.alloc(4)
+  length.writeUInt32BE(one.length)
+  return [encodeStandInHead(hostId, writtenAt), length, one]
 }
 
 interface Settled<T> {
@@ -283,7 +289,7 @@ t.test('standing in', async (t) => {
     endpoint: '10.0.0.3:7000',
   })
   new HintReceiver(() => undefined, world.handoff).register(from)
-  const payload = encodeStandIn(B, { writtenAt: 77, mutation: mutation('5') })
+  const payload = standIn(B, 77, mutation('5'))
   const answer = await world.settle(ask(from, from.self.endpoint, Verb.STAND_IN, payload))
   t.equal(answerText(answer.value!), '')
   const garbage = await world.settle(ask(from, from.self.endpoint, Verb.STAND_IN, Buffer.alloc(20)))

@@ -3,6 +3,7 @@
  */
 import { javaDouble } from '../../schema/java.ts'
 import type { KeyspaceSchema } from '../../schema/keyspace.ts'
+import { isSloppy, SLOPPY_QUORUM } from '../../schema/options.ts'
 import type { ColumnSchema, DroppedColumn, IndexSchema, TableSchema, ViewSchema } from '../../schema/table.ts'
 import { conditionsText } from '../../schema/views.ts'
 import { quoteIdentifier } from '../../types/identifier.ts'
@@ -158,12 +159,19 @@ function* tableWords(table: TableSchema, isVirtual: boolean, internals: boolean)
   yield `memtable = ${quoted(options.memtable ?? 'default')}`
   yield `crc_check_chance = ${javaDouble(options.crcCheckChance)}`
   if (table.view === null) yield `default_time_to_live = ${options.defaultTimeToLive}`
-  yield `extensions = {${Array.from(options.extensions, ([key, value]) => `${quoted(key)}: 0x${value.toString('hex')}`).join(', ')}}`
+  yield `extensions = {${extensionTexts(options).join(', ')}}`
   yield `gc_grace_seconds = ${options.gcGraceSeconds}`
   yield `incremental_backups = ${options.incrementalBackups ?? true}`
   yield `max_index_interval = ${options.maxIndexInterval}`
   yield `memtable_flush_period_in_ms = ${options.memtableFlushPeriodInMs}`
   yield `min_index_interval = ${options.minIndexInterval}`
   yield `read_repair = ${quoted(options.readRepair)}`
+  if (isSloppy(options)) yield 'sloppy_quorum = true'
   yield `speculative_retry = ${quoted(options.speculativeRetry)}`
+}
+
+/** What has a word of its own is said by it. */
+function extensionTexts({ extensions }: TableSchema['options']): string[] {
+  const others = [...extensions].filter(([key]) => key !== SLOPPY_QUORUM)
+  return others.map(([key, value]) => `${quoted(key)}: 0x${value.toString('hex')}`)
 }

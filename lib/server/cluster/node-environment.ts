@@ -13,6 +13,7 @@ import { uuidBytes } from '../../base/uuid.ts'
 import type { Settings } from '../../config/settings.ts'
 import type { Clock, Random } from '../../runtime/runtime.ts'
 import type { Schema } from '../../schema/keyspace.ts'
+import { isSloppy } from '../../schema/options.ts'
 import { LOCAL_STRATEGY } from '../../schema/replication.ts'
 import type { HybridClock } from '../hybrid-clock.ts'
 import type { MetadataLog } from '../metadata-log.ts'
@@ -116,6 +117,13 @@ export class NodeEnvironment implements CoordinatorEnvironment {
     if (!keyspace || keyspace.isVirtual || keyspace.replication.get('class') === LOCAL_STRATEGY) return null
     const replication = replicationOf(keyspace)
     return replication === null ? null : { placement: this.#placements.of(replication, topology), replication }
+  }
+
+  sloppyTables(): ReadonlySet<string> {
+    const tables = new Set<string>()
+    for (const [id, { options }] of this.#metadata.state.schema.tablesById)
+      if (isSloppy(options)) tables.add(uuidBytes(id).toString('latin1'))
+    return tables
   }
 
   keyspaceOf(table: string): string | null {
