@@ -555,7 +555,7 @@ export class Store {
     const table = this.#tables.get(command.table)
     if (table === undefined) return { partitions: [], more: false, tombstones: 0 }
     const result = table.read(command)
-    if (this.#unsynced === null) return result
+    if (this.#unsynced === null || command.unsynced) return result
     // What is read later in the turn of a promise may hold later writes: it is looked at when it is there.
     if (result instanceof Promise) return result.then((given) => this.#synced(table, command, given))
     return this.#synced(table, command, result)

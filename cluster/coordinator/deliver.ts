@@ -29,6 +29,7 @@ export async function deliver(
   for (const mutation of mutations) {
     const keyspace = plans.keyspaceOf(mutation)
     const plan = keyspace === null ? null : plans.planOf(mutation, Consistency.ALL, keyspace)
+    if (plan !== null && plan.targets.length + plan.dead.length === 0) throw new Error('nobody is known to hold this')
     for (const target of plan?.targets ?? []) {
       const { hostId, endpoint } = target
       const known = alive.get(hostId)

@@ -9,6 +9,7 @@ import type { Clock } from '../../lib/runtime/runtime.ts'
 import { Consistency, consistencyName } from '../../lib/types/consistency.ts'
 import type { ReadCommand, ReadResult } from '../../storage/model/command.ts'
 import type { CasRequest, CasScene } from './cas.ts'
+import { CounterLeader, type CounterLeaderOptions } from './counter-leader.ts'
 import { RequestLatencies } from './latencies.ts'
 import { type Replication, requirement } from './levels.ts'
 import { isReplicaFailure, unavailable } from './request-errors.ts'
@@ -33,6 +34,7 @@ export interface LocalCoordinatorOptions {
   replication(keyspace: string): Replication | null
   /** Told of what the replica could not do; the client learns only that it failed. */
   report(cause: Error): void
+  readonly counters: Omit<CounterLeaderOptions, 'replica'>
   /** Changes whenever a keyspace's replication may have changed. */
   epoch(): number
 }
@@ -52,9 +54,11 @@ export class LocalCoordinator {
   /** Verdicts by keyspace, one slot a level. */
   readonly #verdicts = new Map<string, (Verdict | undefined)[]>()
   readonly #serial = new SerialLocks()
+  readonly #counters: CounterLeader
 
   constructor(options: LocalCoordinatorOptions) {
     this.#options = options
+    this.#counters = new CounterLeader({ ...options.counters, replica: options.replica })
   }
 
   write(
@@ -68,7 +72,7 @@ export class LocalCoordinator {
     const timed = this.#beginWrites(mutations)
     const began = timed === null ? 0 : this.#options.clock.monotonicMs()
     try {
-      const done = this.#options.replica.apply(mutations)
+      const done = kind === 'COUNTER' ? this.#count(mutations) : this.#options.replica.apply(mutations)
       if (timed !== null) {
         if (done) done.then(() => this.#endWrites(timed, began)).catch(() => {})
         else this.#endWrites(timed, began)
@@ -79,6 +83,12 @@ export class LocalCoordinator {
     } catch (cause) {
       throw this.#writeFailure(cause, kind, consistency, verdict.required)
     }
+  }
+
+  /** One partition after another, as they come; all are copied before the call returns. */
+  async #count(mutations: readonly Buffer[]): Promise<void> {
+    const counted = await Promise.all(mutations.map((mutation) => this.#counters.count(mutation)))
+    await Promise.all(counted.map(({ durable }) => durable))
   }
 
   /** Counts writes; gives those that shall be timed. */

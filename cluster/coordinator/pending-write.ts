@@ -74,8 +74,11 @@ export class PendingWrite implements ReplyHandler, Waiting {
     this.#shop = shop
   }
 
-  /** Undefined: it is done already. Throws what the client is to be told. */
-  begin(plan: WritePlan, mutations: readonly Buffer[], kind: string): Promise<void> | undefined {
+  /**
+   * Undefined: it is done already. Throws what the client is to be told. `isHere`: this node's replica has it, for good; only the others are
+   * to get it.
+   */
+  begin(plan: WritePlan, mutations: readonly Buffer[], kind: string, isHere = false): Promise<void> | undefined {
     const { environment, deadlines } = this.#shop
     this.#plan = plan
     this.#kind = kind
@@ -94,7 +97,10 @@ export class PendingWrite implements ReplyHandler, Waiting {
     if (this.#bodyView.length !== body.length || this.#bodyView.buffer !== body.buffer.buffer)
       this.#bodyView = body.view()
     deadlines.add(this)
-    if (plan.self !== null) this.#applyHere(mutations)
+    if (plan.self !== null) {
+      if (isHere) this.#acked(plan.self)
+      else this.#applyHere(mutations)
+    }
     this.#send(plan)
     if (plan.standIns.length > 0) this.#sendToStandIns(plan)
     for (let i = 0; i < plan.dead.length; i++) this.#hint(plan.dead[i]!)

@@ -1,7 +1,9 @@
 /** All of a node that has to do with writes in a cluster, put together. */
+import { uuidBytes } from '../../lib/base/uuid.ts'
 import type { Messenger } from '../internode/messenger.ts'
 import { BatchStore, type BatchTable } from './batch-store.ts'
 import { Batchlog } from './batchlog.ts'
+import { CounterLeader } from './counter-leader.ts'
 import { deliver } from './deliver.ts'
 import type { CoordinatorEnvironment, ReplicaSide } from './environment.ts'
 import type { RequestLatencies } from './latencies.ts'
@@ -41,7 +43,13 @@ export class WriteSide implements ReplicaSide {
     this.plans = plans
     this.replica = new ReplicaWrites({ environment, plans, marks })
     this.batchlog = new Batchlog(environment, new BatchStore(batches))
-    this.writes = new WriteCoordinator({ environment, plans, latencies, batchlog: this.batchlog })
+    const leader = new CounterLeader({
+      replica: environment.replica,
+      shard: uuidBytes(environment.self().hostId),
+      timestampMicros: () => environment.timestampMicros(),
+      nowSeconds: () => Math.floor(environment.clock.wallMicros() / 1e6),
+    })
+    this.writes = new WriteCoordinator({ environment, plans, latencies, batchlog: this.batchlog, leader })
     this.truncations = new Truncation(environment, marks)
   }
 

@@ -11,6 +11,8 @@ import type { Messenger } from '../internode/messenger.ts'
 import { Verb } from '../internode/verbs.ts'
 import { BatchWrite } from './batch-write.ts'
 import type { Writes } from './coordinator.ts'
+import type { CounterLeader } from './counter-leader.ts'
+import { Counters } from './counters.ts'
 import { Deadlines } from './deadlines.ts'
 import type { CoordinatorEnvironment } from './environment.ts'
 import type { RequestLatencies } from './latencies.ts'
@@ -32,6 +34,7 @@ export interface WriteCoordinatorOptions {
   readonly plans: WritePlans
   readonly latencies: RequestLatencies
   readonly batchlog: BatchGuard
+  readonly leader: CounterLeader
 }
 
 /** Pending writes that are kept for use. */
@@ -42,6 +45,7 @@ export class WriteCoordinator implements Writes {
   readonly #plans: WritePlans
   readonly #latencies: RequestLatencies
   readonly #batchlog: BatchGuard
+  readonly #counters: Counters
   readonly #deadlines: Deadlines
   readonly #shop: WriteShop
   readonly #pool: PendingWrite[] = []
@@ -51,11 +55,17 @@ export class WriteCoordinator implements Writes {
   readonly #incarnation: number
   #names = 0
 
-  constructor({ environment, plans, latencies, batchlog }: WriteCoordinatorOptions) {
+  constructor({ environment, plans, latencies, batchlog, leader }: WriteCoordinatorOptions) {
     this.#environment = environment
     this.#plans = plans
     this.#latencies = latencies
     this.#batchlog = batchlog
+    this.#counters = new Counters({
+      environment,
+      plans,
+      leader,
+      replicate: (plan, mutation) => this.replicate(plan, mutation, 'COUNTER'),
+    })
     this.#deadlines = new Deadlines(environment.clock, environment.timeouts.writeMs)
     this.#incarnation = environment.random.fill(Buffer.alloc(4)).readUInt32BE(0)
     this.#shop = {
@@ -75,6 +85,7 @@ export class WriteCoordinator implements Writes {
   }
 
   register(messenger: Messenger): void {
+    this.#counters.register(messenger)
     messenger.handle(Verb.MUTATION_DONE, ({ payload, from }) => {
       const { incarnation, name, reason } = readDone(payload)
       if (incarnation === this.#incarnation) this.#named.get(name)?.forwardedDone(from.endpoint, reason)
@@ -111,12 +122,18 @@ export class WriteCoordinator implements Writes {
     return done
   }
 
+  /** What this node's replica has already, for good: to the others. */
+  replicate(plan: WritePlan, mutation: Buffer, kind: WriteType): Promise<void> | undefined {
+    return (this.#pool.pop() ?? new PendingWrite(this.#shop)).begin(plan, [mutation], kind, true)
+  }
+
   #write(
     mutations: readonly Buffer[],
     kind: WriteType,
     consistency: number,
     keyspace: string,
   ): Promise<void> | undefined {
+    if (kind === 'COUNTER') return this.#counters.write(mutations, consistency, keyspace)
     const first = this.#plans.planOfWrite(mutations[0]!, consistency, keyspace)
     if (mutations.length === 1) return this.#writeTo(first, mutations, kind)
     const plans: (WritePlan | null)[] = [first]

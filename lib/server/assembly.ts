@@ -9,6 +9,7 @@ import type { ReadCommand } from '../../storage/model/command.ts'
 import { openStore, type Store } from '../../storage/store.ts'
 import type { SnapshotSettings } from '../../storage/table-snapshots.ts'
 import { Closers } from '../base/closers.ts'
+import { uuidBytes } from '../base/uuid.ts'
 import type { LoadedConfig } from '../config/load.ts'
 import type { Settings } from '../config/settings.ts'
 import { snapshotSchemaText } from '../cql/ddl/snapshot-text.ts'
@@ -271,18 +272,23 @@ async function serve({
     truncate: (table, atMs) => views.truncate(table, atMs),
   }
   const report = reporter(log, clock)
+  const hybrid = member?.hybrid ?? new HybridClock(clock)
   const coordinator = member
     ? await member.coordinate(replica, report)
     : new LocalCoordinator({
         clock,
         replica,
+        counters: {
+          shard: uuidBytes(identity.hostId),
+          timestampMicros: () => hybrid.next(),
+          nowSeconds: () => Math.floor(clock.wallMicros() / 1e6),
+        },
         datacenter: identity.datacenter,
         address: addressBytes(address),
         replication: (keyspace) => replicationOf(metadata.current.keyspaces.get(keyspace) ?? null),
         epoch: () => metadata.current.epoch,
         report,
       })
-  const hybrid = member?.hybrid ?? new HybridClock(clock)
   const idBytes = random.stream('cql')
   const environment: Environment = {
     schema: metadata,

@@ -111,6 +111,11 @@ export function isCollection(type: CqlType): type is ListType | SetType | MapTyp
 }
 
 /** A column of this type is many cells with paths: a list, set, map or user type that is not frozen. */
+/** Its value is a sum, of shards that are cells of their own. */
+export function isCounter(type: CqlType): boolean {
+  return type.kind === 'native' && type.name === 'counter'
+}
+
 export function isMultiCell(type: CqlType): type is ListType | SetType | MapType | UserType {
   return (isCollection(type) || type.kind === 'udt') && !type.frozen
 }

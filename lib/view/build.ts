@@ -74,7 +74,7 @@ function partitionCommand(
 
 const PLAIN = { reversed: false, wantStatic: false, staticCounts: false } as const
 
-/** All rows of a partition that lie in the slices (null: all). */
+/** All rows of a partition that lie in the slices (null: all); what becomes of them goes into the same log. */
 export function wholeRead(
   table: string,
   position: Buffer,
@@ -86,7 +86,16 @@ export function wholeRead(
     perPartitionLimit: Number.POSITIVE_INFINITY,
     byteLimit: Number.POSITIVE_INFINITY,
   }
-  return { table, target: { kind: 'partition', position }, slices, ...PLAIN, ...limits, nowSeconds, after: null }
+  return {
+    table,
+    target: { kind: 'partition', position },
+    slices,
+    ...PLAIN,
+    ...limits,
+    nowSeconds,
+    after: null,
+    unsynced: true,
+  }
 }
 
 function nextPoint({ partitions, more }: ReadResult, hasClustering: boolean): ReadPoint | null {

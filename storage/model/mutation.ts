@@ -11,7 +11,7 @@
  */
 import { assert } from '../../lib/base/assert.ts'
 import { ByteReader, BytesError, ByteWriter } from '../../lib/base/bytes.ts'
-import { CellFlag, compareRanges, RowFlag, RowWriter, readInt32 } from './row.ts'
+import { CellFlag, compareRanges, RowFlag, type RowReader, RowWriter, readInt32 } from './row.ts'
 
 /** Also the order of a partition's entries in memtable and SSTable keys. */
 export const EntryKind = { PARTITION_DELETION: 0, STATIC_ROW: 1, RANGE_TOMBSTONE: 2, ROW: 3 } as const
@@ -136,6 +136,30 @@ export class MutationWriter {
     this.#row.end()
     this.#out.putInt32(this.#rowLengthAt, this.#out.length - this.#rowLengthAt - 4)
     this.#rowLengthAt = -1
+  }
+
+  /** Copies what the reader's row says of itself, before its cells. */
+  copyRowHead(from: RowReader): void {
+    if (from.hasLiveness)
+      this.liveness(from.livenessTsHigh, from.livenessTsLow, from.livenessTtl, from.livenessExpiresAt)
+    if (from.hasDeletion) this.rowDeletion(from.deletionTsHigh, from.deletionTsLow, from.deletionLocalTime)
+  }
+
+  /** Copies the reader's current cell into the open row. */
+  copyCell(from: RowReader): void {
+    this.#row.copyCell(from)
+  }
+
+  /** Copies an entry that is no row: a deletion. */
+  copyEntry({ kind, buffer, boundStart, boundEnd, rangeEndStart, rangeEndEnd, valueStart }: MutationReader): void {
+    const high = readInt32(buffer, valueStart)
+    const low = readInt32(buffer, valueStart + 4)
+    const time = readInt32(buffer, valueStart + 8)
+    if (kind === EntryKind.PARTITION_DELETION) this.partitionDeletion(high, low, time)
+    else {
+      const start = buffer.subarray(boundStart, boundEnd)
+      this.rangeTombstone(start, buffer.subarray(rangeEndStart, rangeEndEnd), high, low, time)
+    }
   }
 
   /** The mutation, a view of this writer's memory: valid until the next begin(). Who keeps it longer copies it. */
@@ -287,7 +311,7 @@ export function validateRow(row: Buffer, start: number, end: number): void {
   }
   if ((flags & RowFlag.DELETION) !== 0) reader.skip(12)
   let column = -1
-  let hadPath = false
+  let wasDeletion = false
   let pathStart = -1
   let pathEnd = -1
   while (reader.remaining() > 0) {
@@ -295,10 +319,10 @@ export function validateRow(row: Buffer, start: number, end: number): void {
     const cell = reader.uint8()
     checkCellFlags(cell, flags)
     const hasPath = (cell & CellFlag.PATH) !== 0
-    if (id < column || (id === column && !(hasPath && hadPath))) throw new BytesError('cells out of order')
+    if (id < column || (id === column && !hasPath && !wasDeletion)) throw new BytesError('cells out of order')
     if (id !== column) pathStart = -1
     column = id
-    hadPath = hasPath || (cell & CellFlag.COMPLEX_DELETION) !== 0
+    wasDeletion = (cell & CellFlag.COMPLEX_DELETION) !== 0
     if ((cell & CellFlag.ROW_TIMESTAMP) === 0) reader.skip(8)
     if ((cell & CellFlag.ROW_TTL) === 0) {
       if ((cell & (CellFlag.TOMBSTONE | CellFlag.EXPIRING | CellFlag.COMPLEX_DELETION)) !== 0) reader.skip(4)

@@ -10,7 +10,8 @@
  *         4 has path, 8 timestamp is that of the row's liveness (absent here), 16 complex deletion (no value, no path; has localDeletionTime:
  *         covers this column's cells with timestamp <= its own), 32 expiry and ttl are those of the row's liveness (absent here)
  *         1 and 2 together: expired, and its value was given up; among other versions it has the place that it had
- * Cells are sorted by column id; within a complex column its complex deletion first, then its cells by path (unsigned bytes).
+ * Cells are sorted by column id; within a complex column its complex deletion first, then its cells by path (unsigned bytes). One without a path
+ * may stand before those that have one: what a counter was before it had shards (docs/formats.md).
  * Timestamps are µs, signed 64-bit; times are seconds since 1970, unsigned 32-bit. A row ends where its bytes end.
  */
 
@@ -260,6 +261,8 @@ export class RowWriter {
   #ttl = 0
   #expiresAt = 0
   #lastColumn = -1
+  /** The cell before was a complex deletion. */
+  #afterDeletion = false
   #lastPathStart = -1
   #lastPathEnd = -1
   #complexColumn = -1
@@ -393,6 +396,7 @@ export class RowWriter {
   /** Copies the reader's current cell as it stands: right when this row's liveness equals the reader's. */
   copyCellBytes(from: RowReader): void {
     this.#lastColumn = from.columnId
+    this.#afterDeletion = (from.flags & CellFlag.COMPLEX_DELETION) !== 0
     this.out.slice(from.buffer, from.cellStart, from.cellEnd)
   }
 
@@ -408,10 +412,11 @@ export class RowWriter {
   }
 
   #head(columnId: number, kind: number, tsHigh: number, tsLow: number, localTime: number, ttl: number): void {
-    const repeated = columnId === this.#lastColumn && (kind & CellFlag.PATH) !== 0
+    const repeated = columnId === this.#lastColumn && ((kind & CellFlag.PATH) !== 0 || this.#afterDeletion)
     assert(repeated || columnId > this.#lastColumn, 'cells come in the order of their columns')
     if (!repeated) this.#lastPathStart = -1
     this.#lastColumn = columnId
+    this.#afterDeletion = (kind & CellFlag.COMPLEX_DELETION) !== 0
     let flags = kind
     const own = this.#flags
     const rowTime = (own & RowFlag.LIVENESS) !== 0 && tsHigh === this.#tsHigh && tsLow >>> 0 === this.#tsLow

@@ -55,6 +55,7 @@ t.test('a cluster of one refuses what it cannot meet before it writes', async (t
       truncate: async () => {},
     },
     datacenter: 'here',
+    counters: { shard: Buffer.alloc(16, 1), timestampMicros: () => 1, nowSeconds: () => 0 },
     address: new Uint8Array([127, 0, 0, 1]),
     replication: (keyspace) => keyspaces.get(keyspace) ?? null,
     epoch: () => epoch,

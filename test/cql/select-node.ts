@@ -49,6 +49,11 @@ export async function openStorageNode(limits: Partial<CqlLimits> = {}): Promise<
   const metadata = await openMetadataLog({ store, nowSeconds: () => Math.floor(runtime.clock.wallMicros() / 1e6) })
   const indexes = await openIndexes({ store, metadata, clock: runtime.clock, log: SILENT_LOG })
   const reads = { count: 0 }
+  let micros = 0
+  const timestampMicros = (): number => {
+    micros = Math.max(micros + 1, runtime.clock.wallMicros())
+    return micros
+  }
   const coordinator = new LocalCoordinator({
     clock: { monotonicMs: () => 0 },
     replica: {
@@ -60,19 +65,16 @@ export async function openStorageNode(limits: Partial<CqlLimits> = {}): Promise<
       truncate: (table) => indexes.truncate(table),
     },
     datacenter: 'dc1',
+    counters: { shard: Buffer.alloc(16, 1), timestampMicros, nowSeconds: () => 1_700_000_000 },
     address: Uint8Array.of(127, 0, 0, 1),
     replication: (keyspace) => replicationOf(metadata.current.keyspaces.get(keyspace) ?? null),
     epoch: () => metadata.current.epoch,
     report: () => {},
   })
-  let micros = 0
   const environment: Environment = {
     schema: metadata,
     coordinator,
-    timestampMicros: () => {
-      micros = Math.max(micros + 1, runtime.clock.wallMicros())
-      return micros
-    },
+    timestampMicros,
     wallMicros: () => runtime.clock.wallMicros(),
     randomBytes: (target) => target.fill(7),
     limits: { ...LIMITS, ...limits },

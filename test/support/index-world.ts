@@ -90,6 +90,7 @@ export async function openIndexWorld(
       truncate: (table) => views.truncate(table),
     },
     datacenter: 'dc1',
+    counters: { shard: Buffer.alloc(16, 1), timestampMicros: () => clock.wallMicros(), nowSeconds: () => 0 },
     address: Uint8Array.of(127, 0, 0, 1),
     replication: () => null,
     epoch: () => metadata.current.epoch,

@@ -25,6 +25,7 @@ import { FailureReason, ReplicaFailure } from '../../lib/base/errors.ts'
 import { createSimulatedClock, type SimulatedClock } from '../../lib/runtime/simulated/clock.ts'
 import { createSeededRandom } from '../../lib/runtime/simulated/random.ts'
 import { MutationWriter } from '../../storage/model/mutation.ts'
+import type { Store } from '../../storage/store.ts'
 import type { Dice } from './random.ts'
 
 export const TABLE_ID = Buffer.from('00112233445566778899aabbccddeeff', 'hex')
@@ -155,6 +156,8 @@ export class WorldNode {
   readonly reports: Error[] = []
   readonly environment: CoordinatorEnvironment
   readonly truncated: { readonly table: string; readonly atMs: number | undefined }[] = []
+  /** Null: what is applied is only written down. */
+  store: Store | null = null
   alive = true
   epoch = 1
   knows = true
@@ -182,10 +185,11 @@ export class WorldNode {
           return Promise.reject(new ReplicaFailure('UNKNOWN', FailureReason.UNKNOWN, 'by chance'))
         }
         this.applied.push(...texts)
+        if (this.store !== null) return this.store.apply(mutations)
         if (dice.chance(world.weather.slow)) return new Promise((resolve) => void clock.after(dice.int(3_000), resolve))
         return dice.chance(0.5) ? undefined : Promise.resolve()
       },
-      read: () => ({ partitions: [], more: false, tombstones: 0 }),
+      read: (command) => this.store?.read(command) ?? { partitions: [], more: false, tombstones: 0 },
       truncate: async (table, atMs) => {
         this.truncated.push({ table, atMs })
         this.applied.length = 0

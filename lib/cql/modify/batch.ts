@@ -14,6 +14,7 @@ import { type Modification, toVoidResult, VOID_RESULT } from './modify.ts'
 import { type Attributes, applyBatchTimestamp, compileAttributes } from './modify-attributes.ts'
 import { executeConditional } from './modify-cas.ts'
 import { compileModification } from './modify-compile.ts'
+import { checkCounterConsistency } from './modify-counters.ts'
 import type { ExistingRows } from './modify-read.ts'
 import type { MutationSink } from './modify-sink.ts'
 
@@ -137,21 +138,26 @@ function executeBatch(
   for (const part of parts) part.modification.validate()
   if (parts.some((part) => part.modification.isConditional))
     return executeConditional(parts, true, sink, environment, options)
-  if (parts.some((part) => part.modification.isCounter)) return executeCounters(parts, sink, environment)
-  if (parts.some((part) => part.modification.needsRead))
-    return readAndWrite(type, attributes, parts, sink, environment, options)
-  return write(type, attributes, parts, null, sink, environment, options)
+  const counting = parts.find((part) => part.modification.isCounter)
+  if (counting !== undefined) {
+    checkCounterConsistency(counting.modification.target.table, options.consistency)
+    const own = parts.map((part) => ({ ...part, options: { ...part.options, timestamp: null } }))
+    return executeParts(type, attributes, own, sink, environment, { ...options, timestamp: null })
+  }
+  return executeParts(type, attributes, parts, sink, environment, options)
 }
 
-/** Each for itself: a statement sees the sums that the one before it made. */
-async function executeCounters(
+function executeParts(
+  type: BatchType,
+  attributes: Attributes,
   parts: readonly BatchPart[],
   sink: MutationSink,
   environment: Environment,
-): Promise<StatementResult> {
-  sink.partitionsPerBatch.counter.record(parts.length)
-  for (const { modification, options } of parts) await modification.executeCounter(environment, options)
-  return VOID_RESULT
+  options: QueryOptions,
+): MaybePromise<StatementResult> {
+  if (parts.some((part) => part.modification.needsRead))
+    return readAndWrite(type, attributes, parts, sink, environment, options)
+  return write(type, attributes, parts, null, sink, environment, options)
 }
 
 async function readAndWrite(
@@ -194,7 +200,13 @@ function write(
   const partitions = mutations.length === 1 ? 1 : countPartitions(mutations, sink)
   sink.partitionsPerBatch[type].record(partitions)
   const warnings = checkSizes(type, parts, partitions, sink, environment)
-  const kind: WriteKind = partitions === 1 ? 'SIMPLE' : type === 'logged' ? 'BATCH' : 'UNLOGGED_BATCH'
+  const kind: WriteKind = parts[0]!.modification.isCounter
+    ? 'COUNTER'
+    : partitions === 1
+      ? 'SIMPLE'
+      : type === 'logged'
+        ? 'BATCH'
+        : 'UNLOGGED_BATCH'
   const keyspace = sink.targets()[0]!.table.keyspace
   const done = environment.coordinator.write(mutations, kind, options.consistency, keyspace)
   if (warnings.length === 0) return done === undefined ? VOID_RESULT : done.then(toVoidResult)

@@ -18,7 +18,7 @@ import {
   termText,
   type Value,
 } from '../terms/terms.ts'
-import { CounterWrite } from './modify-counters.ts'
+import { CounterRemoval, CounterWrite } from './modify-counters.ts'
 import {
   CellWrite,
   type ColumnWrite,
@@ -36,14 +36,14 @@ import {
 } from './modify-operations.ts'
 
 /** What a statement does to its columns, gathered by column. */
-export type Operation = CellWrite | CounterWrite | PathOperation
+export type Operation = CellWrite | CounterWrite | CounterRemoval | PathOperation
 
 export class ColumnWrites {
-  readonly #cells = new Map<ColumnSchema, CellWrite | CounterWrite>()
+  readonly #cells = new Map<ColumnSchema, CellWrite | CounterWrite | CounterRemoval>()
   readonly #paths = new Map<ColumnSchema, PathOperation[]>()
 
   add(column: ColumnSchema, operation: Operation): void {
-    if (operation instanceof CellWrite) this.#cells.set(column, operation)
+    if (operation instanceof CellWrite || operation instanceof CounterRemoval) this.#cells.set(column, operation)
     else if (operation instanceof CounterWrite) {
       const before = this.#cells.get(column)
       if (before instanceof CounterWrite) before.join(operation)
@@ -242,6 +242,7 @@ export function compileDeletion(
   if (column.kind === 'partition_key' || column.kind === 'clustering')
     throw invalid(`Invalid identifier ${name} for deletion (should not be a PRIMARY KEY part)`)
   if (target.kind === 'column') {
+    if (isCounterColumn(column)) return { column, operation: new CounterRemoval(column) }
     const operation = isMultiCell(type) ? new RemoveAll() : new CellWrite(column, new ConstantValue(type, null))
     return { column, operation }
   }

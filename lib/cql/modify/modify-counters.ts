@@ -1,15 +1,14 @@
 /**
- * Counters: the sum is read, the difference added, the new sum written; one after another for each partition.
- * Source: CQL 3.4.7 "Counters"; messages are those of Cassandra 5.0. The order holds among the requests of this process.
+ * Counters: a statement says what is to be added, a delta; a replica makes of it what is stored (storage/model/counter.ts).
+ * Source: CQL 3.4.7 "Counters"; messages are those of Cassandra 5.0.
  */
+import { COUNT_BYTES } from '../../../storage/model/counter.ts'
 import { invalid } from '../../base/errors.ts'
-import type { SerialLocks } from '../../base/serial-locks.ts'
 import type { ColumnSchema, TableSchema } from '../../schema/table.ts'
 import { Consistency } from '../../types/consistency.ts'
 import { type Environment, type QueryOptions, UNSET } from '../statement.ts'
 import type { Value } from '../terms/terms.ts'
 import type { ColumnWrite } from './modify-operations.ts'
-import type { ExistingRow } from './modify-read.ts'
 import type { MutationSink } from './modify-sink.ts'
 
 const LONG_MIN = -(2n ** 63n)
@@ -22,7 +21,7 @@ interface Change {
 /** c = c + value, or c = c - value; several of one statement add up. */
 export class CounterWrite implements ColumnWrite {
   readonly column: ColumnSchema
-  readonly needsRead = true
+  readonly needsRead = false
   readonly #changes: Change[]
 
   constructor(column: ColumnSchema, value: Value, subtracts: boolean) {
@@ -34,7 +33,7 @@ export class CounterWrite implements ColumnWrite {
     this.#changes.push(...other.#changes)
   }
 
-  write(sink: MutationSink, options: QueryOptions, environment: Environment, row: ExistingRow | null): void {
+  write(sink: MutationSink, options: QueryOptions, environment: Environment): void {
     let difference = 0n
     let isChanged = false
     for (const { value, subtracts } of this.#changes) {
@@ -44,11 +43,23 @@ export class CounterWrite implements ColumnWrite {
       isChanged = true
     }
     if (!isChanged) return
-    const before = row === null ? null : row.value(this.column)
-    const sum = (before === null ? 0n : before.readBigInt64BE(0)) + difference
-    const bytes = Buffer.allocUnsafe(8)
-    bytes.writeBigInt64BE(BigInt.asIntN(64, sum), 0)
-    sink.cell(this.column.id, bytes)
+    const delta = Buffer.allocUnsafe(COUNT_BYTES)
+    delta.writeBigInt64BE(BigInt.asIntN(64, difference), 0)
+    sink.counterDelta(this.column.id, delta)
+  }
+}
+
+/** DELETE c: the counter is gone, and does not come back. */
+export class CounterRemoval implements ColumnWrite {
+  readonly column: ColumnSchema
+  readonly needsRead = false
+
+  constructor(column: ColumnSchema) {
+    this.column = column
+  }
+
+  write(sink: MutationSink): void {
+    sink.counterDeletion(this.column.id)
   }
 }
 
@@ -67,17 +78,4 @@ export function checkCounterConsistency(table: TableSchema, consistency: number)
     throw invalid(`Consistency level ANY is not yet supported for counter table ${table.name}`)
   if (consistency === Consistency.SERIAL || consistency === Consistency.LOCAL_SERIAL)
     throw invalid('Counter operations are inherently non-serializable')
-}
-
-/** Runs `work` while nobody else changes counters of these partitions. */
-export async function withPartitions<T>(
-  locks: SerialLocks,
-  table: TableSchema,
-  keys: readonly Buffer[],
-  work: () => Promise<T>,
-): Promise<T> {
-  // All take them in one order, so nobody waits for one who waits for him.
-  const names = [...new Set(keys.map((key) => `${table.id}/${key.toString('latin1')}`))].sort()
-  const next = (i: number): Promise<T> => (i === names.length ? work() : locks.run(names[i]!, () => next(i + 1)))
-  return await next(0)
 }

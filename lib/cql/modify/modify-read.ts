@@ -1,11 +1,12 @@
 /** Rows read before they are written: for elements of lists, which are known by their place, and for conditions. */
 import type { PartitionData, ReadCommand, ReadResult, Slice } from '../../../storage/model/command.ts'
+import { COUNT_BYTES } from '../../../storage/model/counter.ts'
 import { RowReader } from '../../../storage/model/row.ts'
 import { ByteReader, ByteWriter } from '../../base/bytes.ts'
 import type { ColumnSchema, TableSchema } from '../../schema/table.ts'
 import { assembleList, assembleTuple } from '../../types/assemble.ts'
 import { Consistency } from '../../types/consistency.ts'
-import { isMultiCell } from '../../types/names.ts'
+import { isCounter, isMultiCell } from '../../types/names.ts'
 import { AFTER_PREFIX, decodeClustering, decodePath } from '../../types/ordered.ts'
 import { encodePosition } from '../../types/partition-key.ts'
 import type { CqlType } from '../../types/type.ts'
@@ -73,6 +74,7 @@ export class ExistingRow {
   value(column: ColumnSchema): Buffer | null {
     const cells = this.cells(column)
     if (cells.length === 0) return null
+    if (isCounter(column.type)) return sumOf(cells)
     return isMultiCell(column.type) ? assembleCells(column.type, cells) : cells[0]!.value
   }
 }
@@ -82,6 +84,14 @@ function isOfDropped(reader: RowReader, column: ColumnSchema): boolean {
   if (column.droppedAtMicros === null) return false
   const timestamp = (BigInt(reader.tsHigh) << 32n) | BigInt(reader.tsLow >>> 0)
   return timestamp <= column.droppedAtMicros
+}
+
+function sumOf(cells: readonly ExistingCell[]): Buffer {
+  let sum = 0n
+  for (const { value } of cells) if (value.length === COUNT_BYTES) sum += value.readBigInt64BE(0)
+  const bytes = Buffer.allocUnsafe(COUNT_BYTES)
+  bytes.writeBigInt64BE(BigInt.asIntN(64, sum), 0)
+  return bytes
 }
 
 function assembleCells(type: CqlType, cells: readonly ExistingCell[]): Buffer {

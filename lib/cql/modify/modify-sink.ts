@@ -5,12 +5,12 @@
  * Always: a sink is used from `start` to `take` without a turn of the event loop in between.
  */
 
+import { COUNTER_DELETION, DELTA_PATH } from '../../../storage/model/counter.ts'
 import { MutationWriter } from '../../../storage/model/mutation.ts'
 import { ByteWriter } from '../../base/bytes.ts'
 import { invalid } from '../../base/errors.ts'
 import { murmur3Token } from '../../base/hash/murmur3.ts'
 import { Histogram } from '../../base/histogram.ts'
-import { SerialLocks } from '../../base/serial-locks.ts'
 import { uuidBytes } from '../../base/uuid.ts'
 import type { TableSchema } from '../../schema/table.ts'
 import type { Environment, QueryOptions } from '../statement.ts'
@@ -54,8 +54,6 @@ export class MutationSink {
   expiresAt = 0
   /** Size of all that was written since `start`, as Cassandra counts it for batches. */
   dataBytes = 0
-  /** Orders counters by partition. */
-  readonly locks = new SerialLocks()
   /** Counted by batches. */
   readonly partitionsPerBatch = { logged: new Histogram(), unlogged: new Histogram(), counter: new Histogram() }
   /** Encodes clusterings; whoever uses it resets it first. */
@@ -213,6 +211,20 @@ export class MutationSink {
     if (this.#pending !== null) this.#openRow(this.#pending)
     this.dataBytes += CELL_BYTES + path.length
     this.#writer.pathTombstone(columnId, path, this.timestampHigh, this.timestampLow, this.nowSeconds)
+  }
+
+  /** What the leader of a counter adds to it. */
+  counterDelta(columnId: number, delta: Uint8Array): void {
+    if (this.#pending !== null) this.#openRow(this.#pending)
+    this.dataBytes += CELL_BYTES + delta.length
+    this.#writer.pathCell(columnId, DELTA_PATH, this.timestampHigh, this.timestampLow, delta)
+  }
+
+  /** Removes a counter, for good. */
+  counterDeletion(columnId: number): void {
+    if (this.#pending !== null) this.#openRow(this.#pending)
+    this.dataBytes += CELL_BYTES
+    this.#writer.complexDeletion(columnId, COUNTER_DELETION.high, COUNTER_DELETION.low, this.nowSeconds)
   }
 
   /** Removes what a collection held; `before`: only what is older than this write, which then adds to it. */

@@ -14,7 +14,7 @@ import type { Restrictions } from '../where/restrictions.ts'
 import { type Attributes, applyAttributes } from './modify-attributes.ts'
 import { executeConditional } from './modify-cas.ts'
 import type { Condition } from './modify-conditions.ts'
-import { checkCounterConsistency, withPartitions } from './modify-counters.ts'
+import { checkCounterConsistency } from './modify-counters.ts'
 import { checkPartitionKey, NO_CLUSTERING, type RowKey } from './modify-keys.ts'
 import type { ColumnWrite } from './modify-operations.ts'
 import { type ExistingRows, nowSecondsOf, type PartitionReader, readerOfWrite, readRows } from './modify-read.ts'
@@ -106,14 +106,11 @@ export class Modification implements CompiledStatement {
     return this.#write(environment, options, null)
   }
 
-  /** Alone among the counters of its partitions, at the time of the server. */
-  async executeCounter(environment: Environment, options: QueryOptions): Promise<StatementResult> {
-    const { table } = this.target
-    checkCounterConsistency(table, options.consistency)
+  /** At the time of the server. */
+  executeCounter(environment: Environment, options: QueryOptions): MaybePromise<StatementResult> {
+    checkCounterConsistency(this.target.table, options.consistency)
     const own = { ...options, timestamp: null }
-    return await withPartitions(this.#sink.locks, table, this.#keys(environment, options), () =>
-      this.#readAndWrite(environment, own),
-    )
+    return this.needsRead ? this.#readAndWrite(environment, own) : this.#write(environment, own, null)
   }
 
   async #readAndWrite(environment: Environment, options: QueryOptions): Promise<StatementResult> {

@@ -3,10 +3,11 @@
  * written as often as it is wanted. Nothing is allocated per row.
  * Source: storage/model/row.ts; how paths stand for elements: modify-operations.ts.
  */
-import { RowReader } from '../../../storage/model/row.ts'
+import { COUNT_BYTES } from '../../../storage/model/counter.ts'
+import { RowReader, readInt32 } from '../../../storage/model/row.ts'
 import { ByteReader, type ByteWriter } from '../../base/bytes.ts'
 import type { ColumnSchema } from '../../schema/table.ts'
-import { isMultiCell } from '../../types/names.ts'
+import { isCounter, isMultiCell } from '../../types/names.ts'
 import { decodeOrdered } from '../../types/ordered-value.ts'
 import type { CqlType } from '../../types/type.ts'
 import { afterSpelledKey, spelledKeyLength, spellsMapKeys } from '../terms/key-spelling.ts'
@@ -15,6 +16,11 @@ import { afterSpelledKey, spelledKeyLength, spellsMapKeys } from '../terms/key-s
 export type CellPart = 'value' | 'writetime' | 'maxwritetime' | 'ttl'
 
 const NONE = -1
+
+/** How many cells a column has: one, those of a collection or user type, a counter's shards. */
+const ONE = 0
+const MANY = 1
+const SHARDS = 2
 
 export class RowCells {
   readonly #columns: readonly ColumnSchema[]
@@ -49,7 +55,7 @@ export class RowCells {
       this.#slotById[column.id] = slot
     })
     const count = columns.length
-    this.#complex = Uint8Array.from(columns, (column) => (isMultiCell(column.type) ? 1 : 0))
+    this.#complex = Uint8Array.from(columns, ({ type }) => (isMultiCell(type) ? MANY : isCounter(type) ? SHARDS : ONE))
     this.#spells = Uint8Array.from(columns, ({ type }) => (spellsMapKeys(type) ? 1 : 0))
     this.#hasDropped = columns.some((column) => column.droppedAtMicros !== null)
     this.#droppedHigh = new Int32Array(count)
@@ -85,7 +91,7 @@ export class RowCells {
       const slot = this.#slotById[id]!
       if (slot === NONE || !reader.isLive(nowSeconds)) continue
       if (this.#hasDropped && this.#isDropped(slot, reader)) continue
-      if (this.#complex[slot] === 0) {
+      if (this.#complex[slot] === ONE) {
         starts[slot] = reader.valueStart
         this.#end[slot] = reader.valueEnd
         this.#tsHigh[slot] = reader.tsHigh
@@ -111,13 +117,30 @@ export class RowCells {
       out.int32(-1)
       return
     }
-    if (this.#complex[slot] !== 0) {
-      this.#writeComplex(slot, start, out)
+    if (this.#complex[slot] !== ONE) {
+      if (this.#complex[slot] === MANY) this.#writeComplex(slot, start, out)
+      else this.#writeSum(slot, start, out)
       return
     }
     const end = this.#end[slot]!
     out.int32(end - start)
     out.slice(this.#row, start, end)
+  }
+
+  /** Appends a counter as a [value]: the sum of its shards, of 64 bits. */
+  #writeSum(slot: number, start: number, out: ByteWriter): void {
+    let high = 0
+    let low = 0
+    const cells = this.#elementsFrom(start)
+    while (this.#nextElement(slot, cells)) {
+      if (cells.valueEnd - cells.valueStart !== COUNT_BYTES) continue
+      low += readInt32(cells.buffer, cells.valueStart + 4) >>> 0
+      high = (high + readInt32(cells.buffer, cells.valueStart) + (low > 0xffffffff ? 1 : 0)) | 0
+      low %= 4294967296
+    }
+    out.int32(COUNT_BYTES)
+    out.int32(high)
+    out.int32(low)
   }
 
   /** Appends a collection or user type, whole, as a [value]. */
@@ -208,8 +231,10 @@ export class RowCells {
   writePart(slot: number, part: Exclude<CellPart, 'value'>, out: ByteWriter): void {
     const start = this.#start[slot]!
     if (start === NONE) out.int32(-1)
-    else if (this.#complex[slot] === 0)
+    else if (this.#complex[slot] === ONE)
       writeTime(part, this.#tsHigh[slot]!, this.#tsLow[slot]!, this.#ttl[slot]!, this.#remaining(slot), out)
+    else if (this.#complex[slot] === SHARDS && part === 'ttl') out.int32(-1)
+    else if (this.#complex[slot] === SHARDS) this.#writeNewest(slot, start, out)
     else if (part === 'maxwritetime') this.#writeNewest(slot, start, out)
     else this.#writeTimes(slot, start, part, out)
   }

@@ -89,7 +89,7 @@ export class Select implements CompiledStatement {
     this.#values = selection.kind === 'columns' ? null : new RowValues(table, selection.items)
     this.#filterColumns = restrictions.needsFilter ? new FilterColumns(table, restrictions.filterColumns) : null
     this.#columns =
-      spellsKeys(table) || table.regulars.some((column) => isMultiCell(column.type))
+      spellsKeys(table) || table.isCounter || table.regulars.some((column) => isMultiCell(column.type))
         ? null
         : table.regulars.map((column) => column.id).sort((a, b) => a - b)
     this.#staticCounts = !restrictions.restrictsClustering && !restrictions.restrictsRegulars

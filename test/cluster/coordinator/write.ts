@@ -1,5 +1,7 @@
 /** Writes through a coordinator to replicas: every order of acknowledgements, failures, losses and delays, held against a slow count. */
 import t from 'tap'
+import { CounterLeader } from '../../../cluster/coordinator/counter-leader.ts'
+import type { CoordinatorEnvironment } from '../../../cluster/coordinator/environment.ts'
 import { RequestLatencies } from '../../../cluster/coordinator/latencies.ts'
 import { quorumOf, type Replication } from '../../../cluster/coordinator/levels.ts'
 import { ReplicaWrites } from '../../../cluster/coordinator/replica-writes.ts'
@@ -26,6 +28,10 @@ function inDatacenters(factors: Record<string, number>): Replication {
   return { strategy: NTS, factor, datacenters }
 }
 
+function leaderOf({ replica, timestampMicros }: CoordinatorEnvironment): CounterLeader {
+  return new CounterLeader({ replica, timestampMicros, shard: Buffer.alloc(16), nowSeconds: () => 0 })
+}
+
 const noBatchlog = { keep: async () => () => {} }
 
 function serve(world: ReplicaWorld): Map<WorldNode, WriteCoordinator> {
@@ -33,7 +39,13 @@ function serve(world: ReplicaWorld): Map<WorldNode, WriteCoordinator> {
   for (const node of world.nodes.values()) {
     const { environment } = node
     const plans = new WritePlans(environment)
-    const writes = new WriteCoordinator({ environment, plans, latencies: new RequestLatencies(), batchlog: noBatchlog })
+    const writes = new WriteCoordinator({
+      environment,
+      plans,
+      latencies: new RequestLatencies(),
+      batchlog: noBatchlog,
+      leader: leaderOf(environment),
+    })
     node.serve(writes, new ReplicaWrites({ environment, plans, marks: new TruncationMarks() }))
     coordinators.set(node, writes)
   }
