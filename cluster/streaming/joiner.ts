@@ -8,10 +8,10 @@
 import { FailureReason } from '../../lib/base/errors.ts'
 import { stampUuid, uuidText } from '../../lib/base/uuid.ts'
 import type { Clock, Random } from '../../lib/runtime/runtime.ts'
-import type { ReadPoint } from '../../storage/model/command.ts'
 import type { Incoming, Messenger } from '../internode/messenger.ts'
 import { Verb } from '../internode/verbs.ts'
 import {
+  type Cursor,
   decodePage,
   decodeWrite,
   encodeOpen,
@@ -20,8 +20,9 @@ import {
   encodeState,
   type Page,
   SessionState,
+  START,
 } from './messages.ts'
-import { type Fetch, type Range, StreamError } from './plan.ts'
+import { type Fetch, StreamError } from './plan.ts'
 import type { LocalData } from './source.ts'
 
 export interface JoinerOptions {
@@ -129,10 +130,10 @@ export class Joiner {
     for (;;) {
       const session = await this.#open(fetch)
       try {
-        for (const { keyspaces, ranges } of fetch.parts)
+        for (const { keyspaces } of fetch.parts)
           for (const keyspace of keyspaces)
             for (const table of this.#options.tablesOf(keyspace))
-              for (const range of ranges) await this.#fetchRange(fetch, { session, keyspace, table, range })
+              await this.#fetchTable(fetch, { session, keyspace, table })
         return session
       } catch (error) {
         if (!(error instanceof SessionLost)) throw error
@@ -151,17 +152,17 @@ export class Joiner {
     return session
   }
 
-  async #fetchRange(
+  async #fetchTable(
     fetch: Fetch,
-    { session, keyspace, table, range }: { session: string; keyspace: string; table: string; range: Range },
+    { session, keyspace, table }: { session: string; keyspace: string; table: string },
   ): Promise<void> {
     const { pageBytes = PAGE_BYTES } = this.#options
     const startMs = this.#options.clock.monotonicMs()
-    let after: ReadPoint | null = null
+    let cursor: Cursor = START
     do {
       // A table that was dropped has nothing to fetch.
       if (!this.#options.tablesOf(keyspace).includes(table)) return
-      const payload = encodePageRequest({ session, table, range, after, bytes: pageBytes })
+      const payload = encodePageRequest({ session, table, cursor, bytes: pageBytes })
       const answer = await this.#ask(fetch, Verb.STREAM_PAGE, payload)
       const page = decodePage(answer)
       if (!page) throw new SessionLost()
@@ -169,8 +170,8 @@ export class Joiner {
       if (this.#isOlder(table, page) && waited < TRUNCATION_MS) await this.#sleep(RETRY_MS)
       else {
         await this.#take(page, answer.length)
-        after = page.next
-        if (after === null) return
+        if (page.next === null) return
+        cursor = page.next
       }
     } while (!this.#stopped)
     throw stoppedError()

@@ -1,8 +1,7 @@
 /**
  * What a node that joins and its sources say to each other (docs/formats.md, "Between nodes").
  *   open   JSON: the session, and what is fetched    seal, close   JSON: the session
- *   page   session 16 | table id 16 | range | point | bytes u32; a bound and a point's parts: u8 1 and varuint length + bytes, or u8 0
- *          answer: truncated at, ms since 1970, f64 | point, after which there is more, or none | mutations
+ *   page   session 16 | table id 16 | cursor | bytes u32    answer: truncated at, ms since 1970, f64 | cursor, where there is more | mutations
  *   write  session 16 | mutations            mutations: varuint count, each u32 length + bytes (storage/model/mutation.ts)
  * Always: mutations are checked before anything is done with them; what damaged bytes say is a BytesError.
  */
@@ -17,11 +16,19 @@ export interface OpenRequest {
   readonly parts: readonly { readonly keyspaces: readonly string[]; readonly ranges: readonly Range[] }[]
 }
 
+/** How far a table was fetched. */
+export interface Cursor {
+  /** Which of the ranges that the session has for the table's keyspace, and from where in it; null: from its beginning. */
+  readonly range: number
+  readonly after: ReadPoint | null
+}
+
+export const START: Cursor = { range: 0, after: null }
+
 export interface PageRequest {
   readonly session: string
   readonly table: string
-  readonly range: Range
-  readonly after: ReadPoint | null
+  readonly cursor: Cursor
   readonly bytes: number
 }
 
@@ -29,7 +36,7 @@ export interface Page {
   /** When the table was last truncated at the source, in ms since 1970; 0: never. */
   readonly truncatedAtMs: number
   /** Null: that was all. */
-  readonly next: ReadPoint | null
+  readonly next: Cursor | null
   /** Views of the message. */
   readonly mutations: readonly Buffer[]
 }
@@ -80,13 +87,11 @@ export function encodeState(state: number): Buffer {
   return Buffer.from([state])
 }
 
-export function encodePageRequest({ session, table, range, after, bytes }: PageRequest): Buffer {
+export function encodePageRequest({ session, table, cursor, bytes }: PageRequest): Buffer {
   const out = new ByteWriter(256)
   out.bytes(uuidBytes(session))
   out.bytes(uuidBytes(table))
-  writeBytes(out, range.start)
-  writeBytes(out, range.end)
-  writePoint(out, after)
+  writeCursor(out, cursor)
   out.int32(bytes)
   return out.copy()
 }
@@ -96,8 +101,7 @@ export function decodePageRequest(payload: Buffer): PageRequest {
   return {
     session: uuidText(reader.view(16)),
     table: uuidText(reader.view(16)),
-    range: { start: readBytes(reader), end: readBytes(reader) },
-    after: readPoint(reader),
+    cursor: readCursor(reader) ?? START,
     bytes: reader.uint32(),
   }
 }
@@ -106,7 +110,7 @@ export function encodePage({ truncatedAtMs, next, mutations }: Page): Buffer {
   const out = new ByteWriter(64 * 1024)
   out.uint8(SessionState.OK)
   out.float64(truncatedAtMs)
-  writePoint(out, next)
+  writeCursor(out, next)
   writeMutations(out, mutations)
   return out.copy()
 }
@@ -116,7 +120,7 @@ export function decodePage(payload: Buffer): Page | null {
   const reader = new ByteReader(payload)
   if (reader.uint8() !== SessionState.OK) return null
   const truncatedAtMs = reader.float64()
-  const next = readPoint(reader)
+  const next = readCursor(reader)
   return { truncatedAtMs, next, mutations: readMutations(reader) }
 }
 
@@ -149,6 +153,18 @@ function readMutations(reader: ByteReader): Buffer[] {
     mutations.push(mutation)
   }
   return mutations
+}
+
+function writeCursor(out: ByteWriter, cursor: Cursor | null): void {
+  out.uint8(cursor === null ? 0 : 1)
+  if (cursor === null) return
+  out.varuint(cursor.range)
+  writePoint(out, cursor.after)
+}
+
+function readCursor(reader: ByteReader): Cursor | null {
+  if (reader.uint8() === 0) return null
+  return { range: reader.varuint(), after: readPoint(reader) }
 }
 
 function writePoint(out: ByteWriter, point: ReadPoint | null): void {

@@ -9,11 +9,12 @@
 import { BytesError } from '../../lib/base/bytes.ts'
 import { FailureReason, ReplicaFailure } from '../../lib/base/errors.ts'
 import { uuidBytes } from '../../lib/base/uuid.ts'
-import type { ReadCommand, ReadResult } from '../../storage/model/command.ts'
+import type { ReadCommand, ReadPoint, ReadResult } from '../../storage/model/command.ts'
 import { partitionMutations } from '../../storage/model/partition-mutation.ts'
 import type { Endpoint, Incoming, Messenger } from '../internode/messenger.ts'
 import { Verb } from '../internode/verbs.ts'
 import {
+  type Cursor,
   decodeOpen,
   decodePageRequest,
   decodeSession,
@@ -168,13 +169,41 @@ export class StreamSource {
     return null
   }
 
-  async #page(request: PageRequest): Promise<Buffer> {
-    const { session: id, table, range, after, bytes } = request
+  /** As many ranges as fill it: most have little in most tables. */
+  async #page({ session: id, table, cursor, bytes }: PageRequest): Promise<Buffer> {
     const session = this.#find(id)
     if (!session) return encodeState(SessionState.LOST)
-    // Asked before the read: what is read may be of after a truncation that it does not tell of, never the other way round.
+    const tableId = uuidBytes(table)
+    const keyspace = this.#options.keyspaceOf(tableId.toString('latin1'))
+    const ranges = (keyspace === null ? undefined : session.ranges.get(keyspace)) ?? []
+    // Asked before the reads: what is read may be of after a truncation that it does not tell of, never the other way round.
     const truncatedAtMs = this.#data.truncatedAtMs(table)
-    const result = await this.#data.read({
+    const mutations: Buffer[] = []
+    let room = Math.min(bytes, PAGE_BYTES_MAX)
+    let next: Cursor | null = cursor
+    while (next !== null && room > 0) {
+      const range: Range | undefined = ranges[next.range]
+      if (range === undefined) next = null
+      else {
+        const result = await this.#read(table, { range, after: next.after, bytes: room })
+        for (const data of result.partitions)
+          for (const mutation of partitionMutations(tableId, data, MUTATION_BYTES)) {
+            mutations.push(mutation)
+            room -= mutation.length
+          }
+        const after = nextPoint(result)
+        next = after === null ? { range: next.range + 1, after: null } : { range: next.range, after }
+      }
+    }
+    const page = encodePage({ truncatedAtMs, next, mutations })
+    return this.#find(id) === session ? page : encodeState(SessionState.LOST)
+  }
+
+  #read(
+    table: string,
+    { range, after, bytes }: { range: Range; after: ReadPoint | null; bytes: number },
+  ): ReadResult | Promise<ReadResult> {
+    return this.#data.read({
       table,
       target: { kind: 'range', start: range.start, end: range.end },
       slices: null,
@@ -183,16 +212,12 @@ export class StreamSource {
       staticCounts: true,
       limit: Number.POSITIVE_INFINITY,
       perPartitionLimit: Number.POSITIVE_INFINITY,
-      byteLimit: Math.min(bytes, PAGE_BYTES_MAX),
+      byteLimit: bytes,
       nowSeconds: this.#options.nowSeconds(),
       after,
       whole: true,
       keepsPurgeable: true,
     })
-    const tableId = uuidBytes(table)
-    const mutations = result.partitions.flatMap((data) => partitionMutations(tableId, data, MUTATION_BYTES))
-    const page = encodePage({ truncatedAtMs, next: nextPoint(result), mutations })
-    return this.#find(id) === session ? page : encodeState(SessionState.LOST)
   }
 
   #seal(id: string): Buffer {
@@ -210,10 +235,7 @@ export class StreamSource {
 }
 
 /** Where a whole read goes on; null: it has come to its end. */
-function nextPoint({
-  partitions,
-  more,
-}: ReadResult): { position: Buffer; clustering: Buffer | null; partitionDone: boolean; rowsGiven: number } | null {
+function nextPoint({ partitions, more }: ReadResult): ReadPoint | null {
   const last = partitions.at(-1)
   if (!last) {
     if (more) throw new BytesError('a read that gave nothing has more')

@@ -315,6 +315,10 @@ export const SETTINGS = {
   ),
   page_size_bytes: size(4 * MIB, 'A page ends early at this size.'),
   unpaged_size_bytes: size(64 * MIB, 'A result that is not paged fails beyond this size.'),
+  stream_throughput_inbound: rate(
+    24 * MIB,
+    'Bytes a second that a node which joins a cluster fetches, from all others together; 0: no limit.',
+  ),
   compaction_throughput: rate(64 * MIB, 'Bytes a second that compactions may read, all together; 0: no limit.', [
     'compaction_throughput_mb_per_sec',
     'MiB/s',

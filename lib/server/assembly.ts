@@ -96,11 +96,12 @@ export async function openNode({ settings, memory }: LoadedConfig, doors: NodeDo
     await restoreArchive(store, settings, log)
     const indexes = await openIndexes({ store, metadata, clock: runtime.clock, log })
     opened.defer(() => indexes.close())
-    const replica = {
+    const indexed = {
       apply: (mutations: readonly Buffer[]) => indexes.apply(mutations),
       read: (command: ReadCommand) => indexes.read(command),
       truncate: (table: string, also: readonly string[], atMs?: number) => indexes.truncate(table, also, atMs),
     }
+    const replica = member?.share(indexed) ?? indexed
     const views = await openViews({ store, replica, metadata, clock: runtime.clock, log })
     opened.defer(() => views.close())
     const listener = await serve({ settings, runtime, store, metadata, indexes, views, identity, doors, member })

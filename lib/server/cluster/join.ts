@@ -1,43 +1,107 @@
-/** How a node that belongs to a cluster comes to be in its ring, and stays there under its present address. */
-import type { RingNode } from '../../../cluster/ring/topology.ts'
-import type { Log, Random } from '../../runtime/runtime.ts'
+/**
+ * How a node that belongs to a cluster comes to be in its ring, and stays there under its present address.
+ * Always: it counts as a replica only when it has all that it is to hold; nodes join one after the other.
+ */
+
+import { type RingNode, type Topology, TopologyError } from '../../../cluster/ring/topology.ts'
+import { StreamError } from '../../../cluster/streaming/plan.ts'
+import type { Clock, Log, Random } from '../../runtime/runtime.ts'
 import type { MetadataLog } from '../metadata-log.ts'
+import { StartError } from '../start-error.ts'
 import { tokensFor } from './self.ts'
 
 export interface JoinOptions {
   readonly self: RingNode
   readonly metadata: MetadataLog
+  readonly clock: Clock
   readonly random: Random
   readonly log: Log
   readonly numTokens: number
+  readonly streaming: Streaming
+  isAlive(hostId: string): boolean
+}
+
+/** What joining needs of the node's data. */
+export interface Streaming {
+  clear(): Promise<void>
+  fetch(hostId: string): Promise<void>
 }
 
 const SOURCE = 'join.ts'
 
-/** Resolves when this node is in the ring, as a replica of what it owns. */
-export async function joinRing({ self, metadata, random, log, numTokens }: JoinOptions): Promise<void> {
-  const { hostId } = self
-  const known = metadata.state.topology.nodes.get(hostId)
-  if (known === undefined)
-    await metadata.changeTopology(({ topology }) => {
-      if (topology.nodes.has(hostId)) return null
-      const tokens = tokensFor(topology, self, numTokens, random)
-      return { kind: 'join-start', node: { ...self, tokens, status: 'joining' } }
-    })
-  else if (!isSamePlace(known, self))
-    await metadata.changeTopology(({ topology }) => {
-      const there = topology.nodes.get(hostId)
-      if (there === undefined || isSamePlace(there, self)) return null
-      const { endpoint, clientAddress, clientPort } = self
-      return { kind: 'address', hostId, endpoint, clientAddress, clientPort }
-    })
-  if (metadata.state.topology.nodes.get(hostId)?.status === 'joining') {
-    log.info(SOURCE, 'JOINING: taking part in the ring')
-    await metadata.changeTopology(({ topology }) =>
-      topology.nodes.get(hostId)?.status === 'joining' ? { kind: 'join-finish', hostId } : null,
-    )
+/** Another node that joins is looked at again so often. */
+const OTHERS_EVERY_MS = 100
+
+/** One that joins and is down is waited for so long: it may be about to start again. */
+const OTHERS_DOWN_MS = 30_000
+
+/** Resolves when this node is in the ring, as a replica of what it owns. Rejects with a StartError. */
+export async function joinRing(options: JoinOptions): Promise<void> {
+  const { self, metadata, log } = options
+  const known = metadata.state.topology.nodes.get(self.hostId)
+  try {
+    if (known && !isSamePlace(known, self)) await move(options)
+    if (known === undefined || known.status === 'joining') await join(options)
+  } catch (error) {
+    if (error instanceof TopologyError || error instanceof StreamError) throw new StartError(error.message)
+    throw error
   }
   log.info(SOURCE, `Node ${self.endpoint} state jump to NORMAL`)
+}
+
+/** The same node at another address: the others follow. */
+async function move({ self, metadata, log }: JoinOptions): Promise<void> {
+  const { hostId, endpoint, clientAddress, clientPort } = self
+  await metadata.changeTopology(({ topology }) => {
+    const there = topology.nodes.get(hostId)
+    if (there === undefined || isSamePlace(there, self)) return null
+    return { kind: 'address', hostId, endpoint, clientAddress, clientPort }
+  })
+  log.info(SOURCE, `This node was at another address when it last ran: it is at ${endpoint} now`)
+}
+
+async function join(options: JoinOptions): Promise<void> {
+  const { self, metadata, log, streaming } = options
+  const { hostId } = self
+  log.info(SOURCE, 'JOINING: waiting for its turn')
+  // Also when it was joining already: an earlier attempt to finish, of which nobody knows, is over when this is decided.
+  if (!(await startJoin(options))) return
+  await streaming.clear()
+  log.info(SOURCE, 'JOINING: fetching data')
+  await streaming.fetch(hostId)
+  await metadata.changeTopology(({ topology }) =>
+    topology.nodes.get(hostId)?.status === 'joining' ? { kind: 'join-finish', hostId } : null,
+  )
+}
+
+/** False: it turned out to have joined. */
+async function startJoin({ self, metadata, clock, random, numTokens, isAlive }: JoinOptions): Promise<boolean> {
+  const { hostId } = self
+  const startMs = clock.monotonicMs()
+  for (;;) {
+    let other: RingNode | null = null
+    await metadata.changeTopology(({ topology }) => {
+      const present = topology.nodes.get(hostId)
+      other = otherJoining(topology, hostId)
+      if (other !== null || (present && present.status !== 'joining')) return null
+      const tokens = present?.tokens ?? tokensFor(topology, self, numTokens, random)
+      return { kind: 'join-start', node: { ...self, tokens, status: 'joining' } }
+    })
+    const waitsFor = other as RingNode | null
+    if (waitsFor === null) return metadata.state.topology.nodes.get(hostId)?.status === 'joining'
+    if (clock.monotonicMs() - startMs > OTHERS_DOWN_MS && !isAlive(waitsFor.hostId))
+      throw new StartError(
+        `Another node, ${waitsFor.endpoint} (${waitsFor.hostId}), has begun to join and is down: start it again, or remove it, first`,
+      )
+    await new Promise<void>((resolve) => {
+      clock.after(OTHERS_EVERY_MS, resolve)
+    })
+  }
+}
+
+function otherJoining(topology: Topology, hostId: string): RingNode | null {
+  for (const node of topology.nodes.values()) if (node.status === 'joining' && node.hostId !== hostId) return node
+  return null
 }
 
 function isSamePlace(a: RingNode, b: RingNode): boolean {

@@ -30,6 +30,7 @@ import { joinRing } from './join.ts'
 import { openGossip, openLinks } from './links.ts'
 import { NodeEnvironment } from './node-environment.ts'
 import { seedEndpoints, selfNode, tokensFor } from './self.ts'
+import { type IndexedData, NodeStreaming } from './streaming.ts'
 
 export interface MemberOptions {
   readonly settings: Settings
@@ -51,6 +52,7 @@ export class ClusterMember implements AsyncDisposable {
   /** Since it coordinates. */
   hints: HintedHandoff | null = null
   #announcer: Announcer | null = null
+  #streaming: NodeStreaming | null = null
 
   /** Use openMember. */
   constructor(
@@ -65,6 +67,24 @@ export class ClusterMember implements AsyncDisposable {
     this.metadata = parts.metadata
     this.gossiper = parts.gossiper
     this.#opened = opened
+  }
+
+  /** The node's data, as it is to be used from now on: nodes that join take part in what is written. */
+  share(data: IndexedData): IndexedData {
+    const { settings, runtime, store } = this.#options
+    const { messenger, metadata, gossiper } = this
+    const streaming = new NodeStreaming({
+      runtime,
+      messenger,
+      metadata,
+      liveness: gossiper,
+      data,
+      store,
+      bytesPerSecond: settings.stream_throughput_inbound,
+    })
+    this.#streaming = streaming
+    this.#opened.defer(() => streaming[Symbol.dispose]())
+    return streaming
   }
 
   /** The coordinator of this node's clients; other nodes' coordinators are answered from now on. */
@@ -153,7 +173,16 @@ export class ClusterMember implements AsyncDisposable {
       throw error instanceof FoundingError ? new StartError(error.message) : error
     })
     checkMembership(self, topology.nodes.has(self.hostId) ? clusterId : null, metadata.state)
-    await joinRing({ self, metadata, random, log, numTokens: settings.num_tokens })
+    await joinRing({
+      self,
+      metadata,
+      clock: runtime.clock,
+      random,
+      log,
+      numTokens: settings.num_tokens,
+      streaming: this.#streaming!,
+      isAlive: (hostId) => gossiper.isAlive(hostId),
+    })
   }
 
   /** Whether clients are served here. */

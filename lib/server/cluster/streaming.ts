@@ -1,0 +1,193 @@
+/**
+ * This node as one that gives its data to nodes that join, and as one that joins itself: cluster/streaming, with the node's tables, ring and store.
+ * It stands directly above the indexes: every mutation that the node applies comes by here, those of views too.
+ */
+
+import type { Liveness } from '../../../cluster/gossip/liveness.ts'
+import type { Messenger } from '../../../cluster/internode/messenger.ts'
+import { Joiner } from '../../../cluster/streaming/joiner.ts'
+import { planJoin, type StreamedKeyspaces } from '../../../cluster/streaming/plan.ts'
+import { StreamSource } from '../../../cluster/streaming/source.ts'
+import type { ReadCommand, ReadResult } from '../../../storage/model/command.ts'
+import { uuidBytes } from '../../base/uuid.ts'
+import type { Runtime } from '../../runtime/runtime.ts'
+import type { Schema } from '../../schema/keyspace.ts'
+import { LOCAL_STRATEGY } from '../../schema/replication.ts'
+import type { MetadataLog } from '../metadata-log.ts'
+import { replicationOf } from '../replication.ts'
+
+const SOURCE = 'streaming.ts'
+
+/** How long a node that starts waits until it has heard of all others, before it takes some for down. */
+const HEAR_MS = 10_000
+const HEAR_EVERY_MS = 50
+
+/** The node's data with its indexes. */
+export interface IndexedData {
+  apply(mutations: readonly Buffer[]): Promise<void> | undefined
+  read(command: ReadCommand): ReadResult | Promise<ReadResult>
+  truncate(table: string, also: readonly string[], atMs?: number): Promise<void>
+}
+
+export interface NodeStreamingOptions {
+  readonly runtime: Runtime
+  readonly messenger: Messenger
+  readonly metadata: MetadataLog
+  readonly liveness: Liveness
+  readonly data: IndexedData
+  readonly store: {
+    truncations(): ReadonlyMap<string, { readonly atMs: number }>
+    flush(): Promise<void>
+  }
+  /** Bytes a second that this node fetches; 0: no limit. */
+  readonly bytesPerSecond: number
+}
+
+export class NodeStreaming implements IndexedData, Disposable {
+  readonly #options: NodeStreamingOptions
+  readonly #source: StreamSource
+  readonly #joiner: Joiner
+  readonly #watching: Disposable
+  #keyspaces: { readonly schema: Schema; readonly byTable: ReadonlyMap<string, string> } | null = null
+
+  constructor(options: NodeStreamingOptions) {
+    const { runtime, messenger, metadata, liveness, data, store, bytesPerSecond } = options
+    const report = (message: string) => runtime.log.info(SOURCE, message)
+    this.#options = options
+    this.#source = new StreamSource({
+      messenger,
+      data: {
+        apply: (mutations) => data.apply(mutations),
+        read: (command) => data.read(command),
+        truncatedAtMs: (table) => store.truncations().get(table)?.atMs ?? 0,
+      },
+      keyspaceOf: (table) => this.#keyspaceOf(table),
+      isJoining: (hostId) => metadata.state.topology.nodes.get(hostId)?.status === 'joining',
+      epoch: () => metadata.state.epoch,
+      catchUp: (epoch) => metadata.catchUp(epoch).catch(() => undefined),
+      nowSeconds: () => this.#nowSeconds(),
+      report,
+    })
+    this.#joiner = new Joiner({
+      messenger,
+      clock: runtime.clock,
+      random: runtime.random,
+      data,
+      tablesOf: (keyspace) =>
+        Array.from(metadata.current.keyspaces.get(keyspace)?.tables.values() ?? [], ({ id }) => id),
+      isAlive: (hostId) => liveness.isAlive(hostId),
+      bytesPerSecond: bytesPerSecond === 0 ? Number.POSITIVE_INFINITY : bytesPerSecond,
+      report,
+    })
+    this.#watching = metadata.watch(() => this.#source.ringChanged())
+  }
+
+  apply(mutations: readonly Buffer[]): Promise<void> | undefined {
+    return this.#source.apply(mutations)
+  }
+
+  read(command: ReadCommand): ReadResult | Promise<ReadResult> {
+    return this.#options.data.read(command)
+  }
+
+  truncate(table: string, also: readonly string[], atMs = this.#nowSeconds() * 1_000): Promise<void> {
+    for (const id of [table, ...also]) this.#joiner.truncated(id, atMs)
+    return this.#options.data.truncate(table, also, atMs)
+  }
+
+  /**
+   * Drops what an earlier attempt to join, or an earlier life in this ring, left here: its deletions may have been forgotten elsewhere since. What was
+   * written here as to a node that joins is at a quorum of the others, too.
+   */
+  async clear(): Promise<void> {
+    const { metadata, data } = this.#options
+    for (const { names } of this.#replicated())
+      for (const name of names)
+        for (const { id } of metadata.current.keyspaces.get(name)!.tables.values())
+          if (await this.#hasData(id)) await data.truncate(id, [])
+  }
+
+  /** All that this node will hold when it has joined. Throws StreamError. */
+  async fetch(hostId: string): Promise<void> {
+    const { runtime, metadata, liveness, store } = this.#options
+    await this.#hearOfOthers(hostId)
+    const keyspaces = this.#replicated()
+    const plan = planJoin(metadata.state.topology, hostId, keyspaces, (other) => liveness.isAlive(other))
+    if (plan.length === 0) return
+    const startMs = runtime.clock.monotonicMs()
+    await this.#joiner.fetch(plan)
+    // Of tables without durable writes the commit log has nothing.
+    await store.flush()
+    const { bytes, mutations, retries } = this.#joiner.counts
+    const seconds = ((runtime.clock.monotonicMs() - startMs) / 1_000).toFixed(1)
+    runtime.log.info(
+      SOURCE,
+      `Fetched ${mutations} mutations, ${bytes} bytes, from ${plan.length} nodes in ${seconds} s (${retries} tries again)`,
+    )
+  }
+
+  /** Gossip has just begun: who is not up yet may be in a moment. */
+  async #hearOfOthers(hostId: string): Promise<void> {
+    const { runtime, metadata, liveness } = this.#options
+    const startMs = runtime.clock.monotonicMs()
+    const others = [...metadata.state.topology.nodes.keys()].filter((other) => other !== hostId)
+    while (!others.every((other) => liveness.isAlive(other)) && runtime.clock.monotonicMs() - startMs < HEAR_MS)
+      await new Promise<void>((resolve) => {
+        runtime.clock.after(HEAR_EVERY_MS, resolve)
+      })
+  }
+
+  [Symbol.dispose](): void {
+    this.#watching[Symbol.dispose]()
+    this.#joiner.stop()
+  }
+
+  /** Keyspaces whose data belongs to the ring, those with equal replication together. */
+  #replicated(): StreamedKeyspaces[] {
+    const equal = new Map<string, { names: string[]; replication: StreamedKeyspaces['replication'] }>()
+    for (const keyspace of this.#options.metadata.current.keyspaces.values()) {
+      if (keyspace.isVirtual || keyspace.replication.get('class') === LOCAL_STRATEGY || keyspace.tables.size === 0)
+        continue
+      const replication = replicationOf(keyspace)
+      if (replication === null) continue
+      const key = JSON.stringify([...keyspace.replication].sort())
+      const group = equal.get(key) ?? { names: [], replication }
+      equal.set(key, group)
+      group.names.push(keyspace.name)
+    }
+    return [...equal.values()]
+  }
+
+  async #hasData(table: string): Promise<boolean> {
+    const result = await this.#options.data.read({
+      table,
+      target: { kind: 'range', start: null, end: null },
+      slices: null,
+      reversed: false,
+      wantStatic: true,
+      staticCounts: true,
+      limit: 1,
+      perPartitionLimit: 1,
+      byteLimit: 1,
+      nowSeconds: this.#nowSeconds(),
+      after: null,
+      whole: true,
+      keepsPurgeable: true,
+    })
+    return result.partitions.length > 0
+  }
+
+  #keyspaceOf(table: string): string | null {
+    const { current } = this.#options.metadata
+    if (this.#keyspaces?.schema !== current) {
+      const byTable = new Map<string, string>()
+      for (const [id, { keyspace }] of current.tablesById) byTable.set(uuidBytes(id).toString('latin1'), keyspace)
+      this.#keyspaces = { schema: current, byTable }
+    }
+    return this.#keyspaces.byTable.get(table) ?? null
+  }
+
+  #nowSeconds(): number {
+    return Math.floor(this.#options.runtime.clock.wallMicros() / 1_000_000)
+  }
+}
