@@ -116,9 +116,9 @@ export class NodeStreaming implements IndexedData, Disposable {
     if (plan.length === 0) return
     const startMs = runtime.clock.monotonicMs()
     await this.#joiner.fetch(plan)
-    // Of tables without durable writes the commit log has nothing.
-    await store.flush()
     const { bytes, mutations, retries } = this.#joiner.counts
+    // Of tables without durable writes the commit log has nothing.
+    if (mutations > 0) await store.flush()
     const seconds = ((runtime.clock.monotonicMs() - startMs) / 1_000).toFixed(1)
     runtime.log.info(
       SOURCE,
