@@ -46,6 +46,8 @@ export interface CatchUpOptions {
   /** How long to try before a caller is told that it cannot be done. */
   readonly patienceMs: number
   readonly isInProgress: (epoch: number) => boolean
+  /** Where a node is now; `logged`: where the log says that it is. */
+  readonly endpointOf: (hostId: string, logged: Endpoint) => Endpoint
 }
 
 /** Nobody who was asked has the epoch. */
@@ -55,6 +57,7 @@ export class BehindError extends Error {
 
 export class CatchUp {
   readonly #options: CatchUpOptions
+  readonly #reaching = new Map<number, { readonly promise: Promise<void>; readonly sources: Set<Endpoint> }>()
   #pulling: Promise<void> | null = null
 
   constructor(options: CatchUpOptions) {
@@ -63,14 +66,28 @@ export class CatchUp {
   }
 
   /** Resolves when this node has the epoch. `from`: who is known to have it. Throws BehindError. */
-  async reach(epoch: number, from: Endpoint | null = null): Promise<void> {
+  reach(epoch: number, from: Endpoint | null = null): Promise<void> {
+    if (this.#options.replica.view().epoch >= epoch) return Promise.resolve()
+    // Every message of a node that is ahead asks for this: they share one way of getting it.
+    let reaching = this.#reaching.get(epoch)
+    if (!reaching) {
+      const sources = new Set<Endpoint>()
+      const promise = this.#reach(epoch, sources).finally(() => this.#reaching.delete(epoch))
+      reaching = { promise, sources }
+      this.#reaching.set(epoch, reaching)
+    }
+    if (from !== null) reaching.sources.add(from)
+    return reaching.promise
+  }
+
+  async #reach(epoch: number, sources: ReadonlySet<Endpoint>): Promise<void> {
     const { exchange, replica, patienceMs } = this.#options
     const deadline = exchange.clock.monotonicMs() + patienceMs
     for (let tries = 0; replica.view().epoch < epoch; tries++) {
       if (exchange.isClosed || exchange.clock.monotonicMs() > deadline)
         throw new BehindError(`metadata of epoch ${epoch} cannot be had: this node is at ${replica.view().epoch}`)
       if (tries > 0) await exchange.sleep(exchange.jitter(50))
-      await this.#alone(() => this.#pullUntil(epoch, from))
+      await this.#alone(() => this.#pullUntil(epoch, sources))
     }
   }
 
@@ -92,26 +109,23 @@ export class CatchUp {
     await this.#pulling
   }
 
-  async #pullUntil(epoch: number, from: Endpoint | null): Promise<void> {
-    for (const source of this.#sources(from)) {
+  async #pullUntil(epoch: number, known: ReadonlySet<Endpoint>): Promise<void> {
+    for (const source of this.#ranked(known)) {
       if (this.#options.replica.view().epoch >= epoch || this.#options.exchange.isClosed) return
       await this.#pullFrom(source)
     }
   }
 
-  /** Who said it, then the members, then the others, in random order. */
-  #sources(from: Endpoint | null): Endpoint[] {
-    const { replica, exchange } = this.#options
+  /** Who is known to have it, then the members, then the others, each in random order. */
+  #ranked(known: ReadonlySet<Endpoint>): Endpoint[] {
+    const { replica, exchange, endpointOf } = this.#options
     const { peers, members } = replica.view()
-    const ranked = peers
-      .filter(({ endpoint }) => endpoint !== exchange.self.endpoint && endpoint !== from)
-      .map(({ hostId, endpoint }) => ({
-        endpoint,
-        rank: exchange.random.float() + (members.includes(hostId) ? 0 : 1),
-      }))
-      .sort((a, b) => a.rank - b.rank)
-      .map(({ endpoint }) => endpoint)
-    return from === null || from === exchange.self.endpoint ? ranked : [from, ...ranked]
+    const ranks = new Map<Endpoint, number>()
+    for (const { hostId, endpoint } of peers)
+      ranks.set(endpointOf(hostId, endpoint), exchange.random.float() + (members.includes(hostId) ? 1 : 2))
+    for (const endpoint of known) ranks.set(endpoint, exchange.random.float())
+    ranks.delete(exchange.self.endpoint)
+    return [...ranks].sort(([, a], [, b]) => a - b).map(([endpoint]) => endpoint)
   }
 
   async #pullFrom(source: Endpoint): Promise<boolean> {

@@ -42,6 +42,8 @@ export interface ReplicatedLogOptions {
   readonly saveAcceptor: (record: AcceptorRecord) => Promise<void>
   /** Whom to wait for after a decision, so that the next request through them finds it. Default: everybody, for as long as pushMs. */
   readonly isAlive?: (hostId: string) => boolean
+  /** Where gossip says that a node is; null: it says nothing. */
+  readonly whereabouts?: (hostId: string) => Endpoint | null
   readonly times?: Partial<LogTimes>
 }
 
@@ -59,9 +61,9 @@ export interface LogTimes {
 }
 
 const TIMES: LogTimes = {
-  requestMs: 1_000,
-  appendMs: 5_000,
-  unreachableMs: 2_000,
+  requestMs: 2_000,
+  appendMs: 8_000,
+  unreachableMs: 3_000,
   pushMs: 500,
   pullEveryMs: 5_000,
 }
@@ -117,12 +119,15 @@ export class ReplicatedLog {
   readonly #acceptor: LogAcceptor
   readonly #ballots: BallotSource
   readonly #isAlive: (hostId: string) => boolean
+  readonly #whereabouts: (hostId: string) => Endpoint | null
   /** Of nodes that were heard: they may have moved since the log was told. */
   readonly #endpoints = new Map<string, Endpoint>()
   /** The epochs that nodes are known to have, at least. */
   readonly #reached = new Map<string, number>()
   #heard: Ballot | null = null
   #appending: Promise<unknown> = Promise.resolve()
+  /** When it was found out last that no majority answers. */
+  #lostMajority: { readonly atMs: number; readonly answered: number; readonly members: number } | null = null
   /** The founding in which this node takes part, while there is one. */
   #founding: { readonly epoch: number; readonly seeds: readonly Endpoint[] } | null = null
 
@@ -133,6 +138,7 @@ export class ReplicatedLog {
     this.#replica = replica
     this.#log = options.log
     this.#isAlive = options.isAlive ?? (() => true)
+    this.#whereabouts = options.whereabouts ?? (() => null)
     this.#acceptor = new LogAcceptor(options.acceptor, options.saveAcceptor)
     this.#ballots = new BallotSource(exchange.self.hostId, () => exchange.clock.wallMicros())
     this.catchUp = new CatchUp({
@@ -141,6 +147,7 @@ export class ReplicatedLog {
       requestMs: this.times.requestMs,
       patienceMs: this.times.unreachableMs,
       isInProgress: (epoch) => this.#acceptor.accepted(epoch) !== null,
+      endpointOf: (hostId, logged) => this.#endpointOf(hostId, logged),
     })
     exchange.answer<PrepareRequest>(Verb.METADATA_PREPARE, (request, from) => this.#prepare(request, from))
     exchange.answer<ProposeRequest>(Verb.METADATA_PROPOSE, (request, from) => this.#propose(request, from))
@@ -165,7 +172,8 @@ export class ReplicatedLog {
    * is to be done. What it throws is thrown on. Payloads must differ from each other. Throws NoMajorityError.
    */
   append(build: () => string | null | Promise<string | null>): Promise<void> {
-    const done = this.#appending.then(() => this.#append(build))
+    const calledMs = this.exchange.clock.monotonicMs()
+    const done = this.#appending.then(() => this.#append(build, calledMs))
     this.#appending = done.catch(() => undefined)
     return done
   }
@@ -175,9 +183,12 @@ export class ReplicatedLog {
     await this.#appending
   }
 
-  async #append(build: () => string | null | Promise<string | null>): Promise<void> {
+  async #append(build: () => string | null | Promise<string | null>, calledMs: number): Promise<void> {
     const { exchange, times } = this
     const began = exchange.clock.monotonicMs()
+    // What failed while this one waited has found out for it, too.
+    const lost = this.#lostMajority
+    if (lost && lost.atMs > calledMs) throw new NoMajorityError(lost.answered, lost.members, false)
     let reachedMs = began
     let isConfirmed = false
     let isUncertain = false
@@ -226,7 +237,9 @@ export class ReplicatedLog {
       const isUnreachable = result.kind === 'unreachable'
       if (!isUnreachable) reachedMs = nowMs
       const answered = result.kind === 'unreachable' ? result.answered : instance.participants.length
-      if (exchange.isClosed || nowMs - began > times.appendMs || nowMs - reachedMs > times.unreachableMs)
+      const hasNoMajority = nowMs - reachedMs > times.unreachableMs
+      if (hasNoMajority) this.#lostMajority = { atMs: nowMs, answered, members: instance.participants.length }
+      if (exchange.isClosed || nowMs - began > times.appendMs || hasNoMajority)
         throw new NoMajorityError(answered, instance.participants.length, isUncertain)
       if (result.kind === 'over') await this.#reachQuietly(instance.epoch, result.from)
       else await exchange.sleep(exchange.jitter(isUnreachable ? 200 : Math.min(500, 10 * 2 ** Math.min(tries, 6))))
@@ -396,7 +409,7 @@ export class ReplicatedLog {
 
   #endpointOf(hostId: string, logged: Endpoint): Endpoint {
     if (hostId === this.exchange.self.hostId) return this.exchange.self.endpoint
-    return this.#endpoints.get(hostId) ?? logged
+    return this.#endpoints.get(hostId) ?? this.#whereabouts(hostId) ?? logged
   }
 
   /** A node says where it is with every message; the log is told later. */

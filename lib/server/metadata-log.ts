@@ -87,6 +87,8 @@ export interface MetadataClusterOptions {
   readonly allocate?: (topology: Topology, node: RingNode) => readonly string[]
   /** Whom a change waits for after it was decided. Absent: for all. */
   readonly isAlive?: (hostId: string) => boolean
+  /** Where gossip says that a node is; null: it says nothing. Absent: it is asked where the log, or its own messages, say. */
+  readonly whereabouts?: (hostId: string) => Endpoint | null
   readonly times?: Partial<LogTimes>
 }
 
@@ -224,8 +226,9 @@ export class MetadataLog implements SchemaDoor {
     await this.#append(this.#replicated, 'The members cannot be changed', () => {
       const { topology, members } = this.#state
       const next = chooseMembers(topology, members, isGone)
-      // A member that is gone is better than none in its place: of fewer more must answer.
-      if (next.length < members.length || isSameList(next, members)) return null
+      // Where there is nobody else a member that is gone keeps its place: it may come back.
+      for (const member of members) if (next.length < members.length && !next.includes(member)) next.push(member)
+      if (next.every((member) => members.includes(member))) return null
       return encodeEntry({ by: this.#newId(), members: next })
     })
   }
@@ -263,7 +266,7 @@ export class MetadataLog implements SchemaDoor {
   }
 
   #openReplicated(cluster: MetadataClusterOptions): { replicated: ReplicatedLog; founding: Founding } {
-    const { clock, messenger, log, isAlive, times } = cluster
+    const { clock, messenger, log, isAlive, whereabouts, times } = cluster
     const exchange = new Exchange(messenger, clock, cluster.random.stream('metadata'))
     const replica = this.#replica()
     const replicated = new ReplicatedLog({
@@ -273,6 +276,7 @@ export class MetadataLog implements SchemaDoor {
       acceptor: this.#acceptor,
       saveAcceptor: (record) => this.#write([this.#writer.acceptor(record.sequence, JSON.stringify(record))]),
       ...(isAlive ? { isAlive } : {}),
+      ...(whereabouts ? { whereabouts } : {}),
       ...(times ? { times } : {}),
     })
     const founding = new Founding({

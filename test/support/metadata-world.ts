@@ -75,6 +75,8 @@ export class MetadataWorld {
   delayMsMax = 5
   /** Whether a message from one node reaches the other. */
   isCut: (from: number, to: number) => boolean = () => false
+  /** Added to the last number of every address: nodes that start later have other ones. */
+  moved = 0
   /** Nodes that hear, and are not heard. */
   readonly muted = new Set<number>()
   /** Called when a node has answered another's prepare or proposal. */
@@ -94,8 +96,8 @@ export class MetadataWorld {
   ringNode(index: number): RingNode {
     return {
       hostId: hostId(index),
-      endpoint: endpointOf(index),
-      clientAddress: `10.0.0.${index + 1}`,
+      endpoint: this.endpointOf(index),
+      clientAddress: `10.0.0.${index + 1 + this.moved}`,
       clientPort: 9042,
       datacenter: 'dc1',
       rack: `rack${index % 3}`,
@@ -103,6 +105,10 @@ export class MetadataWorld {
       status: 'normal',
       capacity: 1,
     }
+  }
+
+  endpointOf(index: number): Endpoint {
+    return `10.0.0.${index + 1 + this.moved}:7000`
   }
 
   /** Starts a node with what its disk has; resolves when its log is open. */
@@ -144,7 +150,10 @@ export class MetadataWorld {
               random,
               log: this.#log(index),
               clusterName: more.clusterName ?? 'Test Cluster',
-              seeds: more.seeds?.map(endpointOf) ?? Array.from({ length: seeds }, (_, i) => endpointOf(i)),
+              seeds:
+                more.seeds?.map((i) => this.endpointOf(i)) ??
+                Array.from({ length: seeds }, (_, i) => this.endpointOf(i)),
+              whereabouts: (id) => [...this.nodes.values()].find((node) => node.hostId === id)?.endpoint ?? null,
             },
           }),
     })
@@ -196,7 +205,7 @@ export class MetadataWorld {
   }
 
   deliver(from: number, to: Endpoint, arrive: (messenger: WorldMessenger) => void): void {
-    const target = indexOf(to)
+    const target = this.#messengers.get(to)?.index ?? -1
     const copies = this.dice.chance(this.duplicates) ? 2 : 1
     for (let i = 0; i < copies; i++) {
       if (this.dice.chance(this.loss)) continue
@@ -253,28 +262,20 @@ export function hostId(index: number): string {
   return `00000000-0000-4000-8000-00000000000${index}`
 }
 
-function endpointOf(index: number): Endpoint {
-  return `10.0.0.${index + 1}:7000`
-}
-
-function indexOf(endpoint: Endpoint): number {
-  return Number(endpoint.slice(7, endpoint.indexOf(':'))) - 1
-}
-
 class WorldMessenger implements Messenger {
   readonly self: { readonly hostId: string; readonly endpoint: Endpoint }
   readonly process: SimulatedProcess
   readonly #world: MetadataWorld
-  readonly #index: number
+  readonly index: number
   readonly #handlers = new Map<number, Handler>()
   readonly #waiting = new Map<number, { readonly reply: ReplyHandler; readonly timer: Disposable }>()
   #requests = 0
 
   constructor(world: MetadataWorld, index: number, process: SimulatedProcess) {
     this.#world = world
-    this.#index = index
+    this.index = index
     this.process = process
-    this.self = { hostId: hostId(index), endpoint: endpointOf(index) }
+    this.self = { hostId: hostId(index), endpoint: world.endpointOf(index) }
   }
 
   handle(verb: number, handler: Handler): void {
@@ -283,7 +284,7 @@ class WorldMessenger implements Messenger {
 
   send(to: Endpoint, verb: number, payload: Payload): boolean {
     const bytes = Buffer.from(payload as Uint8Array)
-    this.#world.deliver(this.#index, to, (other) => {
+    this.#world.deliver(this.index, to, (other) => {
       void other.#handlers.get(verb)?.({ verb, from: this.self, payload: bytes, epoch: 0, remainingMs: 0 })
     })
     return true
@@ -294,7 +295,7 @@ class WorldMessenger implements Messenger {
     const bytes = Buffer.from(payload as Uint8Array)
     const timer = this.process.clock.after(timeoutMs, () => this.#answered(id, to, null))
     this.#waiting.set(id, { reply, timer })
-    this.#world.deliver(this.#index, to, (other) => other.#serve(this, id, verb, bytes, timeoutMs))
+    this.#world.deliver(this.index, to, (other) => other.#serve(this, id, verb, bytes, timeoutMs))
   }
 
   /** In the turn of the process. */
@@ -315,10 +316,10 @@ class WorldMessenger implements Messenger {
     }
     void answer().then((bytes) => {
       if (!this.process.isAlive) return
-      this.#world.deliver(this.#index, from.self.endpoint, (back) => {
+      this.#world.deliver(this.index, from.self.endpoint, (back) => {
         if (back === from) back.#answered(id, this.self.endpoint, bytes)
       })
-      if (verb === Verb.METADATA_PREPARE || verb === Verb.METADATA_PROPOSE) this.#world.onVote(this.#index, from.#index)
+      if (verb === Verb.METADATA_PREPARE || verb === Verb.METADATA_PROPOSE) this.#world.onVote(this.index, from.index)
     })
   }
 

@@ -28,6 +28,7 @@ import type { ClusterEvents } from './cluster-events.ts'
 import { openHints } from './hints.ts'
 import { joinRing } from './join.ts'
 import { openGossip, openLinks } from './links.ts'
+import { MemberCare } from './member-care.ts'
 import { NodeEnvironment } from './node-environment.ts'
 import { seedEndpoints, selfNode, tokensFor } from './self.ts'
 import { type IndexedData, NodeStreaming } from './streaming.ts'
@@ -183,6 +184,8 @@ export class ClusterMember implements AsyncDisposable {
       streaming: this.#streaming!,
       isAlive: (hostId) => gossiper.isAlive(hostId),
     })
+    const care = new MemberCare({ metadata, liveness: gossiper, clock: runtime.clock, log, hostId: self.hostId })
+    this.#opened.defer(() => care[Symbol.dispose]())
   }
 
   /** Whether clients are served here. */
@@ -234,6 +237,7 @@ export async function openMember(options: MemberOptions): Promise<ClusterMember>
         seeds: seedEndpoints(settings),
         allocate: (topology, node) => tokensFor(topology, node, settings.num_tokens, random),
         isAlive: (hostId) => late.gossiper?.isAlive(hostId) ?? true,
+        whereabouts: (hostId) => late.gossiper?.state(hostId)?.values.get('INTERNAL_ADDRESS_AND_PORT')?.value ?? null,
       },
     })
     late.metadata = metadata

@@ -4,6 +4,8 @@ import type { SchemaStatement } from '../../../lib/cql/ast.ts'
 import { compileSchemaStatement } from '../../../lib/cql/ddl/schema-statements.ts'
 import { parseStatement } from '../../../lib/cql/parser/parser.ts'
 import type { SchemaDoor } from '../../../lib/cql/statement.ts'
+import { SILENT_LOG } from '../../../lib/runtime/node/log.ts'
+import { MemberCare } from '../../../lib/server/cluster/member-care.ts'
 import { createSchemaWorld } from '../../schema/support.ts'
 import { hostId, MetadataWorld } from '../../support/metadata-world.ts'
 
@@ -153,7 +155,7 @@ t.test('a minority may be lost, a majority not', async (t) => {
       message: 'The schema cannot be changed: 1 of the 3 metadata members answered, 2 must',
       fields: { required: 2, alive: 1 },
     })
-    t.ok(world.kernel.nowMs - before < 4_000, 'told within a bound')
+    t.ok(world.kernel.nowMs - before < 6_000, 'told within a bound')
     await t.rejects(ddl(log(world, 0), 'CREATE TABLE k.a (k int PRIMARY KEY)'), { code: 'UNAVAILABLE' })
     await t.rejects(log(world, 0).changeTopology({ kind: 'remove', hostId: hostId(1) }), { code: 'UNAVAILABLE' })
     await world.start(1)
@@ -208,6 +210,78 @@ t.test('a member that is gone for long is replaced', async (t) => {
     t.equal(one.metadata.state.members, members, 'nothing to do is no entry')
     await world.settle()
   })
+  checkEqual(t, world)
+})
+
+t.test('members that are down for long give their places to others by themselves', async (t) => {
+  const world = new MetadataWorld({ seed: 14, nodes: 6 })
+  const minutes = (count: number) => world.sleep(count * 60_000)
+  const story = async (): Promise<void> => {
+    await found(world)
+    await world.settle()
+    const isAlive = (id: string): boolean => [...world.nodes.values()].some((node) => node.hostId === id)
+    for (const { metadata, process, hostId } of world.nodes.values())
+      new MemberCare({ metadata, liveness: { isAlive }, clock: process.clock, log: SILENT_LOG, hostId })
+    const { members } = log(world, 0).state
+    const spare = [0, 1, 2, 3, 4, 5].map(hostId).find((id) => !members.includes(id))!
+    const [gone, next] = members.map((id) => Number(id.slice(-1)))
+    const one = Number(members[2]!.slice(-1))
+    world.kill(gone!, 0)
+    await minutes(8)
+    t.same(log(world, one).state.members, members, 'it may come back')
+    await minutes(4)
+    t.same([...log(world, one).state.members].sort(), [...members.slice(1), spare].sort())
+    world.kill(next!, 0)
+    await minutes(12)
+    t.ok(log(world, one).state.members.includes(hostId(next!)), 'there is nobody else')
+    const { epoch } = log(world, one).state
+    await minutes(12)
+    t.equal(log(world, one).state.epoch, epoch)
+    await world.start(gone!)
+    await minutes(2)
+    t.same([...log(world, one).state.members].sort(), [...members.filter((_, i) => i !== 1), spare].sort())
+    await world.settle()
+  }
+  await play(world, story, 3_600_000)
+  checkEqual(t, world)
+})
+
+t.test('changes that wait for each other are all told within a bound that there is no majority', async (t) => {
+  const world = new MetadataWorld({ seed: 15, nodes: 3 })
+  await play(world, async () => {
+    await found(world)
+    await ddl(log(world, 0), KEYSPACE)
+    world.kill(1, 0)
+    world.kill(2, 0)
+    const before = world.kernel.nowMs
+    const many = Array.from({ length: 20 }, (_, i) => ddl(log(world, 0), `CREATE TABLE k.t${i} (k int PRIMARY KEY)`))
+    for (const outcome of await Promise.allSettled(many)) t.match(outcome, { reason: { code: 'UNAVAILABLE' } })
+    t.ok(world.kernel.nowMs - before < 6_000)
+    await world.start(1)
+    await ddl(log(world, 0), 'CREATE TABLE k.t (k int PRIMARY KEY)')
+  })
+})
+
+t.test('nodes that all have other addresses find each other by gossip', async (t) => {
+  const world = new MetadataWorld({ seed: 16, nodes: 3 })
+  await play(world, async () => {
+    await found(world)
+    await world.settle()
+    for (const index of [0, 1, 2]) world.kill(index, 0)
+    world.moved = 10
+    await Promise.all([0, 1, 2].map((i) => world.start(i)))
+    await Promise.all(
+      [0, 1, 2].map((i) => {
+        const { hostId, endpoint, clientAddress, clientPort } = world.ringNode(i)
+        return log(world, i).changeTopology({ kind: 'address', hostId, endpoint, clientAddress, clientPort })
+      }),
+    )
+    await world.settle()
+  })
+  t.same(
+    [...log(world, 2).state.topology.nodes.values()].map(({ endpoint }) => endpoint),
+    ['10.0.0.11:7000', '10.0.0.12:7000', '10.0.0.13:7000'],
+  )
   checkEqual(t, world)
 })
 
