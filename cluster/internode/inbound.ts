@@ -4,6 +4,7 @@
  */
 import { ChunkQueue } from '../../lib/base/chunks.ts'
 import type { Socket } from '../../lib/runtime/runtime.ts'
+import { parseEndpoint } from './endpoint.ts'
 import {
   chooseVersion,
   decodeHello,
@@ -185,6 +186,8 @@ export class InboundLink {
         status: WelcomeStatus.OTHER_ENDPOINT,
         why: `it looks for ${printable(hello.to)}, we are ${self.endpoint}`,
       }
+    if (this.#socket.names?.(parseEndpoint(hello.endpoint).address) === false)
+      return { status: WelcomeStatus.OTHER_ENDPOINT, why: 'its certificate is for another address' }
     return { status: WelcomeStatus.OK, why: '' }
   }
 

@@ -2,6 +2,7 @@
  * Every setting: its name as in cassandra.yaml where the meaning is the same, its type and unit, its default, and what moving it costs.
  * A setting is a key of polyxena.yaml, a flag (`--commitlog-sync`) and a variable (`POLYXENA_COMMITLOG_SYNC`).
  */
+import { serverEncryption } from './encryption.ts'
 import { parseDuration, parsePointInTime, parseRate, parseSize, SettingError } from './units.ts'
 
 export interface Setting<T> {
@@ -265,6 +266,7 @@ export const SETTINGS = {
     ['cas_contention_timeout_in_ms', 'ms'],
   ),
   truncate_request_timeout: duration(60_000, 'How long a TRUNCATE may take.', ['truncate_request_timeout_in_ms', 'ms']),
+  server_encryption_options: serverEncryption,
   internode_compression: choice(
     ['all', 'dc', 'none'],
     'dc',

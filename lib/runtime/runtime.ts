@@ -70,6 +70,8 @@ export interface Socket {
   readonly localPort: number
   /** Bytes handed to write() that the operating system has not taken yet. */
   readonly pendingBytes: number
+  /** Whether the other's certificate names that address too; absent: nothing is known of who it is. */
+  readonly names?: (address: string) => boolean
   write(bytes: Uint8Array): boolean
   pause(): void
   resume(): void
@@ -100,11 +102,25 @@ export interface ConnectOptions {
   readonly localAddress?: string
 }
 
+/** Keys and certificates as PEM. */
+export interface TlsOptions {
+  readonly certificate: string
+  readonly privateKey: string
+  /** Of those whose certificates are believed. */
+  readonly trusted: string
+  /** The other's certificate must name the address that it speaks from. */
+  readonly verifyAddress: boolean
+  /** Told of those who were refused. */
+  report(message: string): void
+}
+
 export interface Network {
   /** Port 0 takes a free one. Throws with code EADDRINUSE, EADDRNOTAVAIL, EACCES. */
   listen(address: string, port: number, accept: (socket: Socket) => void): Promise<Listener>
   /** Throws with code ECONNREFUSED, ETIMEDOUT, EHOSTUNREACH, EADDRNOTAVAIL, ECONNRESET. */
   connect(address: string, port: number, options?: ConnectOptions): Promise<Socket>
+  /** The same under mutual TLS; absent: this network has none. Rejects when keys or certificates are of no use. */
+  secured?(options: TlsOptions): Promise<Network>
 }
 
 /** Jobs of one lane wait for each other, never for those of another: a flush never waits for a compaction. */

@@ -20,6 +20,7 @@ export function openNodeNetwork(): Network {
         })
       })
     },
+    secured: async (options) => (await import('./tls-network.ts')).openTlsNetwork(options),
     connect(address, port, { timeoutMs, localAddress } = {}) {
       return new Promise<Socket>((resolve, reject) => {
         const from = localAddress === undefined ? {} : { localAddress }
@@ -46,16 +47,18 @@ export function openNodeNetwork(): Network {
   }
 }
 
-class NodeSocket implements Socket {
+export class NodeSocket implements Socket {
   readonly remoteAddress: string
   readonly remotePort: number
   readonly localAddress: string
   readonly localPort: number
+  readonly names?: (address: string) => boolean
   readonly #socket: net.Socket
   #handlers: SocketHandlers | null = null
   #error: Error | null = null
 
-  constructor(socket: net.Socket) {
+  constructor(socket: net.Socket, names?: (address: string) => boolean) {
+    if (names) this.names = names
     this.#socket = socket
     this.remoteAddress = socket.remoteAddress ?? ''
     this.remotePort = socket.remotePort ?? 0

@@ -8,6 +8,7 @@ import type { HybridClock } from '../hybrid-clock.ts'
 import type { Identity } from '../identity.ts'
 import type { MetadataLog } from '../metadata-log.ts'
 import { StartError } from '../start-error.ts'
+import { internodeNetwork } from './encryption.ts'
 import { seedEndpoints, storageAddress } from './self.ts'
 
 const SOURCE = 'links.ts'
@@ -31,7 +32,8 @@ export async function openLinks({
   hybrid,
   metadata,
 }: LinksOptions): Promise<NodeMessenger> {
-  const { clock, random, network, log } = runtime
+  const { clock, random, log } = runtime
+  const network = await internodeNetwork(settings.server_encryption_options, runtime)
   const listenAddress = settings.listen_address ?? settings.rpc_address
   const { hostId, endpoint } = self
   try {
