@@ -84,7 +84,15 @@ export class PendingRead implements ReplyHandler {
   /** One more is asked: those that were are slow. */
   speculate(): void {
     if (this.isOver) return
-    const groups = new Set(this.#asked.filter(({ state }) => state === 'waiting').map(({ replica }) => replica.group))
+    const { clock, nearness } = this.#services
+    const nowMs = clock.monotonicMs()
+    const groups = new Set<number>()
+    for (const { replica, state, sentMs } of this.#asked) {
+      if (state !== 'waiting') continue
+      groups.add(replica.group)
+      // It takes that long at least: the next reads ask others first.
+      nearness.replied(replica.endpoint, nowMs - sentMs)
+    }
     const at = this.#spares.findIndex(({ group }) => groups.has(group))
     if (at < 0) {
       this.#services.counts.speculationsWithoutSpare++
@@ -92,7 +100,7 @@ export class PendingRead implements ReplyHandler {
     }
     this.#services.counts.speculations++
     const [spare] = this.#spares.splice(at, 1)
-    this.#ask(spare!, this.#data === null, this.#services.clock.monotonicMs())
+    this.#ask(spare!, this.#data === null, nowMs)
   }
 
   #ask(replica: ReadReplica, isData: boolean, nowMs: number): void {

@@ -18,6 +18,7 @@ import type {
 } from '../../storage/model/command.ts'
 import { DELETION_BYTES } from '../../storage/model/deletion.ts'
 import { POSITION_HEAD_BYTES, validateMutation } from '../../storage/model/mutation.ts'
+import type { TableIds } from './table-ids.ts'
 
 const VERSION = 1
 const TABLE_ID_BYTES = 16
@@ -54,7 +55,7 @@ export interface ReadRequest {
 const NO_BYTES = Buffer.alloc(0)
 
 /** Appends a request to the writer. `supposed` does not travel. */
-export function encodeReadRequest(out: ByteWriter, command: ReadCommand, isDigest: boolean): void {
+export function encodeReadRequest(out: ByteWriter, command: ReadCommand, isDigest: boolean, ids: TableIds): void {
   const { target, slices, after, columns, tombstonesMax, index } = command
   const isSingle = slices !== null && slices.length === 1 && slices[0]!.single === true
   out.uint8(VERSION)
@@ -73,7 +74,7 @@ export function encodeReadRequest(out: ByteWriter, command: ReadCommand, isDiges
       (isDigest ? Flag.DIGEST : 0) |
       (isSingle ? Flag.SINGLE : 0),
   )
-  out.bytes(uuidBytes(command.table))
+  out.bytes(ids.bytes(command.table))
   out.int32(command.nowSeconds)
   out.int32(count(command.limit))
   out.int32(count(command.perPartitionLimit))
@@ -128,13 +129,13 @@ function encodeIndex(out: ByteWriter, { id, terms, ofPartition }: IndexRead): vo
 }
 
 /** Throws BytesError. The command's bytes are views of the payload. */
-export function decodeReadRequest(payload: Buffer): ReadRequest {
+export function decodeReadRequest(payload: Buffer, ids: TableIds): ReadRequest {
   const reader = new ByteReader(payload)
   const version = reader.uint8()
   if (version !== VERSION) throw new BytesError(`read of version ${version}`)
   const flags = reader.uint16()
   const has = (flag: number): boolean => (flags & flag) !== 0
-  const table = uuidText(reader.view(TABLE_ID_BYTES))
+  const table = ids.text(reader.view(TABLE_ID_BYTES))
   const nowSeconds = reader.uint32()
   const limit = limitOf(reader.uint32())
   const perPartitionLimit = limitOf(reader.uint32())

@@ -1,7 +1,6 @@
 /** What all reads of a coordinator share: how replicas are asked, here and elsewhere, and what is counted. */
 import { ByteWriter } from '../../lib/base/bytes.ts'
 import { FailureReason, ReplicaFailure } from '../../lib/base/errors.ts'
-import { uuidBytes } from '../../lib/base/uuid.ts'
 import type { ReadCommand, ReadResult } from '../../storage/model/command.ts'
 import { LastWriteWins } from '../../storage/model/merge.ts'
 import type { Endpoint, ReplyHandler } from '../internode/messenger.ts'
@@ -12,6 +11,7 @@ import { encodeAnswer, encodeReadRequest, encodeRepair } from './read-codec.ts'
 import { type Merged, mergeAnswers } from './read-merge.ts'
 import type { ReadReplica } from './read-plan.ts'
 import { isReplicaFailure } from './request-errors.ts'
+import { TableIds } from './table-ids.ts'
 
 /** Of all reads since the start. */
 export interface ReadCounts {
@@ -43,6 +43,7 @@ export class ReadServices {
   readonly #environment: CoordinatorEnvironment
   readonly #repairs: RepairSink
   readonly #resolution = new LastWriteWins()
+  readonly #ids = new TableIds()
   #writer = new ByteWriter(1024)
   readonly nearness = new Nearness()
   readonly counts: ReadCounts = {
@@ -83,7 +84,7 @@ export class ReadServices {
   ): void {
     const out = this.#writer
     out.reset()
-    encodeReadRequest(out, command, isDigest)
+    encodeReadRequest(out, command, isDigest, this.#ids)
     this.#environment.messenger.request(to, verb, out.view(), timeoutMs, reply)
   }
 
@@ -106,7 +107,7 @@ export class ReadServices {
   }
 
   merge(answers: readonly ReadResult[], command: ReadCommand): Merged {
-    return mergeAnswers(answers, command, this.#resolution, uuidBytes(command.table))
+    return mergeAnswers(answers, command, this.#resolution, this.#ids.bytes(command.table))
   }
 
   /** Gives a replica what it lacks; false: it is not known to have it. */

@@ -4,7 +4,6 @@
  * the metadata first, and refused as INCOMPATIBLE_SCHEMA when it is not there either. */
 import { ByteWriter } from '../../lib/base/bytes.ts'
 import { FailureReason, ReplicaFailure } from '../../lib/base/errors.ts'
-import { uuidBytes } from '../../lib/base/uuid.ts'
 import type { ReadCommand, ReadResult } from '../../storage/model/command.ts'
 import type { Incoming, Messenger, Payload } from '../internode/messenger.ts'
 import { Verb } from '../internode/verbs.ts'
@@ -19,6 +18,7 @@ import {
 } from './read-codec.ts'
 import { checkTombstones, type RepairSink } from './read-services.ts'
 import { isReplicaFailure, reasonName } from './request-errors.ts'
+import { TableIds } from './table-ids.ts'
 
 const WRITER_BYTES_KEPT = 256 * 1024
 const DONE: Payload = Buffer.alloc(0)
@@ -26,6 +26,7 @@ const DONE: Payload = Buffer.alloc(0)
 export class ReplicaReads implements ReplicaSide {
   readonly #environment: CoordinatorEnvironment
   readonly #repairs: RepairSink
+  readonly #ids = new TableIds()
   #answer = new ByteWriter(1024)
   readonly #digest = new ByteWriter(64)
   /** Tables that were read at `#epoch`, with their keyspaces. */
@@ -47,11 +48,11 @@ export class ReplicaReads implements ReplicaSide {
   }
 
   #read({ payload, epoch }: Incoming): Payload | Promise<Payload> {
-    const request = decodeReadRequest(payload)
+    const request = decodeReadRequest(payload, this.#ids)
     const keyspace = this.#keyspaceOf(request.command.table)
     // Equal epochs: equal ideas of who holds what.
     if (keyspace === null || epoch !== this.#epoch)
-      return this.#readWhenKnown(decodeReadRequest(Buffer.from(payload)), epoch)
+      return this.#readWhenKnown(decodeReadRequest(Buffer.from(payload), this.#ids), epoch)
     return this.#readKnown(request)
   }
 
@@ -63,7 +64,7 @@ export class ReplicaReads implements ReplicaSide {
     }
     let keyspace = this.#keyspaces.get(table) ?? null
     if (keyspace === null) {
-      keyspace = this.#environment.keyspaceOf(uuidBytes(table).toString('latin1'))
+      keyspace = this.#environment.keyspaceOf(this.#ids.bytes(table).toString('latin1'))
       if (keyspace !== null) this.#keyspaces.set(table, keyspace)
     }
     return keyspace
