@@ -182,7 +182,7 @@ t.test('the search agrees with trying every order', (t) => {
     const found = checkRegisterKey(operations)
     if ((found.length === 0) !== is) throw new Error(`${is} but ${found.join()} of ${JSON.stringify(operations)}`)
   })
-  if (!process.env.TEST_SEED) t.ok(counts.right > 200 && counts.wrong > 200, JSON.stringify(counts))
+  if (!process.env.TEST_SEED) t.ok(counts.right > 20 && counts.wrong > 20, JSON.stringify(counts))
   t.end()
 })
 
