@@ -1,6 +1,7 @@
 /**
  * The coordinator of a node in a cluster: hands each request to the part that knows how to do it. A node alone has LocalCoordinator instead.
  */
+import { Consistency } from '../../lib/types/consistency.ts'
 import type { ReadCommand, ReadResult } from '../../storage/model/command.ts'
 import type { Messenger } from '../internode/messenger.ts'
 import type { CasRequest } from './cas.ts'
@@ -61,7 +62,10 @@ export class ClusterCoordinator {
   }
 
   read(command: ReadCommand, consistency: number, keyspace: string): ReadResult | Promise<ReadResult> {
-    return this.#parts.reads.read(command, consistency, keyspace)
+    const { reads, transactions } = this.#parts
+    const isSerial = consistency === Consistency.SERIAL || consistency === Consistency.LOCAL_SERIAL
+    if (isSerial) return transactions.readSerially(command, consistency, keyspace)
+    return reads.read(command, consistency, keyspace)
   }
 
   cas(request: CasRequest): Promise<boolean> {

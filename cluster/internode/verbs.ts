@@ -26,6 +26,10 @@ export const Verb = {
   READ_REPAIR: 28,
   /** A mutation that a node of this data centre hands on for a coordinator elsewhere, and what became of it. */
   MUTATION_FORWARDED: 29,
+  PAXOS_PREPARE: 30,
+  PAXOS_PROPOSE: 31,
+  PAXOS_COMMIT: 32,
+  PAXOS_FORGET: 33,
   STREAM_OPEN: 40,
   STREAM_PAGE: 41,
   STREAM_SEAL: 42,

@@ -30,6 +30,7 @@ import { joinRing } from './join.ts'
 import { openGossip, openLinks } from './links.ts'
 import { MemberCare } from './member-care.ts'
 import { NodeEnvironment } from './node-environment.ts'
+import { openPaxosSide } from './paxos-side.ts'
 import { seedEndpoints, selfNode, tokensFor } from './self.ts'
 import { type IndexedData, NodeStreaming } from './streaming.ts'
 
@@ -121,15 +122,12 @@ export class ClusterMember implements AsyncDisposable {
       repairs: writeSide.replica,
       table: (id) => metadata.current.tablesById.get(id)?.options ?? null,
     })
+    const { marks, plans } = writeSide
     const coordinator = new ClusterCoordinator({
       latencies,
       writes: writeSide.writes,
       reads,
-      transactions: {
-        register() {},
-        cas: () => Promise.reject(new Error('not in a cluster')),
-        readSerially: async (command) => replica.read(command),
-      },
+      transactions: await openPaxosSide({ environment, store, replica, marks, plans, reads }),
       truncations: writeSide.truncations,
       others: [
         writeSide.replica,

@@ -1,0 +1,78 @@
+/**
+ * What was decided is made known: to every replica, in all data centres, also those that took no part in the decision. The client waits for as many as
+ * its commit level asks for; who does not acknowledge gets a hint, as with any write.
+ * Source: Cassandra's StorageProxy.commitPaxos; what goes wrong from here on is told as a SIMPLE write, for the decision stands.
+ */
+import { Verb } from '../internode/verbs.ts'
+import type { Proposal } from '../paxos/core.ts'
+import { mutationOf, originOf, type Register } from '../paxos/register.ts'
+import type { CoordinatorEnvironment } from './environment.ts'
+import type { PaxosAcceptor } from './paxos-acceptor.ts'
+import { encodeCommit } from './paxos-messages.ts'
+import { isReplicaFailure, reasonOf } from './request-errors.ts'
+import { Tally, type Verdict } from './tally.ts'
+import type { WritePlan, WriteTarget } from './write-plan.ts'
+
+export interface PaxosCommitOptions {
+  readonly environment: CoordinatorEnvironment
+  readonly acceptor: PaxosAcceptor
+}
+
+export class PaxosCommits {
+  readonly #environment: CoordinatorEnvironment
+  readonly #acceptor: PaxosAcceptor
+
+  constructor({ environment, acceptor }: PaxosCommitOptions) {
+    this.#environment = environment
+    this.#acceptor = acceptor
+  }
+
+  /** Resolves when the plan's level is met; rejects with what the client is told. It goes on by itself after that. */
+  spread(plan: WritePlan, register: Register, decided: Proposal<Buffer>): Promise<void> {
+    const { targets, self, dead } = plan
+    const { messenger, timeouts } = this.#environment
+    for (const hostId of dead) this.#hint(hostId, decided)
+    const tally = new Tally().begin(plan)
+    return new Promise<void>((resolve, reject) => {
+      const judge = (verdict: Verdict): void => {
+        if (verdict === 'met') resolve()
+        else if (verdict === 'lost') reject(tally.error('SIMPLE'))
+      }
+      const failed = ({ group, hostId, endpoint }: WriteTarget, reason: number): void => {
+        this.#hint(hostId, decided)
+        judge(tally.fail(group, endpoint, reason))
+      }
+      const payload = encodeCommit({ register, decided })
+      for (const target of targets) {
+        if (target === self) continue
+        messenger.request(target.endpoint, Verb.PAXOS_COMMIT, payload, timeouts.writeMs, {
+          replied: () => judge(tally.ack(target.group)),
+          failed: (_, reason) => failed(target, reason),
+        })
+      }
+      if (self !== null)
+        this.#acceptor.commit(register, decided).then(
+          () => judge(tally.ack(self.group)),
+          (cause: unknown) => {
+            if (!isReplicaFailure(cause)) this.#environment.report(cause as Error)
+            failed(self, reasonOf(cause))
+          },
+        )
+      if (plan.hintCounts) resolve()
+      // Replicas died since it was looked whether there are enough.
+      else if (plan.unavailable !== null) reject(tally.timeout('SIMPLE'))
+    })
+  }
+
+  #hint(hostId: string, { value }: Proposal<Buffer>): void {
+    const mutation = mutationOf(value)
+    const { hints, report } = this.#environment
+    if (mutation.length === 0 || hostId === this.#environment.self().hostId || !hints.mayStore(hostId)) return
+    try {
+      const stored = hints.store(hostId, mutation, originOf(value).micros)
+      if (stored instanceof Promise) stored.catch(report)
+    } catch (cause) {
+      report(cause as Error)
+    }
+  }
+}

@@ -1,0 +1,184 @@
+/**
+ * What proposers and acceptors of a partition say to each other, byte by byte.
+ *
+ * PAXOS_PREPARE := register | ballot 24 | flags u8 (1: commit, 2: read) | commit | rest: the read (read-codec.ts)
+ *   answer      := outcome u8: 0 refused | by 24
+ *                              1 promised | flags u8 (1: accepted, 2: committed, 4: read) | accepted | committed | rest: what was read
+ * PAXOS_PROPOSE := register | ballot 24 | flags u8 (1: commit) | commit | rest: value
+ *   answer      := outcome u8: 0 refused | by 24 | never u8
+ *                              1 accepted
+ * PAXOS_COMMIT  := register | ballot 24 | rest: value       answered with nothing
+ * PAXOS_FORGET  := register | ballot 24                     answered with nothing
+ * register := table id 16 | position      commit, accepted, committed := ballot 24 | length u32, value
+ * `commit` is what the proposer knows to be decided: the acceptor takes it before anything else.
+ */
+import { ByteReader, ByteWriter } from '../../lib/base/bytes.ts'
+import { uuidBytes, uuidText } from '../../lib/base/uuid.ts'
+import { POSITION_HEAD_BYTES, validateMutation } from '../../storage/model/mutation.ts'
+import { BALLOT_BYTES, type Ballot, encodeBallot, readBallot } from '../paxos/ballot.ts'
+import type { PrepareReply, Proposal, ProposeReply } from '../paxos/core.ts'
+import { checkValue, mutationOf, type Register } from '../paxos/register.ts'
+
+const Flag = { COMMIT: 1, READ: 2 } as const
+const Found = { ACCEPTED: 1, COMMITTED: 2, READ: 4 } as const
+const TABLE_ID_BYTES = 16
+
+export interface PrepareMessage {
+  readonly register: Register
+  readonly ballot: Ballot
+  readonly commit: Proposal<Buffer> | null
+  /** Null: nothing is to be read. */
+  readonly read: Buffer | null
+}
+
+export interface ProposeMessage {
+  readonly register: Register
+  readonly proposal: Proposal<Buffer>
+  readonly commit: Proposal<Buffer> | null
+}
+
+export interface CommitMessage {
+  readonly register: Register
+  readonly decided: Proposal<Buffer>
+}
+
+/** An acceptor's answer, with what it read when it promised. */
+export type PrepareAnswer = PrepareReply<Buffer> & { readonly read?: Buffer | null }
+
+export function encodePrepare({ register, ballot, commit, read }: PrepareMessage): Buffer {
+  const out = begin(register, ballot)
+  out.uint8((commit === null ? 0 : Flag.COMMIT) | (read === null ? 0 : Flag.READ))
+  if (commit !== null) putProposal(out, commit)
+  if (read !== null) out.bytes(read)
+  return out.view()
+}
+
+export function encodePropose({ register, proposal, commit }: ProposeMessage): Buffer {
+  const out = begin(register, proposal.ballot)
+  out.uint8(commit === null ? 0 : Flag.COMMIT)
+  if (commit !== null) putProposal(out, commit)
+  out.bytes(proposal.value)
+  return out.view()
+}
+
+export function encodeCommit({ register, decided }: CommitMessage): Buffer {
+  const out = begin(register, decided.ballot)
+  out.bytes(decided.value)
+  return out.view()
+}
+
+export function encodeForget(register: Register, ballot: Ballot): Buffer {
+  return begin(register, ballot).view()
+}
+
+/** Throws BytesError, as all that follow; what it gives are views of the payload. */
+export function decodePrepare(payload: Buffer): PrepareMessage {
+  const reader = new ByteReader(payload)
+  const register = readRegister(reader)
+  const ballot = takeBallot(reader)
+  const flags = reader.uint8()
+  const commit = (flags & Flag.COMMIT) === 0 ? null : takeProposal(reader)
+  const read = (flags & Flag.READ) === 0 ? null : reader.view(reader.remaining())
+  return { register, ballot, commit, read }
+}
+
+export function decodePropose(payload: Buffer): ProposeMessage {
+  const reader = new ByteReader(payload)
+  const register = readRegister(reader)
+  const ballot = takeBallot(reader)
+  const commit = (reader.uint8() & Flag.COMMIT) === 0 ? null : takeProposal(reader)
+  return { register, proposal: { ballot, value: checked(reader.view(reader.remaining())) }, commit }
+}
+
+export function decodeCommit(payload: Buffer): CommitMessage {
+  const reader = new ByteReader(payload)
+  const register = readRegister(reader)
+  const ballot = takeBallot(reader)
+  return { register, decided: { ballot, value: checked(reader.view(reader.remaining())) } }
+}
+
+export function decodeForget(payload: Buffer): { readonly register: Register; readonly ballot: Ballot } {
+  const reader = new ByteReader(payload)
+  return { register: readRegister(reader), ballot: takeBallot(reader) }
+}
+
+export function encodePrepareAnswer(answer: PrepareAnswer): Buffer {
+  const out = new ByteWriter(64)
+  if (answer.kind === 'refused') {
+    out.uint8(0)
+    out.bytes(encodeBallot(answer.by))
+    return out.view()
+  }
+  const { accepted, committed, read = null } = answer
+  out.uint8(1)
+  out.uint8(
+    (accepted === null ? 0 : Found.ACCEPTED) |
+      (committed === null ? 0 : Found.COMMITTED) |
+      (read === null ? 0 : Found.READ),
+  )
+  if (accepted !== null) putProposal(out, accepted)
+  if (committed !== null) putProposal(out, committed)
+  if (read !== null) out.bytes(read)
+  return out.view()
+}
+
+/** Copies. */
+export function decodePrepareAnswer(payload: Buffer): PrepareAnswer {
+  const reader = new ByteReader(Buffer.from(payload))
+  if (reader.uint8() === 0) return { kind: 'refused', by: takeBallot(reader) }
+  const flags = reader.uint8()
+  const accepted = (flags & Found.ACCEPTED) === 0 ? null : takeProposal(reader)
+  const committed = (flags & Found.COMMITTED) === 0 ? null : takeProposal(reader)
+  const read = (flags & Found.READ) === 0 ? null : reader.view(reader.remaining())
+  return { kind: 'promised', accepted, committed, read }
+}
+
+export function encodeProposeAnswer(answer: ProposeReply): Buffer {
+  if (answer.kind === 'accepted') return Buffer.of(1)
+  return Buffer.concat([Buffer.of(0), encodeBallot(answer.by), Buffer.of(answer.never ? 1 : 0)])
+}
+
+export function decodeProposeAnswer(payload: Buffer): ProposeReply {
+  const reader = new ByteReader(payload)
+  if (reader.uint8() === 1) return { kind: 'accepted' }
+  return { kind: 'refused', by: takeBallot(reader), never: reader.uint8() === 1 }
+}
+
+function begin({ table, position }: Register, ballot: Ballot): ByteWriter {
+  const out = new ByteWriter(256)
+  out.bytes(uuidBytes(table))
+  out.bytes(position)
+  out.bytes(encodeBallot(ballot))
+  return out
+}
+
+function readRegister(reader: ByteReader): Register {
+  const table = uuidText(reader.view(TABLE_ID_BYTES))
+  const start = reader.position
+  reader.skip(POSITION_HEAD_BYTES - 2)
+  reader.skip(reader.uint16())
+  return { table, position: reader.buffer.subarray(start, reader.position) }
+}
+
+function takeBallot(reader: ByteReader): Ballot {
+  return readBallot(reader.view(BALLOT_BYTES), 0)
+}
+
+function putProposal(out: ByteWriter, { ballot, value }: Proposal<Buffer>): void {
+  out.bytes(encodeBallot(ballot))
+  out.int32(value.length)
+  out.bytes(value)
+}
+
+function takeProposal(reader: ByteReader): Proposal<Buffer> {
+  const ballot = takeBallot(reader)
+  return { ballot, value: checked(reader.view(reader.uint32())) }
+}
+
+/** After it returns, cursors can trust the value. */
+function checked(value: Buffer): Buffer {
+  checkValue(value)
+  const mutation = mutationOf(value)
+  if (mutation.length > 0) validateMutation(mutation)
+  return value
+}

@@ -1,0 +1,60 @@
+/**
+ * Lightweight transactions among several nodes: a few random runs, and bugs that are planted. `npm run lwt` is the long form.
+ * TEST_SEED=<n> replays a run.
+ */
+import t from 'tap'
+import { type Ballot, encodeBallot } from '../../../cluster/paxos/ballot.ts'
+import { encodeValue, fateOf, mutationOf, ORIGINS_MAX, originOf } from '../../../cluster/paxos/register.ts'
+import { type PaxosPlant, runPaxos } from '../../support/paxos-cluster.ts'
+import { testSeed } from '../../support/random.ts'
+
+/** Those that show soon. All of them, each within 200 seeds: `npm run lwt -- --plants`. */
+const PLANTS: readonly PaxosPlant[] = [
+  'in progress ignored',
+  'ballot promised twice',
+  'commit lost',
+  'origin lost when proposed again',
+  'read at one replica',
+]
+const SEEDS_PER_PLANT = 25
+
+t.test('what clients are told is linearizable', async (t) => {
+  const first = testSeed()
+  for (let seed = first; seed < first + 6; seed++) {
+    const { violations } = await runPaxos({ seed, operations: 150 })
+    t.same(violations, [], `TEST_SEED=${seed}`)
+  }
+})
+
+t.test('a run is the same each time', async (t) => {
+  const [a, b] = [await runPaxos({ seed: 3, operations: 100 }), await runPaxos({ seed: 3, operations: 100 })]
+  t.equal(a.trace, b.trace)
+})
+
+for (const plant of PLANTS)
+  t.test(`planted: ${plant}`, async (t) => {
+    for (let seed = 1; seed <= SEEDS_PER_PLANT; seed++) {
+      const { violations } = await runPaxos({ seed, operations: 200, plant })
+      if (violations.length === 0) continue
+      t.pass(`found at SEED=${seed}`)
+      return
+    }
+    t.fail(`not found in ${SEEDS_PER_PLANT} runs`)
+  })
+
+t.test('values name those decided before them', (t) => {
+  const at = (micros: number): Ballot => ({ micros, node: '00000000-0000-4000-8000-00000000000a' })
+  const chain: Buffer[] = []
+  for (let i = 1; i <= 20; i++) chain.push(encodeValue(at(i), chain.at(-1) ?? null, Buffer.from(`m${i}`)))
+  const last = chain[19]!
+  t.same(originOf(last), at(20))
+  t.equal(mutationOf(last).toString(), 'm20')
+  for (let back = 0; back <= ORIGINS_MAX; back++) t.equal(fateOf(chain[19 - back]!, last), 'decided')
+  t.equal(fateOf(chain[19 - ORIGINS_MAX - 1]!, last), 'unknown')
+  // It was proposed after the 15th and lost to the 16th.
+  t.equal(fateOf(encodeValue(at(15.5 * 2), chain[14]!, Buffer.alloc(0)), last), 'never')
+  t.equal(fateOf(encodeValue(at(99), null, Buffer.alloc(0)), chain[2]!), 'never', 'the chain reaches to the beginning')
+  t.equal(fateOf(encodeValue(at(99), null, Buffer.alloc(0)), last), 'unknown')
+  t.same(last.subarray(0, 24), encodeBallot(at(20)))
+  t.end()
+})
