@@ -3,10 +3,11 @@
  * Always: it counts as a replica only when it has all that it is to hold; nodes join one after the other.
  */
 
-import { type RingNode, type Topology, TopologyError } from '../../../cluster/ring/topology.ts'
+import { type RingNode, type Topology, type TopologyChange, TopologyError } from '../../../cluster/ring/topology.ts'
 import { StreamError } from '../../../cluster/streaming/plan.ts'
+import { RequestError } from '../../base/errors.ts'
 import type { Clock, Log, Random } from '../../runtime/runtime.ts'
-import type { MetadataLog } from '../metadata-log.ts'
+import type { ClusterMetadata, MetadataLog } from '../metadata-log.ts'
 import { StartError } from '../start-error.ts'
 import { tokensFor } from './self.ts'
 
@@ -35,6 +36,11 @@ const OTHERS_EVERY_MS = 100
 /** One that joins and is down is waited for so long: it may be about to start again. */
 const OTHERS_DOWN_MS = 30_000
 
+/** Until the ring can be changed. */
+const RETRY_MS = 100
+const RETRY_MAX_MS = 2_000
+const TELL_EVERY_MS = 30_000
+
 /** Resolves when this node is in the ring, as a replica of what it owns. Rejects with a StartError. */
 export async function joinRing(options: JoinOptions): Promise<void> {
   const { self, metadata, log } = options
@@ -50,9 +56,10 @@ export async function joinRing(options: JoinOptions): Promise<void> {
 }
 
 /** The same node at another address: the others follow. */
-async function move({ self, metadata, log }: JoinOptions): Promise<void> {
+async function move(options: JoinOptions): Promise<void> {
+  const { self, log } = options
   const { hostId, endpoint, clientAddress, clientPort } = self
-  await metadata.changeTopology(({ topology }) => {
+  await changeRing(options, ({ topology }) => {
     const there = topology.nodes.get(hostId)
     if (there === undefined || isSamePlace(there, self)) return null
     return { kind: 'address', hostId, endpoint, clientAddress, clientPort }
@@ -61,7 +68,7 @@ async function move({ self, metadata, log }: JoinOptions): Promise<void> {
 }
 
 async function join(options: JoinOptions): Promise<void> {
-  const { self, metadata, log, streaming } = options
+  const { self, log, streaming } = options
   const { hostId } = self
   log.info(SOURCE, 'JOINING: waiting for its turn')
   // Also when it was joining already: an earlier attempt to finish, of which nobody knows, is over when this is decided.
@@ -69,18 +76,19 @@ async function join(options: JoinOptions): Promise<void> {
   await streaming.clear()
   log.info(SOURCE, 'JOINING: fetching data')
   await streaming.fetch(hostId)
-  await metadata.changeTopology(({ topology }) =>
+  await changeRing(options, ({ topology }) =>
     topology.nodes.get(hostId)?.status === 'joining' ? { kind: 'join-finish', hostId } : null,
   )
 }
 
 /** False: it turned out to have joined. */
-async function startJoin({ self, metadata, clock, random, numTokens, isAlive }: JoinOptions): Promise<boolean> {
+async function startJoin(options: JoinOptions): Promise<boolean> {
+  const { self, metadata, clock, random, numTokens, isAlive } = options
   const { hostId } = self
   const startMs = clock.monotonicMs()
   for (;;) {
     let other: RingNode | null = null
-    await metadata.changeTopology(({ topology }) => {
+    await changeRing(options, ({ topology }) => {
       const present = topology.nodes.get(hostId)
       other = otherJoining(topology, hostId)
       if (other !== null || (present && present.status !== 'joining')) return null
@@ -93,10 +101,36 @@ async function startJoin({ self, metadata, clock, random, numTokens, isAlive }: 
       throw new StartError(
         `Another node, ${waitsFor.endpoint} (${waitsFor.hostId}), has begun to join and is down: start it again, or remove it, first`,
       )
-    await new Promise<void>((resolve) => {
-      clock.after(OTHERS_EVERY_MS, resolve)
-    })
+    await sleep(clock, OTHERS_EVERY_MS)
   }
+}
+
+/** Waits for a majority of the metadata members: they may be starting, as this node is. What is asked for is looked at anew each time. */
+async function changeRing(
+  { metadata, clock, log }: JoinOptions,
+  change: (state: ClusterMetadata) => TopologyChange | null,
+): Promise<void> {
+  let toldMs = Number.NEGATIVE_INFINITY
+  for (let tries = 0; ; tries++) {
+    try {
+      await metadata.changeTopology(change)
+      return
+    } catch (error) {
+      if (!(error instanceof RequestError) || (error.code !== 'UNAVAILABLE' && error.code !== 'WRITE_TIMEOUT'))
+        throw error
+      if (clock.monotonicMs() - toldMs >= TELL_EVERY_MS) {
+        log.warn(SOURCE, `${error.message}: this node waits for them`)
+        toldMs = clock.monotonicMs()
+      }
+      await sleep(clock, Math.min(RETRY_MAX_MS, RETRY_MS * 2 ** tries))
+    }
+  }
+}
+
+function sleep(clock: Clock, ms: number): Promise<void> {
+  return new Promise((resolve) => {
+    clock.after(ms, resolve)
+  })
 }
 
 function otherJoining(topology: Topology, hostId: string): RingNode | null {
