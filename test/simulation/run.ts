@@ -6,7 +6,8 @@
  *     npm run simulate -- --plants [--only text]
  *
  * One seed in --twice runs a second time and must do exactly the same. --seed runs one alone; --shrink cuts its plan down to what still fails, --story tells
- * what happened. --quiet leaves the faults out. --plants plants bugs, one after the other, and tells by which seed each is found.
+ * what happened. --quiet leaves the faults out; --joins takes only
+ * clusters that a node joins in the run. --plants plants bugs, one after the other, and tells by which seed each is found.
  */
 import { parseArgs } from 'node:util'
 import { WORKLOADS } from './workloads/index.ts'
@@ -25,6 +26,7 @@ const { values: flags } = parseArgs({
     levels: { type: 'string' },
     twice: { type: 'string', default: '20' },
     quiet: { type: 'boolean', default: false },
+    joins: { type: 'boolean', default: false },
     shrink: { type: 'boolean', default: false },
     story: { type: 'boolean', default: false },
     failures: { type: 'string', default: '5' },
@@ -41,6 +43,7 @@ const options: PlanOptions = {
   workloads: flags.workloads?.split(',') ?? Object.keys(WORKLOADS),
   levels: flags.levels === undefined ? null : levelsOf(flags.levels),
   quiet: flags.quiet,
+  joins: flags.joins,
 }
 
 await runSeeds()

@@ -62,6 +62,8 @@ export interface Plan {
   readonly workloads: readonly string[]
   /** Length of phase 1. */
   readonly seconds: number
+  /** Nodes that are not there when the cluster forms: they join it in phase 1. */
+  readonly late: readonly { readonly node: number; readonly atMs: number }[]
   readonly faults: readonly PlannedFault[]
   readonly network: {
     readonly latencyMs: number
@@ -91,6 +93,8 @@ export interface PlanOptions {
   readonly levels?: Levels | null
   /** No faults at all. */
   readonly quiet?: boolean
+  /** Only clusters that a node joins later, where they are large enough. */
+  readonly joins?: boolean
 }
 
 const KIB = 1024
@@ -107,6 +111,7 @@ export function drawPlan(seed: number, options: PlanOptions): Plan {
   const faults = options.quiet ? [] : drawFaults(dice, nodes, options.seconds * 1000)
   const crashes = faults.some(({ fault }) => fault.kind === 'crash' || fault.kind === 'failed sync')
   const drawn = drawLevels(dice, two)
+  const late = drawLate(diceOf(createSeededRandom(seed).stream('late')), datacenters, replication, options)
   const levels = options.levels ?? drawn
   return {
     seed,
@@ -117,6 +122,7 @@ export function drawPlan(seed: number, options: PlanOptions): Plan {
     thinkMs: dice.pick([5, 30, 100]),
     workloads: wanted.length > 0 ? wanted : [dice.pick(options.workloads)],
     seconds: options.seconds,
+    late,
     faults,
     network: {
       latencyMs: dice.pick([0.3, 1, 5, 20]),
@@ -134,6 +140,23 @@ export function drawPlan(seed: number, options: PlanOptions): Plan {
     driftMicros: Array.from({ length: nodes }, () => (dice.chance(0.5) ? 0 : dice.int(2001) - 1000)),
     latenessMs: dice.pick([0, 0, 1, 20]),
   }
+}
+
+/** The last node of each data centre that has more nodes than copies may come late. */
+function drawLate(
+  dice: Dice,
+  datacenters: readonly number[],
+  replication: readonly number[],
+  { joins = false, seconds }: PlanOptions,
+): Plan['late'] {
+  const late: { node: number; atMs: number }[] = []
+  let nodes = 0
+  for (const [dc, size] of datacenters.entries()) {
+    nodes += size
+    if (size > replication[dc]! && (joins || dice.chance(0.3)))
+      late.push({ node: nodes - 1, atMs: dice.int(seconds * 500) })
+  }
+  return late
 }
 
 function drawLevels(dice: Dice, two: boolean): Levels {

@@ -103,6 +103,11 @@ export class World {
     }
   }
 
+  /** Those that are there from the beginning. */
+  get #founders(): Machine[] {
+    return this.machines.filter((_, node) => !this.plan.late.some((one) => one.node === node))
+  }
+
   #build(): void {
     const { plan } = this
     const datacenterOf = plan.datacenters.flatMap((size, dc) => Array.from({ length: size }, () => dc))
@@ -148,13 +153,17 @@ export class World {
   async #phases(): Promise<void> {
     const { kernel, plan } = this
     const dice = diceOf(this.#random.stream('world'))
-    for (const machine of this.machines) kernel.clock.after(dice.int(2_000), () => machine.start())
+    for (const machine of this.machines) {
+      const startMs = dice.int(2_000)
+      if (this.#founders.includes(machine)) kernel.clock.after(startMs, () => machine.start())
+    }
     const workloads = plan.workloads.map((name) => WORKLOADS[name]!(plan))
     const setUp = this.#client('set-up', 0)
     await this.#finish(this.#createSchema(setUp, workloads), FORM_MS, 'the cluster does not form')
     if (this.#problems.length > 0) return
     this.say('phase 1')
     const fromMs = kernel.nowMs
+    for (const { atMs, node } of plan.late) kernel.clock.after(atMs, () => this.machines[node]!.start())
     for (const { atMs, fault } of plan.faults) kernel.clock.after(atMs, () => applyFault(this, fault))
     const clients = Array.from({ length: plan.clients }, (_, i) =>
       this.#work(this.#client(`client ${i}`, i + 1), workloads),
@@ -201,10 +210,11 @@ export class World {
       `CREATE KEYSPACE IF NOT EXISTS ${KEYSPACE} WITH replication = {'class': 'NetworkTopologyStrategy', ${copies}}`,
       ...workloads.flatMap((workload) => workload.tables),
     ]
-    while (this.machines.some(({ node }) => node === null)) await client.sleep(50)
+    while (this.#founders.some(({ node }) => node === null)) await client.sleep(50)
     for (const statement of statements) await client.insist(statement, [], 'ONE')
     const tables = workloads.flatMap((workload) => workload.tables).length
-    for (const [node] of this.machines.entries()) {
+    for (const [node, machine] of this.machines.entries()) {
+      if (!this.#founders.includes(machine)) continue
       const local = this.#client(`look ${node}`, 90, node)
       for (;;) {
         const rows = await local.insist(
