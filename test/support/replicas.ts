@@ -6,12 +6,13 @@
 import type { CoordinatorEnvironment } from '../../cluster/coordinator/environment.ts'
 import { RequestLatencies } from '../../cluster/coordinator/latencies.ts'
 import type { Replication } from '../../cluster/coordinator/levels.ts'
+import type { Replica } from '../../cluster/coordinator/local.ts'
 import { ReadCoordinator, type ReadOptions } from '../../cluster/coordinator/read.ts'
 import type { Handler, Messenger, Payload, ReplyHandler } from '../../cluster/internode/messenger.ts'
 import { Placement } from '../../cluster/ring/placement.ts'
 import type { RingNode, Topology } from '../../cluster/ring/topology.ts'
 import { FailureReason, ReplicaFailure } from '../../lib/base/errors.ts'
-import { uuidBytes } from '../../lib/base/uuid.ts'
+import { uuidBytes, uuidText } from '../../lib/base/uuid.ts'
 import { createSimulatedClock, type SimulatedClock } from '../../lib/runtime/simulated/clock.ts'
 import { createSeededRandom } from '../../lib/runtime/simulated/random.ts'
 import type { ReadCommand, ReadResult } from '../../storage/model/command.ts'
@@ -26,6 +27,7 @@ const TABLE_LATIN1 = TABLE_BYTES.toString('latin1')
 export interface ReplicaNode {
   readonly ring: RingNode
   readonly store: Store
+  readonly replica: Pick<Replica, 'apply' | 'read'>
   readonly reads: ReadCoordinator
   /** dead: known to be so. silent: takes messages and answers none. */
   state: 'alive' | 'dead' | 'silent'
@@ -50,6 +52,11 @@ export interface ReplicasOptions {
   readonly gcGraceSeconds?: number
   readonly table?: Partial<ReadOptions>
   readonly hasClustering?: boolean
+  /** What stands before each store, and whose tables there are. Default: nothing, and the one of this file. */
+  readonly before?: {
+    open(store: Store, clock: SimulatedClock): Promise<Pick<Replica, 'apply' | 'read'>>
+    keyspaceOf(table: string): string | null
+  }
 }
 
 export class Replicas implements AsyncDisposable {
@@ -91,9 +98,11 @@ export class Replicas implements AsyncDisposable {
       await store.registerTable(TABLE, { keyspace: 'k', name: 't', durableWrites: true, hasClustering, options })
       const handlers = new Map<number, Handler>()
       const messenger = this.#messenger(ring, handlers)
+      const replica = (await this.#options.before?.open(store, this.clock)) ?? store
       const node: { reads: ReadCoordinator | null } & Omit<ReplicaNode, 'reads'> = {
         ring,
         store,
+        replica,
         reads: null,
         state: 'alive',
         delayMs: 1,
@@ -121,7 +130,11 @@ export class Replicas implements AsyncDisposable {
   readonly #handlers = new Map<string, Map<number, Handler>>()
 
   #environment(
-    node: Pick<ReplicaNode, 'ring' | 'store'> & { failure: Error | null; knowsTable: boolean; epoch: number },
+    node: Pick<ReplicaNode, 'ring' | 'store' | 'replica'> & {
+      failure: Error | null
+      knowsTable: boolean
+      epoch: number
+    },
     messenger: Messenger,
   ) {
     const { replication } = this.#options
@@ -140,15 +153,15 @@ export class Replicas implements AsyncDisposable {
       self: () => node.ring,
       nodes: () => this.topology.nodes,
       replica: {
-        apply: (mutations) => node.store.apply(mutations),
+        apply: (mutations) => node.replica.apply(mutations),
         read: (command) => {
           if (node.failure !== null) throw node.failure
-          return node.store.read(command)
+          return node.replica.read(command)
         },
         truncate: (table) => node.store.truncate(table),
       },
       placement: (keyspace) => (keyspace === 'k' ? { placement: this.placement, replication } : null),
-      keyspaceOf: (id) => (id === TABLE_LATIN1 && node.knowsTable ? 'k' : null),
+      keyspaceOf: (id) => (node.knowsTable ? this.#keyspaceOf(id) : null),
       epoch: () => node.epoch,
       catchUp: async (epoch) => {
         if (node.epoch < epoch) node.epoch = epoch
@@ -243,9 +256,19 @@ export class Replicas implements AsyncDisposable {
   /** Reads through a node, moving time on until there is an answer. */
   async read(at: number, command: ReadCommand, level: number): Promise<ReadResult> {
     const reading = this.nodes[at]!.reads.read(command, level, 'k')
-    if (!(reading instanceof Promise)) return reading
+    return reading instanceof Promise ? this.until(reading) : reading
+  }
+
+  #keyspaceOf(id: string): string | null {
+    const { before } = this.#options
+    if (before === undefined) return id === TABLE_LATIN1 ? 'k' : null
+    return before.keyspaceOf(uuidText(Buffer.from(id, 'latin1')))
+  }
+
+  /** Moves time on until the promise is settled. */
+  async until<T>(promise: Promise<T>): Promise<T> {
     let isOver = false
-    const watched = reading.finally(() => {
+    const watched = promise.finally(() => {
       isOver = true
     })
     watched.catch(() => {})
