@@ -24,6 +24,7 @@ interface SealedFile {
   readonly number: number
   readonly bytes: number
   readonly oldestMs: number
+  readonly newestMs: number
 }
 
 interface OpenFile {
@@ -57,6 +58,7 @@ export class FileHints implements HostHints {
   #sealed: SealedFile[]
   #open: OpenFile | null = null
   #nextNumber: number
+  #newestMs: number
   #group: Group | null = null
   #spare: ByteWriter | null = null
   #isFlushing = false
@@ -74,6 +76,7 @@ export class FileHints implements HostHints {
     this.#options = options
     this.#sealed = [...files]
     this.#nextNumber = (files.at(-1)?.number ?? 0) + 1
+    this.#newestMs = files.at(-1)?.newestMs ?? 0
     for (const { bytes } of files) this.#fileBytes += bytes
   }
 
@@ -85,7 +88,16 @@ export class FileHints implements HostHints {
     return this.#sealed[0]?.oldestMs ?? this.#open?.oldestMs ?? this.#group?.oldestMs ?? null
   }
 
+  get newestMs(): number | null {
+    return this.oldestMs === null ? null : this.#newestMs
+  }
+
+  get files(): number {
+    return this.#sealed.length + (this.#open === null ? 0 : 1)
+  }
+
   append(hint: Hint): Promise<void> {
+    this.#newestMs = hint.keptAtMs
     const group = this.#group ?? this.#beginGroup(hint.keptAtMs)
     this.#groupBytes += putHint(group.writer, hint)
     return group.done
@@ -182,7 +194,7 @@ export class FileHints implements HostHints {
     const open = this.#open
     if (open === null) return
     this.#open = null
-    this.#sealed.push({ number: open.number, bytes: open.position, oldestMs: open.oldestMs })
+    this.#sealed.push({ number: open.number, bytes: open.position, oldestMs: open.oldestMs, newestMs: this.#newestMs })
     await open.file.close()
   }
 
@@ -342,8 +354,9 @@ export async function findHintFiles(options: HintFilesOptions): Promise<FoundHin
     }
     // Its records say themselves whether they are to be believed.
     const oldestMs = isOurs ? header.readUIntBE(8, 6) : Math.floor(clock.wallMicros() / 1000)
+    const newestMs = (await disk.stat(`${directory}/${name}`))?.modifiedMs ?? oldestMs
     const hostId = match[1]!
-    files.set(hostId, [...(files.get(hostId) ?? []), { number: Number(match[2]), bytes, oldestMs }])
+    files.set(hostId, [...(files.get(hostId) ?? []), { number: Number(match[2]), bytes, oldestMs, newestMs }])
   }
   const hosts = [...files].map(([hostId, those]) => new FileHints(hostId, those, options))
   return { hosts, foreign }

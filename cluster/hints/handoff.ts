@@ -55,6 +55,8 @@ export interface HostHintCounts {
   readonly hostId: string
   readonly bytes: number
   readonly oldestMs: number | null
+  readonly newestMs: number | null
+  readonly files: number
 }
 
 export interface HintCounts {
@@ -76,6 +78,10 @@ interface Host {
 
 export class HintedHandoff implements Hints {
   readonly ledger: MissedLedger
+  isEnabled: boolean
+  /** Bytes a second to one node; 0: no limit. */
+  throttleBytes: number
+  isPaused = false
   readonly #options: HintedHandoffOptions
   readonly #hosts = new Map<string, Host>()
   /** Nodes that are away, since when by the monotonic clock. */
@@ -85,8 +91,6 @@ export class HintedHandoff implements Hints {
   readonly #listening: Disposable
   readonly #returning = new Set<Disposable>()
   #timer: Disposable | null = null
-  #isEnabled: boolean
-  #isPaused = false
   #isClosed = false
   #stored = 0
   #sent = 0
@@ -96,7 +100,8 @@ export class HintedHandoff implements Hints {
   private constructor(options: HintedHandoffOptions, ledger: MissedLedger, hosts: readonly HostHints[]) {
     this.#options = options
     this.ledger = ledger
-    this.#isEnabled = options.settings.enabled
+    this.isEnabled = options.settings.enabled
+    this.throttleBytes = options.settings.throttleBytes
     for (const hints of hosts) this.#hosts.set(hints.hostId, { hints, unsyncedBytes: 0, isDelivering: false })
     this.#listening = options.liveness.listen((hostId, isAlive) => this.#changed(hostId, isAlive))
     this.#tryLater()
@@ -113,7 +118,7 @@ export class HintedHandoff implements Hints {
   }
 
   mayStore(hostId: string): boolean {
-    if (!this.#isEnabled || this.#isClosed) return false
+    if (!this.isEnabled || this.#isClosed) return false
     const { clock, settings, liveness } = this.#options
     const host = this.#hosts.get(hostId)
     if (host !== undefined) {
@@ -168,18 +173,14 @@ export class HintedHandoff implements Hints {
     )
   }
 
-  /** Sends what there is for nodes that are there, in nodetool's `resumehandoff`; and stops that. */
+  /** Hints are kept and not sent, until resume(). */
   pause(): void {
-    this.#isPaused = true
+    this.isPaused = true
   }
 
   resume(): void {
-    this.#isPaused = false
+    this.isPaused = false
     this.#tryAll()
-  }
-
-  setEnabled(isEnabled: boolean): void {
-    this.#isEnabled = isEnabled
   }
 
   /** Drops the hints for a node, or for all. */
@@ -198,7 +199,13 @@ export class HintedHandoff implements Hints {
       dropped: this.#dropped,
       expired: this.#expired,
       damagedBytes,
-      hosts: hosts.map(({ hostId, bytes, oldestMs }) => ({ hostId, bytes, oldestMs })),
+      hosts: hosts.map(({ hostId, bytes, oldestMs, newestMs, files }) => ({
+        hostId,
+        bytes,
+        oldestMs,
+        newestMs,
+        files,
+      })),
     }
   }
 
@@ -279,12 +286,12 @@ export class HintedHandoff implements Hints {
   }
 
   async #send(hostId: string, hints: HostHints, endpoint: Endpoint): Promise<void> {
-    const { clock, messenger, settings, liveness, log } = this.#options
+    const { clock, messenger, liveness, log } = this.#options
     const delivery: Delivery = {
       clock,
       messenger,
-      throttleBytes: settings.throttleBytes,
-      goesOn: () => !this.#isPaused && !this.#isClosed && liveness.isAlive(hostId),
+      throttleBytes: this.throttleBytes,
+      goesOn: () => !this.isPaused && !this.#isClosed && liveness.isAlive(hostId),
       isWanted: (hint) => {
         const now = this.#gcGraceSeconds(hint.mutation)
         if (now === null) return false

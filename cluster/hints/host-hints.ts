@@ -12,6 +12,9 @@ export interface HostHints {
   readonly bytes: number
   /** When the oldest was kept, in ms since 1970; null: there is none. */
   readonly oldestMs: number | null
+  /** When the newest was. */
+  readonly newestMs: number | null
+  readonly files: number
   /** Bytes that were no hint when they were read. */
   readonly damagedBytes: number
   /** Copies it. What it returns resolves when no crash can take it away any more. Rejects when it cannot be kept. */

@@ -20,6 +20,14 @@ export class MemoryHints implements HostHints {
     return this.#hints[0]?.keptAtMs ?? null
   }
 
+  get newestMs(): number | null {
+    return this.#hints.at(-1)?.keptAtMs ?? null
+  }
+
+  get files(): number {
+    return 0
+  }
+
   append(hint: Hint): undefined {
     this.#hints.push({ ...hint, mutation: Buffer.from(hint.mutation) })
     this.bytes += hint.mutation.length + OVERHEAD_BYTES

@@ -287,7 +287,9 @@ export class NodeMessenger implements Messenger, InboundHome {
     }
     this.#verbs.received[verb]!++
     const asker = kind === Kind.REQUEST ? this.#askerOf(link, verb, id, remainingMs) : null
-    if (this.#serving.count < this.settings.servingMax)
+    const { servingMax, servingBytesMax } = this.settings
+    const { count, bytes } = this.#serving
+    if (count < servingMax && (bytes === 0 || bytes + payload.length <= servingBytesMax))
       this.#serving.serve({ verb, from, payload, epoch, remainingMs: asker ? remainingMs : 0 }, asker)
     else {
       this.#verbs.dropped[verb]!++

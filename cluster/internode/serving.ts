@@ -16,8 +16,9 @@ export interface Asker {
 export class Serving {
   readonly #log: Log
   readonly #handlers: (Handler | undefined)[] = new Array(VERB_MAX + 1).fill(undefined)
-  /** Handlers that have not ended yet. */
+  /** Handlers that have not ended yet, and the bytes that they were given. */
   count = 0
+  bytes = 0
 
   constructor(log: Log) {
     this.#log = log
@@ -44,19 +45,22 @@ export class Serving {
       this.#failed(verb, asker, error)
       return
     }
-    if (answer instanceof Promise) this.#await(verb, asker, answer)
+    if (answer instanceof Promise) this.#await(incoming, asker, answer)
     else asker?.answered(answer)
   }
 
-  #await(verb: number, asker: Asker | null, answer: Promise<Payload | undefined>): void {
+  #await({ verb, payload: { length } }: Incoming, asker: Asker | null, answer: Promise<Payload | undefined>): void {
     this.count++
+    this.bytes += length
     answer.then(
       (payload) => {
         this.count--
+        this.bytes -= length
         asker?.answered(payload)
       },
       (error) => {
         this.count--
+        this.bytes -= length
         this.#failed(verb, asker, error)
       },
     )

@@ -20,6 +20,8 @@ export interface InternodeSettings {
   readonly connectionsInMax: number
   /** Requests of others that are being worked on; more are answered with a failure. */
   readonly servingMax: number
+  /** Likewise the bytes of all of them. */
+  readonly servingBytesMax: number
 }
 
 export const INTERNODE_DEFAULTS: InternodeSettings = {
@@ -33,4 +35,5 @@ export const INTERNODE_DEFAULTS: InternodeSettings = {
   messageBytesMax: 64 * 1024 * 1024,
   connectionsInMax: 4_096,
   servingMax: 65_536,
+  servingBytesMax: 256 * 1024 * 1024,
 }

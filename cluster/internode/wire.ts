@@ -25,6 +25,8 @@ export const LARGE_BYTES_MIN = 64 * 1024
 
 /** Below that LZ4 costs more than it saves. */
 const COMPRESS_BYTES_MIN = 1024
+/** Beyond that it would keep all else waiting for milliseconds. */
+const COMPRESS_BYTES_MAX = 1024 * 1024
 
 export const SegmentFlag = { COMPRESSED: 1, PING: 2, PONG: 4 } as const
 const FLAGS_KNOWN = 7
@@ -97,7 +99,7 @@ export function finishSegment(
   const plainBytes = end - from
   let { flags } = parts
   let stop = end
-  if (compress && plainBytes >= COMPRESS_BYTES_MIN) {
+  if (compress && plainBytes >= COMPRESS_BYTES_MIN && plainBytes <= COMPRESS_BYTES_MAX) {
     const packed = compressSync(target.subarray(from, end))
     const packedBytes = packed.length - LZ4_PREFIX_BYTES
     if (packedBytes < plainBytes) {

@@ -111,7 +111,18 @@ export async function openNode({ settings, memory }: LoadedConfig, doors: NodeDo
       await listener.clients.close(settings.drain_grace)
     })
     failures.serving(() => listener.clients.close(0))
-    const admin = serveAdmin({ settings, runtime, store, metadata, indexes, views, identity, directory, ...listener })
+    const admin = serveAdmin({
+      settings,
+      runtime,
+      store,
+      metadata,
+      indexes,
+      views,
+      identity,
+      directory,
+      member,
+      ...listener,
+    })
     opened.defer(async () => (await admin)?.[Symbol.asyncDispose]())
     log.info(SOURCE, 'Startup complete')
     return startedNode(

@@ -215,7 +215,7 @@ t.test('the window', async (t) => {
   t.same(world.applied, ['1 1001'], 'what was kept is sent')
   world.setAlive(false)
   t.equal(world.handoff.mayStore(B), true)
-  world.handoff.setEnabled(false)
+  world.handoff.isEnabled = false
   t.equal(world.handoff.mayStore(B), false)
 })
 
@@ -294,7 +294,7 @@ t.test('standing in', async (t) => {
   t.equal(answerText(answer.value!), '')
   const garbage = await world.settle(ask(from, from.self.endpoint, Verb.STAND_IN, Buffer.alloc(20)))
   t.equal(answerText(garbage.value!), 'reason 0')
-  world.handoff.setEnabled(false)
+  world.handoff.isEnabled = false
   const refused = await world.settle(ask(from, from.self.endpoint, Verb.STAND_IN, payload))
   t.equal(answerText(refused.value!), 'reason 0')
   world.setAlive(true)

@@ -196,6 +196,29 @@ t.test('an answer for an earlier run is not given to a later one', async (t) => 
   t.equal(world.b.counts().peers[0]!.lanes.small.sent, before)
 })
 
+t.test('who is busy with too much says so', async (t) => {
+  const world = await createWorld(1, {}, { servingMax: 3, servingBytesMax: 1_000 })
+  const release: (() => void)[] = []
+  world.b.handle(Verb.MUTATION, () => new Promise((resolve) => release.push(() => resolve(undefined))))
+  const outcomes: string[] = []
+  const ask1 = async (bytes: number): Promise<void> => {
+    void ask(world.a, AT_B, Verb.MUTATION, Buffer.alloc(bytes)).then((outcome) => outcomes.push(answerText(outcome)))
+    await world.run(50)
+  }
+  await ask1(5_000)
+  t.same(outcomes, [], 'one is always served')
+  await ask1(10)
+  t.same(outcomes, ['reason 0'], 'too many bytes')
+  release.pop()!()
+  await world.run(50)
+  for (let i = 0; i < 4; i++) await ask1(10)
+  t.same(outcomes, ['reason 0', '', 'reason 0'], 'too many requests')
+  for (const one of release) one()
+  await world.run(50)
+  t.equal(outcomes.length, 6)
+  t.equal(world.b.counts().serving, 0)
+})
+
 t.test('closing ends every request, and leaves nothing behind', async (t) => {
   const world = await createWorld()
   t.equal((await world.ask('x')).text, 'x!')

@@ -174,6 +174,8 @@ interface Pools {
     readonly blocked: number
     readonly allTimeBlocked: number
   }[]
+  /** By what messages to other nodes are about. */
+  readonly dropped: readonly { readonly type: string; readonly dropped: number }[]
 }
 
 const tpstats: Command = {
@@ -198,7 +200,7 @@ const tpstats: Command = {
           },
         ]),
       ),
-      DroppedMessage: {},
+      DroppedMessage: Object.fromEntries(answer.dropped.map(({ type, dropped }) => [type, dropped])),
       WaitLatencies: {},
     }
     if (format === 'json') print(`${jsonText(map)}\n`)
@@ -209,9 +211,10 @@ const tpstats: Command = {
         [pool.name, pool.active, pool.pending, pool.completed, pool.blocked, pool.allTimeBlocked].map(String),
       )
       print(table([head, ...rows]))
-      print(
-        `\nLatencies waiting in queue (micros) per dropped message types\n${table([['Message type', 'Dropped', '50%', '95%', '99%', 'Max']])}`,
-      )
+      // How long they waited is not known.
+      const dropped = answer.dropped.map((one) => [one.type, String(one.dropped), '0.0', '0.0', '0.0', '0.0'])
+      const titles = ['Message type', 'Dropped', '50%', '95%', '99%', 'Max']
+      print(`\nLatencies waiting in queue (micros) per dropped message types\n${table([titles, ...dropped])}`)
     }
     return answer
   },

@@ -7,6 +7,7 @@ import { AdminClient, type AdminPlace, type Asked, RefusedError, UnreachableErro
 import { CLUSTER_COMMANDS } from './cluster-commands.ts'
 import type { Command } from './command.ts'
 import { COMPACTION_COMMANDS } from './compaction-commands.ts'
+import { HINT_COMMANDS } from './hint-commands.ts'
 import { REPORT_COMMANDS } from './report-commands.ts'
 import { STORAGE_COMMANDS } from './storage-commands.ts'
 
@@ -16,6 +17,7 @@ const DEFAULT_PORT = 7199
 const COMMANDS: Readonly<Record<string, Command>> = {
   ...CLUSTER_COMMANDS,
   ...COMPACTION_COMMANDS,
+  ...HINT_COMMANDS,
   ...REPORT_COMMANDS,
   ...STORAGE_COMMANDS,
 }

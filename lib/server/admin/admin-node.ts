@@ -1,4 +1,5 @@
 /** What the administration interface needs of a node, and how it finds the tables that it is asked about. */
+import type { HintedHandoff } from '../../../cluster/hints/handoff.ts'
 import type { Store } from '../../../storage/store.ts'
 import type { Settings } from '../../config/settings.ts'
 import type { NodeIndexes } from '../../index/node-indexes.ts'
@@ -30,6 +31,8 @@ export interface AdminNode {
   readonly startedAtMs: number
   readonly version: string
   schema(): Schema
+  /** Null: the node is alone, or does not serve yet. */
+  hints(): HintedHandoff | null
   /** Where CQL is served; null: it is not, any more. */
   cql(): { readonly address: string; readonly port: number } | null
   /** Serves no clients any more, and writes everything out. */

@@ -24,6 +24,7 @@ import {
   stopCompactions,
   verify,
 } from './compaction-operations.ts'
+import { handoffStatus, pendingHints, setHandoff, truncateHints } from './hint-operations.ts'
 import type { Parameters } from './parameters.ts'
 import {
   dataPaths,
@@ -62,6 +63,8 @@ export const REPORTS: Readonly<Record<string, Run>> = {
   tablehistograms: tableHistograms,
   proxyhistograms: proxyHistograms,
   tpstats: threadPools,
+  handoff: handoffStatus,
+  pendinghints: pendingHints,
   gcstats: garbage,
   snapshots: listSnapshots,
   backup: backupStatus,
@@ -91,6 +94,8 @@ export const ACTIONS: Readonly<Record<string, Run>> = {
   verify,
   invalidatecache: clearCache,
   cachecapacity: resizeCaches,
+  handoff: setHandoff,
+  truncatehints: truncateHints,
   stop: stopCompactions,
   autocompaction: setAutomatic,
   compactionlimits: setCompactionLimits,

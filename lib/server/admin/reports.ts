@@ -1,5 +1,6 @@
 /** What a node has counted, for the administration interface. Source: tablestats, tablehistograms, proxyhistograms, info, tpstats of Cassandra's nodetool. */
 import { getHeapStatistics } from 'node:v8'
+import { verbName } from '../../../cluster/internode/verbs.ts'
 import type { FileDescription } from '../../../storage/store.ts'
 import { Histogram } from '../../base/histogram.ts'
 import type { Latency } from '../../base/latency.ts'
@@ -322,7 +323,7 @@ export function threadPools(node: AdminNode): object {
       pool('MemtableFlushWriter', store.flushes),
       pool('Native-Transport-Requests', clients.counters.requests),
     ],
-    dropped: [],
+    dropped: (node.cluster.messages()?.verbs ?? []).map(({ verb, dropped }) => ({ type: verbName(verb), dropped })),
   }
 }
 

@@ -1,4 +1,5 @@
 /** The administration interface of a node: loaded and opened after clients are served, so that it costs no start any time. */
+import type { HintedHandoff } from '../../../cluster/hints/handoff.ts'
 import type { Store } from '../../../storage/store.ts'
 import type { Settings } from '../../config/settings.ts'
 import type { NodeIndexes } from '../../index/node-indexes.ts'
@@ -22,6 +23,8 @@ export interface AdministeredNode {
   readonly views: NodeViews
   readonly identity: Identity
   readonly directory: string | null
+  /** Null: the node is alone. */
+  readonly member: { readonly hints: HintedHandoff | null } | null
   readonly cluster: KnownCluster
   readonly clients: ClientListener
   readonly metrics: Metrics
@@ -48,6 +51,7 @@ export async function serveAdmin(own: AdministeredNode): Promise<ServedAdmin | n
     views,
     identity,
     directory,
+    member,
     cluster,
     clients,
     metrics,
@@ -86,6 +90,7 @@ export async function serveAdmin(own: AdministeredNode): Promise<ServedAdmin | n
       startedAtMs,
       version: POLYXENA_VERSION,
       schema: () => metadata.current,
+      hints: () => member?.hints ?? null,
       cql: () => (draining ? null : { address, port }),
       drain: () => (draining ??= drain()),
     }
