@@ -88,7 +88,18 @@ export async function openNode({ settings, memory }: LoadedConfig, doors: NodeDo
     }).catch(refuseDamage)
     opened.defer(() => store.close())
     const member =
-      settings.seeds.length > 0 ? opened.use(await openMember({ settings, runtime, identity, store, directory })) : null
+      settings.seeds.length > 0
+        ? opened.use(
+            await openMember({
+              settings,
+              runtime,
+              identity,
+              store,
+              directory,
+              end: (error) => failures.endNode(error),
+            }),
+          )
+        : null
     const metadata = member?.metadata ?? (await openAlone({ settings, runtime, identity, store }))
     late.schema = () => metadata.current
     opened.defer(() => metadata.settle())

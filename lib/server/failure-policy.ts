@@ -50,6 +50,12 @@ export class FailurePolicy {
     if (this.#stopped) this.#stop()
   }
 
+  /** Whatever the policies: this node must not go on, or it would do harm to its cluster. */
+  endNode(error: Error): void {
+    this.#log.error(SOURCE, 'This node must not go on', error)
+    this.#die(error)
+  }
+
   #damaged(error: CorruptionError): void {
     const { disk_failure_policy: policy } = this.#settings
     const isOfDisk = (error.cause as { code?: unknown } | undefined)?.code === 'EIO'

@@ -38,7 +38,7 @@ export function createIdentity(settings: Settings, random: Random, generation: n
 export async function loadIdentity(disk: Disk, directory: string, fresh: Identity): Promise<Identity> {
   const path = join(directory, FILE)
   const found = await readFile(disk, path)
-  const identity = found ? { ...parse(found, path), generation: fresh.generation } : fresh
+  const identity = found ? restarted(parse(found, path), fresh) : fresh
   if (found) check(identity, fresh)
   try {
     await writeFile(disk, directory, path, Buffer.from(`${JSON.stringify(identity, null, 2)}\n`))
@@ -47,6 +47,11 @@ export async function loadIdentity(disk: Disk, directory: string, fresh: Identit
     if (!found || !FULL.has((error as { code?: unknown }).code)) throw error
   }
   return identity
+}
+
+/** Its generation is greater than that of the start before, whatever the clock says: others believe the later one. */
+function restarted(saved: Identity, { generation }: Identity): Identity {
+  return { ...saved, generation: Math.max(generation, (saved.generation || 0) + 1) }
 }
 
 const FULL: ReadonlySet<unknown> = new Set(['ENOSPC', 'EDQUOT'])

@@ -83,10 +83,12 @@ export interface GossipOptions {
   readonly identity: Identity
   readonly messenger: NodeMessenger
   readonly metadata: MetadataLog
+  /** This node must not go on. */
+  end(error: Error): void
 }
 
 /** Answers gossip from now on; start() makes it speak. */
-export function openGossip({ settings, runtime, identity, messenger, metadata }: GossipOptions): Gossiper {
+export function openGossip({ settings, runtime, identity, messenger, metadata, end }: GossipOptions): Gossiper {
   const { clock, random, log } = runtime
   return new Gossiper({
     clock,
@@ -97,5 +99,11 @@ export function openGossip({ settings, runtime, identity, messenger, metadata }:
     seeds: seedEndpoints(settings),
     members: () => metadata.state.topology.nodes.values(),
     report: (message) => log.info(SOURCE, message),
+    conflict: (endpoint) =>
+      end(
+        new Error(
+          `Another node, at ${endpoint}, runs with the host id of this one (${identity.hostId}) and started later: was the data directory copied?`,
+        ),
+      ),
   })
 }

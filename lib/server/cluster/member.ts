@@ -41,6 +41,8 @@ export interface MemberOptions {
   readonly store: Store
   /** Null: all is in memory. */
   readonly directory: string | null
+  /** This node must not go on. */
+  end(error: Error): void
 }
 
 export class ClusterMember implements AsyncDisposable {
@@ -240,7 +242,12 @@ export async function openMember(options: MemberOptions): Promise<ClusterMember>
     })
     late.metadata = metadata
     opened.defer(() => metadata.close())
-    const gossiper = openGossip({ settings, runtime, identity, messenger, metadata })
+    const { end } = options
+    const gossiper = openGossip({ settings, runtime, identity, messenger, metadata, end })
+    metadata.watch((after, before) => {
+      if (before.topology.nodes.has(self.hostId) && !after.topology.nodes.has(self.hostId))
+        end(new Error('This node was removed from the cluster: others have its data now'))
+    })
     late.gossiper = gossiper
     opened.defer(() => gossiper.close())
     return new ClusterMember(options, { self, hybrid, messenger, metadata, gossiper }, opened)

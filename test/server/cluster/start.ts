@@ -1,0 +1,156 @@
+/** Nodes of a cluster start: in any order, again, elsewhere, with data to fetch; or are refused, and told why. */
+import { cpSync, mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { Client, types } from 'cassandra-driver'
+import t from 'tap'
+import type { Settings } from '../../../lib/config/settings.ts'
+import { StartError, type StartedNode, startNode } from '../../../lib/server/node.ts'
+import { loopbackNetwork } from '../../support/loopback.ts'
+
+const network = await loopbackNetwork()
+const directory = mkdtempSync(join(tmpdir(), 'polyxena-start-'))
+t.teardown(() => rmSync(directory, { recursive: true, force: true }))
+
+const running = new Set<StartedNode>()
+t.afterEach(async () => {
+  await Promise.all([...running].map(stop))
+})
+
+interface Given {
+  readonly data?: string
+  readonly seeds?: readonly number[]
+  readonly settings?: Partial<Settings>
+}
+
+async function start(
+  host: number,
+  { data = `node${host}`, seeds = [1], settings = {} }: Given = {},
+): Promise<StartedNode> {
+  const node = await startNode({
+    directory: join(directory, data),
+    address: `${network}.${host}`,
+    port: 9042,
+    settings: {
+      seeds: seeds.map((seed) => `${network}.${seed}`),
+      storage_port: 7000,
+      num_tokens: 8,
+      drain_grace: 0,
+      ballast_size: 0,
+      ...settings,
+    },
+  })
+  running.add(node)
+  return node
+}
+
+async function stop(node: StartedNode): Promise<void> {
+  running.delete(node)
+  await node.close()
+}
+
+async function connected(host: number): Promise<Client> {
+  const client = new Client({
+    contactPoints: [`${network}.${host}:9042`],
+    localDataCenter: 'datacenter1',
+    queryOptions: { prepare: true, consistency: types.consistencies.one },
+    pooling: { warmup: false },
+  })
+  await client.connect()
+  return client
+}
+
+async function peersOf(host: number): Promise<string[]> {
+  const client = await connected(host)
+  const { rows } = await client.execute('SELECT peer FROM system.peers')
+  await client.shutdown()
+  return rows.map(({ peer }) => String(peer)).sort()
+}
+
+t.test(
+  'the seed comes last; a node comes back with its identity, also at another address, and the others follow',
+  async (t) => {
+    const early = [start(2, { data: 'b' }), start(3, { data: 'c' })]
+    const [b, c] = await Promise.all([...early, start(1, { data: 'a' })])
+    t.same(await peersOf(2), [`${network}.1`, `${network}.3`])
+    const { hostId } = c!
+    await stop(c!)
+    const moved = await start(4, { data: 'c' })
+    t.equal(moved.hostId, hostId)
+    t.same(await peersOf(2), [`${network}.1`, `${network}.4`])
+    t.same(await peersOf(4), [`${network}.1`, `${network}.2`])
+
+    // A copy of a directory, of which the node runs; the address of another; another cluster; another data centre than before.
+    await stop(b!)
+    cpSync(join(directory, 'b'), join(directory, 'copy'), { recursive: true, filter: (path) => !path.endsWith('LOCK') })
+    const again = await start(2, { data: 'b' })
+    const refused = async (why: RegExp, host: number, given: Given): Promise<void> => {
+      await t.rejects(start(host, given), StartError)
+      await t.rejects(start(host, given), why)
+    }
+    await refused(/with the host id of this one .* copied/, 5, { data: 'copy' })
+    await refused(/is in use by another process/, 2, { data: 'new' })
+    await refused(/is of cluster 'Test Cluster', this one of 'Other'/, 5, {
+      data: 'other',
+      settings: { cluster_name: 'Other' },
+    })
+    await refused(/Saved cluster name Test Cluster != configured name Other/, 5, {
+      data: 'copy',
+      settings: { cluster_name: 'Other' },
+    })
+    t.same(await peersOf(1), [`${network}.2`, `${network}.4`], 'nobody has left a trace')
+    t.equal(again.hostId, b!.hostId)
+  },
+)
+
+t.test('a data directory of another cluster of the same name is refused', async (t) => {
+  await stop(await start(1, { data: 'one' }))
+  const foreign = await start(2, { data: 'two', seeds: [2] })
+  await stop(foreign)
+  await start(1, { data: 'one' })
+  const error = await start(2, { data: 'two' }).catch((error: unknown) => error)
+  t.ok(error instanceof StartError && error.message.includes('belongs to another cluster'), String(error))
+})
+
+t.test('a node joins while writes go on: it has what it owns, and all of it is found without the others', async (t) => {
+  await start(1, { data: 'x' })
+  await start(2, { data: 'y' })
+  const client = await connected(1)
+  await client.execute("CREATE KEYSPACE shop WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 1}")
+  await client.execute('CREATE TABLE shop.t (k int, c int, v text, s text static, PRIMARY KEY (k, c))')
+  await client.execute('CREATE INDEX ON shop.t (v)')
+  const write = (k: number) =>
+    client.execute('INSERT INTO shop.t (k, c, v, s) VALUES (?, ?, ?, ?)', [k, 1, `v${k % 20}`, 'static'])
+  for (let k = 0; k < 400; k += 40) await Promise.all(Array.from({ length: 40 }, (_, i) => write(k + i)))
+  for (let k = 0; k < 400; k += 10) await client.execute('DELETE FROM shop.t WHERE k = ?', [k])
+  let next = 400
+  let joined = false
+  const writing = (async () => {
+    while (!joined) {
+      await write(next)
+      next++
+    }
+  })()
+  const third = await start(3, { data: 'z' })
+  joined = true
+  await writing
+  t.ok(next > 400)
+  // With one copy of each row nobody else can answer for what the third owns now.
+  const rows = await client.execute('SELECT k FROM shop.t', [], { fetchSize: 100_000 })
+  const expected = Array.from({ length: next }, (_, k) => k).filter((k) => k >= 400 || k % 10 !== 0)
+  t.same(
+    rows.rows.map(({ k }) => Number(k)).sort((a, b) => a - b),
+    expected,
+  )
+  const found = await client.execute("SELECT k FROM shop.t WHERE v = 'v7'")
+  t.same(
+    found.rows.map(({ k }) => Number(k)).sort((a, b) => a - b),
+    expected.filter((k) => k % 20 === 7),
+    'by the index',
+  )
+  const { memtableBytes, fileBytes } = third.store.statistics
+  t.ok(memtableBytes + fileBytes > 0)
+  const own = third.store.statistics.reads
+  t.ok(own > 0, 'it was asked')
+  await client.shutdown()
+})
