@@ -16,7 +16,7 @@ export interface CasRequest {
   /** What the decision has to know first. */
   readonly read: ReadCommand
   /**
-   * Null: the conditions do not hold; else what is to be written, valid until the turn ends. It may be called several times, each time with what
+   * Null: the conditions do not hold; else what is to be written, in memory of its own. It may be called several times, each time with what
    * is there then: the last call counts.
    */
   decide(found: ReadResult, scene: CasScene): readonly Buffer[] | null | Promise<readonly Buffer[] | null>

@@ -67,7 +67,7 @@ export interface CasRequest {
   readonly read: ReadCommand
   /**
    * Looks at what was read and says what is to be written: null if the conditions do not hold, [] if there is nothing to write. Called again,
-   * with what is there then, when others were in the way: the last call counts. Views given and taken are as with `read` and `write`.
+   * with what is there then, when others were in the way: the last call counts. What is found is a view of this turn; what is given stays as it is.
    */
   decide(found: ReadResult, scene: CasScene): MaybePromise<readonly Buffer[] | null>
 }

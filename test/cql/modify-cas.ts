@@ -57,3 +57,20 @@ t.test('an insertion is found behind more rows than are read at once', async (t)
   t.ok((await shown()) > nothing, 'the partition is there, so its missing value is told')
   t.ok(await isApplied(node, 'UPDATE p.t SET s = 2 WHERE k = 1 IF s = null'))
 })
+
+t.test('what is decided is written, whatever else is written at the same time', async (t) => {
+  await using node = await openNode()
+  await node.run('CREATE TABLE p.t (k int PRIMARY KEY, v text)')
+  const keys = Array.from({ length: 40 }, (_, i) => i)
+  await Promise.all(
+    keys.map((k) =>
+      k % 2 === 0
+        ? node.run(`INSERT INTO p.t (k, v) VALUES (${k}, '${'x'.repeat(k + 1)}') IF NOT EXISTS`)
+        : node.run(`INSERT INTO p.t (k, v) VALUES (${k}, '${'x'.repeat(k + 1)}')`),
+    ),
+  )
+  for (const k of keys) {
+    const { rowBytes } = (await node.run(`SELECT v FROM p.t WHERE k = ${k}`)) as RowsResult
+    t.equal(rowBytes.toString('latin1', 4), 'x'.repeat(k + 1))
+  }
+})

@@ -77,7 +77,8 @@ export async function executeConditional(
       parts.forEach(({ modification, options: own }, i) => {
         modification.addTo(sink, environment, own, rows[i]!)
       })
-      return sink.take()
+      // Others use the sink before this promise is looked at.
+      return sink.take().map((mutation) => Buffer.from(mutation))
     },
   })
   return isApplied ? answer(table, [], [[true]]) : refusal!
