@@ -78,6 +78,11 @@ export class Metrics {
       .map((table) => ({ table, coordinator: latencies.of(table.id), report: store.tableReport(table.id) }))
   }
 
+  /** What this node did as a coordinator. */
+  get coordinator(): Pick<RequestLatencies, 'counts' | 'readsByLevel'> {
+    return this.#sources.latencies
+  }
+
   get statements(): StatementCounts {
     return this.#sources.statements()
   }

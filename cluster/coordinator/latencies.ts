@@ -1,4 +1,7 @@
-/** How long requests took at the coordinator, by table: everything from the check of the level to the answers of the replicas. */
+/**
+ * How long requests took at the coordinator, by table and by level: everything from the check of the level to the answers of the replicas; and what it took
+ * to make replicas agree.
+ */
 
 import { Latency } from '../../lib/base/latency.ts'
 import { uuidText } from '../../lib/base/uuid.ts'
@@ -6,10 +9,49 @@ import { readInt32 } from '../../storage/model/row.ts'
 
 const TABLE_ID_BYTES = 16
 
+/** Of all reads of several replicas since the start. */
+export interface ReadCounts {
+  /** Answers of replicas differed. */
+  digestMismatches: number
+  /** Reads that wrote to replicas what they lacked, and partitions of which some lacked something. */
+  repairs: number
+  repairedPartitions: number
+  /** Reads that failed because what replicas lacked could not be written there in time. */
+  repairTimeouts: number
+  /** Replicas that were asked because others were slow; and times when there was none to ask. */
+  speculations: number
+  speculationsWithoutSpare: number
+  /** Replicas that were asked because others had failed. */
+  failovers: number
+  /** Rounds beyond a read's first. */
+  extraRounds: number
+}
+
 export class RequestLatencies {
   readonly #tables = new Map<string, TableLatencies>()
   /** By the first four bytes of their ids, as mutations name them: the finest part of the time in which the id was made. */
   readonly #byPrefix = new Map<number, TableLatencies>()
+  /** By consistency level, of partitions and of ranges; those that were never used are undefined. */
+  readonly readsByLevel: (Latency | undefined)[] = []
+  readonly counts: ReadCounts = {
+    digestMismatches: 0,
+    repairs: 0,
+    repairedPartitions: 0,
+    repairTimeouts: 0,
+    speculations: 0,
+    speculationsWithoutSpare: 0,
+    failovers: 0,
+    extraRounds: 0,
+  }
+
+  readsAt(level: number): Latency {
+    let latency = this.readsByLevel[level]
+    if (latency === undefined) {
+      latency = new Latency()
+      this.readsByLevel[level] = latency
+    }
+    return latency
+  }
 
   of(table: string): TableLatencies {
     let latencies = this.#tables.get(table)
@@ -47,6 +89,7 @@ export class RequestLatencies {
       scans.tick(seconds)
       writes.tick(seconds)
     }
+    for (const latency of this.readsByLevel) latency?.tick(seconds)
   }
 }
 

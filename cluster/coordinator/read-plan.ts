@@ -11,6 +11,8 @@ export interface ReadReplica {
   readonly hostId: string
   readonly endpoint: Endpoint
   readonly isSelf: boolean
+  /** Of this node's data centre. */
+  readonly isNear: boolean
   /** To whose answers its own is counted. */
   readonly group: number
 }
@@ -59,7 +61,8 @@ export function planRead(
     const group = groupOf(node)
     if (group < 0 || !(node.hostId === self.hostId || scene.isAlive(node.hostId))) continue
     const isSelf = node.hostId === self.hostId
-    const replica = { hostId: node.hostId, endpoint: node.endpoint, isSelf, group }
+    const isNear = node.datacenter === self.datacenter
+    const replica = { hostId: node.hostId, endpoint: node.endpoint, isSelf, isNear, group }
     if (live[group]! < needs[group]!) contacts.push(replica)
     else spares.push(replica)
     live[group]! += 1

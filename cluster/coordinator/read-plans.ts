@@ -1,11 +1,12 @@
 /** The plans of reads that are in use, by keyspace, set of replicas and level; forgotten when something of what they were made from changes. */
 import { readInt32 } from '../../storage/model/row.ts'
-import type { Placement } from '../ring/placement.ts'
+import type { PlacedRange, Placement, ReplicaSet } from '../ring/placement.ts'
 import type { RingNode } from '../ring/topology.ts'
 import type { CoordinatorEnvironment } from './environment.ts'
 import type { Replication } from './levels.ts'
 import type { Nearness } from './nearness.ts'
 import { planRead, type ReadPlan } from './read-plan.ts'
+import type { RangePiece } from './read-ranges.ts'
 
 /** Levels have codes below it. */
 const LEVELS = 16
@@ -16,6 +17,8 @@ export interface ReadRoute {
   readonly replication: Replication
   /** By ReplicaSet.index × LEVELS + level. */
   readonly plans: (ReadPlan | undefined)[]
+  /** Of the whole ring, by level. */
+  readonly pieces: (readonly RangePiece[] | undefined)[]
 }
 
 export type ReadPlanEnvironment = Pick<CoordinatorEnvironment, 'epoch' | 'self' | 'placement' | 'liveness'>
@@ -28,6 +31,8 @@ export class ReadPlans {
   #epoch = -1
   #nearnessVersion = -1
   readonly #listening: Disposable
+  /** The ranges of rings that did not change. */
+  readonly #rings = new WeakMap<Placement, readonly PlacedRange[]>()
 
   constructor(environment: ReadPlanEnvironment, nearness: Nearness) {
     this.#environment = environment
@@ -51,7 +56,7 @@ export class ReadPlans {
     let route = this.#routes.get(keyspace)
     if (route === undefined) {
       const placed = this.#environment.placement(keyspace)
-      route = placed === null ? null : { ...placed, plans: [] }
+      route = placed === null ? null : { ...placed, plans: [], pieces: [] }
       this.#routes.set(keyspace, route)
     }
     return route
@@ -59,7 +64,10 @@ export class ReadPlans {
 
   /** For a key. */
   planAt(route: ReadRoute, position: Buffer, level: number): ReadPlan {
-    const replicas = route.placement.at(readInt32(position, 0), readInt32(position, 4))
+    return this.planOf(route, route.placement.at(readInt32(position, 0), readInt32(position, 4)), level)
+  }
+
+  planOf(route: ReadRoute, replicas: ReplicaSet, level: number): ReadPlan {
     const at = replicas.index * LEVELS + level
     let plan = route.plans[at]
     if (plan === undefined) {
@@ -67,6 +75,15 @@ export class ReadPlans {
       route.plans[at] = plan
     }
     return plan
+  }
+
+  ringOf(placement: Placement): readonly PlacedRange[] {
+    let ring = this.#rings.get(placement)
+    if (ring === undefined) {
+      ring = placement.ranges(null, null)
+      this.#rings.set(placement, ring)
+    }
+    return ring
   }
 
   planFor({ replication }: ReadRoute, natural: readonly RingNode[], level: number): ReadPlan {

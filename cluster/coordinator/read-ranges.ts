@@ -19,15 +19,53 @@ const CONCURRENCY_MAX = 16
 /** From one batch to the next. */
 const GROWTH = 4
 
-/** Neighbours become one piece as long as there are nodes that hold all of it, as near as those that hold the parts. */
-export function rangePieces(command: ReadCommand, route: ReadRoute, level: number, plans: ReadPlans): RangePiece[] {
-  const { target, after } = command
+/** Of what is left of a command. */
+export function rangePieces(
+  { target, after }: ReadCommand,
+  route: ReadRoute,
+  level: number,
+  plans: ReadPlans,
+): RangePiece[] {
   if (target.kind !== 'range') return []
   const start = after === null ? target.start : after.position
+  const { end } = target
+  if (start !== null && end !== null && start.compare(end) >= 0) return []
+  let ring = route.pieces[level]
+  if (ring === undefined) {
+    ring = ringPieces(route, level, plans)
+    route.pieces[level] = ring
+  }
+  if (start === null && end === null) return [...ring]
+  let at = start === null ? 0 : firstEndingAfter(ring, start)
+  const pieces: RangePiece[] = []
+  for (; at < ring.length; at++) {
+    const piece = ring[at]!
+    if (end !== null && piece.start !== null && piece.start.compare(end) >= 0) break
+    const from = start !== null && (piece.start === null || piece.start.compare(start) < 0) ? start : piece.start
+    const to = end !== null && (piece.end === null || piece.end.compare(end) > 0) ? end : piece.end
+    pieces.push({ start: from, end: to, plan: piece.plan })
+  }
+  return pieces
+}
+
+function firstEndingAfter(pieces: readonly RangePiece[], position: Buffer): number {
+  let low = 0
+  let high = pieces.length
+  while (low < high) {
+    const middle = (low + high) >>> 1
+    const { end } = pieces[middle]!
+    if (end !== null && end.compare(position) <= 0) low = middle + 1
+    else high = middle
+  }
+  return low
+}
+
+/** Neighbours become one piece as long as there are nodes that hold all of it, as near as those that hold the parts. */
+function ringPieces(route: ReadRoute, level: number, plans: ReadPlans): RangePiece[] {
   const pieces: { start: Buffer | null; end: Buffer | null; plan: ReadPlan; holders: readonly RingNode[] }[] = []
-  for (const range of route.placement.ranges(start, target.end)) {
+  for (const range of plans.ringOf(route.placement)) {
     const { natural } = range.replicas
-    const plan = plans.planFor(route, natural, level)
+    const plan = plans.planOf(route, range.replicas, level)
     const last = pieces.at(-1)
     const shared = last?.holders.filter((node) => natural.includes(node)) ?? []
     const joined = shared.length > 0 ? plans.planFor(route, shared, level) : null
@@ -44,7 +82,8 @@ export function rangePieces(command: ReadCommand, route: ReadRoute, level: numbe
 function isAsGood(joined: ReadPlan, a: ReadPlan, b: ReadPlan): boolean {
   if (joined.unavailable !== null || a.unavailable !== null || b.unavailable !== null) return false
   const isSelf = ({ contacts }: ReadPlan): boolean => contacts[0]?.isSelf === true
-  return isSelf(joined) === isSelf(a) && isSelf(joined) === isSelf(b)
+  const far = ({ contacts }: ReadPlan): number => contacts.filter(({ isNear }) => !isNear).length
+  return isSelf(joined) === isSelf(a) && isSelf(joined) === isSelf(b) && far(joined) <= Math.max(far(a), far(b))
 }
 
 /** How many pieces to ask for next, after so many pieces gave so many rows. */

@@ -6,30 +6,13 @@ import { LastWriteWins } from '../../storage/model/merge.ts'
 import type { Endpoint, ReplyHandler } from '../internode/messenger.ts'
 import { Verb } from '../internode/verbs.ts'
 import type { CoordinatorEnvironment } from './environment.ts'
+import type { ReadCounts } from './latencies.ts'
 import { Nearness } from './nearness.ts'
 import { encodeAnswer, encodeReadRequest, encodeRepair } from './read-codec.ts'
 import { type Merged, mergeAnswers } from './read-merge.ts'
 import type { ReadReplica } from './read-plan.ts'
 import { isReplicaFailure } from './request-errors.ts'
 import { TableIds } from './table-ids.ts'
-
-/** Of all reads since the start. */
-export interface ReadCounts {
-  /** Answers of replicas differed. */
-  digestMismatches: number
-  /** Reads that wrote to replicas what they lacked, and partitions of which some lacked something. */
-  repairs: number
-  repairedPartitions: number
-  /** Reads that failed because what replicas lacked could not be written there in time. */
-  repairTimeouts: number
-  /** Replicas that were asked because others were slow; and times when there was none to ask. */
-  speculations: number
-  speculationsWithoutSpare: number
-  /** Replicas that were asked because others had failed. */
-  failovers: number
-  /** Rounds beyond a read's first. */
-  extraRounds: number
-}
 
 /** Where mutations of repair are applied on this node. */
 export interface RepairSink {
@@ -46,18 +29,10 @@ export class ReadServices {
   readonly #ids = new TableIds()
   #writer = new ByteWriter(1024)
   readonly nearness = new Nearness()
-  readonly counts: ReadCounts = {
-    digestMismatches: 0,
-    repairs: 0,
-    repairedPartitions: 0,
-    repairTimeouts: 0,
-    speculations: 0,
-    speculationsWithoutSpare: 0,
-    failovers: 0,
-    extraRounds: 0,
-  }
+  readonly counts: ReadCounts
 
-  constructor(environment: CoordinatorEnvironment, repairs: RepairSink) {
+  constructor(environment: CoordinatorEnvironment, repairs: RepairSink, counts: ReadCounts) {
+    this.counts = counts
     this.#environment = environment
     this.#repairs = repairs
   }

@@ -10,14 +10,14 @@ import type { ReadCommand, ReadResult } from '../../storage/model/command.ts'
 import type { Messenger } from '../internode/messenger.ts'
 import { Verb } from '../internode/verbs.ts'
 import type { CoordinatorEnvironment, ReplicaSide } from './environment.ts'
-import type { RequestLatencies } from './latencies.ts'
+import type { ReadCounts, RequestLatencies } from './latencies.ts'
 import { type Answered, PendingRead } from './pending-read.ts'
 import { ReadCollector } from './read-collector.ts'
 import { readByIndexes } from './read-indexed.ts'
 import type { ReadPlan, ReadReplica } from './read-plan.ts'
 import { ReadPlans, type ReadRoute } from './read-plans.ts'
 import { concurrencyAfter, type RangePiece, rangePieces } from './read-ranges.ts'
-import { type ReadCounts, ReadServices, type RepairSink } from './read-services.ts'
+import { ReadServices, type RepairSink } from './read-services.ts'
 import { ReplicaReads } from './replica-reads.ts'
 import { isReplicaFailure, readFailure, reasonOf, unavailable } from './request-errors.ts'
 import { speculationDelay, TableSpeculation } from './speculation.ts'
@@ -63,7 +63,7 @@ export class ReadCoordinator implements ReplicaSide {
   constructor(options: ReadCoordinatorOptions) {
     const { environment, repairs } = options
     this.#options = options
-    this.#services = new ReadServices(environment, repairs)
+    this.#services = new ReadServices(environment, repairs, options.latencies.counts)
     this.#plans = new ReadPlans(environment, this.#services.nearness)
     this.#replica = new ReplicaReads(environment, repairs)
   }
@@ -98,7 +98,7 @@ export class ReadCoordinator implements ReplicaSide {
       command.index !== undefined && plan.blockFor > 1
         ? this.#readIndexed(command, consistency, route, [{ start: null, end: null, plan }])
         : this.#gather(command, plan)
-    return this.#timed(this.#options.latencies.of(command.table).reads, gathered)
+    return this.#timed(this.#options.latencies.of(command.table).reads, consistency, gathered)
   }
 
   /** This node alone; others of the plan if it cannot. */
@@ -106,18 +106,26 @@ export class ReadCoordinator implements ReplicaSide {
     const { clock, replica } = this.#options.environment
     const latencies = this.#options.latencies.of(command.table)
     const latency = command.target.kind === 'partition' ? latencies.reads : latencies.scans
+    const ofLevel = this.#options.latencies.readsAt(consistency)
     const isTimed = latency.begins()
+    ofLevel.begins()
     const began = isTimed ? clock.monotonicMs() : 0
     try {
       const result = replica.read(command)
       if (!(result instanceof Promise)) {
-        if (isTimed) latency.sampled(clock.monotonicMs() - began)
+        if (isTimed) {
+          const ms = clock.monotonicMs() - began
+          latency.sampled(ms)
+          ofLevel.single(ms)
+        }
         return result
       }
       const waits = isTimed ? began : clock.monotonicMs()
       return result.then(
         (given) => {
-          latency.single(clock.monotonicMs() - waits)
+          const ms = clock.monotonicMs() - waits
+          latency.single(ms)
+          ofLevel.single(ms)
           return given
         },
         (cause: unknown) => this.#readElsewhere(cause, command, consistency, plan),
@@ -149,12 +157,17 @@ export class ReadCoordinator implements ReplicaSide {
     return Object.assign(readFailure({ level, received: 0, blockFor: 1 }, errors, false), { cause })
   }
 
-  #timed(latency: Latency, reading: Promise<ReadResult>): Promise<ReadResult> {
-    const { clock } = this.#options.environment
+  #timed(latency: Latency, level: number, reading: Promise<ReadResult>): Promise<ReadResult> {
+    const { environment, latencies } = this.#options
+    const { clock } = environment
+    const ofLevel = latencies.readsAt(level)
     const began = clock.monotonicMs()
     latency.begins()
+    ofLevel.begins()
     return reading.then((result) => {
-      latency.single(clock.monotonicMs() - began)
+      const ms = clock.monotonicMs() - began
+      latency.single(ms)
+      ofLevel.single(ms)
       return result
     })
   }
@@ -224,8 +237,8 @@ export class ReadCoordinator implements ReplicaSide {
       return this.#readHere(command, consistency, pieces[0]?.plan ?? null)
     const latency = this.#options.latencies.of(command.table).scans
     if (command.index !== undefined && pieces.some(({ plan }) => plan.blockFor > 1))
-      return this.#timed(latency, this.#readIndexed(command, consistency, route, pieces))
-    return this.#timed(latency, this.#gatherPieces(command, pieces))
+      return this.#timed(latency, consistency, this.#readIndexed(command, consistency, route, pieces))
+    return this.#timed(latency, consistency, this.#gatherPieces(command, pieces))
   }
 
   /** Pieces of a range in order, several at once as it shows how many hold what is wanted. */

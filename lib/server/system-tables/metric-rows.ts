@@ -8,6 +8,7 @@ import type { TableReport } from '../../../storage/store.ts'
 import type { Histogram } from '../../base/histogram.ts'
 import type { Latency } from '../../base/latency.ts'
 import type { Metrics, TableFigures } from '../../metrics.ts'
+import { consistencyName } from '../../types/consistency.ts'
 import type { PlainRow } from './plain-values.ts'
 
 const MIB = 1024 * 1024
@@ -218,7 +219,7 @@ function taskRows({ compactions }: Metrics): PlainRow[] {
 }
 
 function nodeMetricRows(metrics: Metrics): PlainRow[] {
-  const { store, clients, pauses, memory, compactions } = metrics
+  const { store, clients, pauses, memory, compactions, coordinator } = metrics
   const compacted = compactions?.counts
   return namedValues({
     client_connections: clients.connections,
@@ -248,13 +249,34 @@ function nodeMetricRows(metrics: Metrics): PlainRow[] {
     memtable_bytes: store.memtableBytes,
     memtable_flushes: store.flushes,
     memtable_stalls: store.stalls,
+    read_digest_mismatches: coordinator.counts.digestMismatches,
+    read_extra_rounds: coordinator.counts.extraRounds,
+    read_failovers: coordinator.counts.failovers,
+    read_repair_timeouts: coordinator.counts.repairTimeouts,
+    read_repaired_partitions: coordinator.counts.repairedPartitions,
+    read_repairs: coordinator.counts.repairs,
+    read_speculations: coordinator.counts.speculations,
+    read_speculations_without_replica: coordinator.counts.speculationsWithoutSpare,
     sstable_bytes: store.fileBytes,
     sstables: store.files,
     stall_longest_ms: pauses.stalls.longestMs,
     stall_ms: pauses.stalls.totalMs,
     stalls: pauses.stalls.count,
     tables: store.tables,
+    ...levelValues(metrics),
   })
+}
+
+/** Of the levels at which this node was asked to read. */
+function levelValues({ coordinator }: Metrics): Record<string, number> {
+  const values: Record<string, number> = {}
+  coordinator.readsByLevel.forEach((latency, level) => {
+    const name = `reads_${consistencyName(level)?.toLowerCase()}`
+    values[name] = latency?.count ?? 0
+    values[`${name}_p50th_us`] = latency?.micros.percentile(0.5) ?? 0
+    values[`${name}_p99th_us`] = latency?.micros.percentile(0.99) ?? 0
+  })
+  return values
 }
 
 function namedValues(values: Readonly<Record<string, number>>): PlainRow[] {
