@@ -53,6 +53,8 @@ export interface StartedNode {
   readonly address: string
   readonly port: number
   readonly hostId: string
+  /** The cluster, as this node knows it. */
+  readonly cluster: KnownCluster
   /** Where the administration interface is (`address:port`, or a socket's path), once it is open; null: there is none. */
   readonly admin: Promise<string | null>
   readonly store: Store
@@ -225,6 +227,7 @@ function startedNode(
     address: serving.address,
     port: serving.port,
     hostId: identity.hostId,
+    cluster: serving.cluster,
     died: serving.died,
     admin: serving.admin,
     store,

@@ -26,6 +26,8 @@ export interface RecordedCluster {
   readonly dead: Set<string>
   readonly loads: Map<string, number>
   readonly phis: Map<string, number>
+  /** Epochs of the metadata. */
+  readonly reached: Map<string, number>
   readonly states: Map<string, NodeState>
   readonly listeners: Set<(hostId: string, alive: boolean) => void>
 }
@@ -80,6 +82,7 @@ export function recordedCluster(schema: Schema, messages: MessengerCounts | null
     dead: new Set<string>(),
     loads: new Map<string, number>(),
     phis: new Map<string, number>(),
+    reached: new Map<string, number>(),
     states: recordedGossip(),
     listeners: new Set<(hostId: string, alive: boolean) => void>(),
   }
@@ -101,6 +104,7 @@ export function recordedCluster(schema: Schema, messages: MessengerCounts | null
       get state() {
         return { schema, topology: world.topology }
       },
+      reached: (hostId) => world.reached.get(hostId) ?? -1,
     },
     loadBytes: () => world.loads.get(self) ?? 0,
     hearsay: {

@@ -93,6 +93,9 @@ t.test('peers, with the schema that they say they have', (t) => {
   say(world, TWO, 'SCHEMA', own)
   const versions = (): (string | null)[] => world.cluster.peers().map(({ schemaVersion }) => schemaVersion)
   t.same(versions(), [own, '8e1ba6e8-5d1f-3903-a084-c69f844642b3'])
+  world.reached.set(THREE, 1)
+  t.same(versions(), [own, own], 'it is known what node 3 has, before it says so')
+  world.reached.clear()
   world.dead.add(THREE)
   t.same(versions(), [own, own], 'nobody waits for a node that is away')
   t.match(world.cluster.peers()[0], {
