@@ -1,6 +1,7 @@
-/** `npm run races -- --seeds 100 --first 1`: schema races in virtual time, one seed after another; each failure with its seed. */
+/** `npm run races -- --seeds 100 --first 1`: schema races and foundings in virtual time, one seed after another; each failure with its seed. */
 import yargs from 'yargs'
 import { hideBin } from 'yargs/helpers'
+import { raceFounding } from '../support/founding-races.ts'
 import { raceSchemas } from '../support/schema-races.ts'
 
 const { seeds, first, sabotage } = await yargs(hideBin(process.argv))
@@ -15,19 +16,23 @@ const { seeds, first, sabotage } = await yargs(hideBin(process.argv))
 
 const sums = { statements: 0, applied: 0, refused: 0, unknown: 0, epochs: 0, kills: 0 }
 let violations = 0
+let foundingKills = 0
 const began = process.hrtime.bigint()
 for (let seed = first; seed < first + seeds; seed++) {
   const report = await raceSchemas(seed, sabotage)
   for (const name of Object.keys(sums) as (keyof typeof sums)[]) sums[name] += report[name]
-  if (report.violation !== null) {
+  const founding = await raceFounding(seed, sabotage)
+  foundingKills += founding.kills
+  for (const [what, { violation }] of Object.entries({ races: report, founding })) {
+    if (violation === null) continue
     violations += 1
-    process.stdout.write(`SEED=${seed} ${report.violation}\n`)
+    process.stdout.write(`SEED=${seed} ${what}: ${violation}\n`)
   }
 }
 const seconds = Number((process.hrtime.bigint() - began) / 1_000_000n) / 1000
 process.stdout.write(
   `${seeds} seeds in ${seconds.toFixed(1)} s: ${Object.entries(sums)
     .map(([name, sum]) => `${sum} ${name}`)
-    .join(', ')}; ${violations} violations\n`,
+    .join(', ')}; ${foundingKills} kills while clusters were founded; ${violations} violations\n`,
 )
 process.exitCode = violations === 0 ? 0 : 1

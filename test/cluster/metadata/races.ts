@@ -1,5 +1,6 @@
 /** Schema races, a few seeds of them; `npm run races` runs many. */
 import t from 'tap'
+import { raceFounding } from '../../support/founding-races.ts'
 import { raceSchemas } from '../../support/schema-races.ts'
 
 const SEEDS = 6
@@ -12,6 +13,16 @@ t.test('clients race for the same tables through different nodes, under faults',
     applied += report.applied
   }
   t.ok(applied > 5 * SEEDS, `${applied} changes were made`)
+})
+
+t.test('seeds that die while they found a cluster found one', { timeout: 120_000 }, async (t) => {
+  let kills = 0
+  for (let seed = 1; seed <= 2 * SEEDS; seed++) {
+    const report = await raceFounding(seed)
+    t.equal(report.violation, null, `seed ${seed}`)
+    kills += report.kills
+  }
+  t.ok(kills > 0)
 })
 
 t.test('a seed gives the same run again', async (t) => {
