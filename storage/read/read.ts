@@ -405,7 +405,9 @@ class Read {
       if (found !== null) {
         if (row !== null) found.add(clustering, row, !resolver.isLive(row))
         const tombstones = this.#tombstones + resolver.tombstones + (ranges?.met ?? 0)
-        if (found.isFull || found.live >= most || tombstones > this.#tombstonesMax) {
+        // A record of which nothing is left must not show, not even as a place where the read ended.
+        const isEnough = row !== null && (found.isFull || found.live >= most)
+        if (isEnough || tombstones > this.#tombstonesMax) {
           found.cutAt(clustering)
           return false
         }
