@@ -43,11 +43,16 @@ export class BatchStore {
   }
 
   put(id: Buffer, content: Uint8Array): Promise<void> | undefined {
+    return this.#table.apply([this.putting(id, content)])
+  }
+
+  /** What `put` writes, for who writes it beside other things. A copy. */
+  putting(id: Buffer, content: Uint8Array): Buffer {
     const writer = this.#begin(id)
     writer.beginRow(NO_CLUSTERING)
     writer.cell(COLUMN, 0, 1, content)
     writer.endRow()
-    return this.#table.apply([writer.finish()])
+    return Buffer.from(writer.finish())
   }
 
   remove(id: Buffer): Promise<void> | undefined {

@@ -27,6 +27,8 @@ export interface CoordinatorEnvironment {
   keyspaceOf(tableIdLatin1: string): string | null
   /** Ids (as latin1) of tables whose writes others may take when replicas are away (sloppy_quorum). Default: none. */
   sloppyTables?(): ReadonlySet<string>
+  /** Ids of the materialized views of a table: they are emptied with it. Absent: there are none. */
+  viewsOf?(table: string): readonly string[]
   /** Changes whenever a placement or a table may have. */
   epoch(): number
   /** Applies the metadata up to that epoch; resolves when it has them, or when it could not get them in reasonable time. */

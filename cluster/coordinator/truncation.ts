@@ -126,7 +126,7 @@ export class Truncation implements Truncations {
   /** What comes late is refused first, so that none of it comes in between. */
   async #empty(table: string, atMs: number): Promise<void> {
     this.#environment.observe(atMs * 1000)
-    this.#marks.set(table, atMs * 1000)
+    for (const id of [table, ...(this.#environment.viewsOf?.(table) ?? [])]) this.#marks.set(id, atMs * 1000)
     await this.#environment.replica.truncate(table, atMs)
   }
 }

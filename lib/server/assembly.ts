@@ -115,7 +115,14 @@ export async function openNode({ settings, memory }: LoadedConfig, doors: NodeDo
       truncate: (table: string, also: readonly string[], atMs?: number) => indexes.truncate(table, also, atMs),
     }
     const replica = member?.share(indexed) ?? indexed
-    const views = await openViews({ store, replica, metadata, clock: runtime.clock, log })
+    const views = await openViews({
+      store,
+      replica,
+      metadata,
+      clock: runtime.clock,
+      log,
+      ...(member && { places: member.viewPlaces }),
+    })
     opened.defer(() => views.close())
     const listener = await serve({ settings, runtime, store, metadata, indexes, views, identity, doors, member })
     opened.defer(async () => {

@@ -18,6 +18,7 @@ import { isView } from '../schema/views.ts'
 import { KEY_BYTES_MAX } from '../types/partition-key.ts'
 import { type BuildProgress, buildView, type PartitionRead, wholeRead } from './build.ts'
 import { Gate } from './gate.ts'
+import { ALONE, type ViewPlaces } from './places.ts'
 import { KeyTooLong, samePlace, sameViewRow, type ViewRow, ViewRows } from './view-row.ts'
 import { ViewWriter } from './view-writer.ts'
 
@@ -42,6 +43,8 @@ export interface NodeViewsOptions {
   readonly schema: () => Schema
   readonly clock: Pick<Clock, 'wallMicros' | 'soon'>
   readonly log: Log
+  /** Who holds what of the views, as soon as that is known. Default: this node holds all. */
+  readonly places?: Promise<ViewPlaces>
 }
 
 interface BaseTable {
@@ -66,6 +69,7 @@ const AFTER = Buffer.of(0)
 export class NodeViews {
   readonly #options: NodeViewsOptions
   readonly #writer: ViewWriter
+  readonly #places: ViewPlaces | Promise<ViewPlaces>
   readonly #locks = new SerialLocks()
   readonly #mutation = new MutationReader()
   /** By the table's id, as 16 characters. */
@@ -78,6 +82,7 @@ export class NodeViews {
 
   constructor(options: NodeViewsOptions) {
     this.#options = options
+    this.#places = options.places ?? ALONE
     const clock = new IndexClock(() => options.clock.wallMicros(), options.marks)
     this.#writer = new ViewWriter(() => clock.next())
     this.refresh()
@@ -147,13 +152,15 @@ export class NodeViews {
         entered++
       }
       // What makes it last is waited for when others may look at the partitions again.
-      const { durable } = await this.#locked(writes, 0, async () => {
+      const { durable, sends } = await this.#locked(writes, 0, async () => {
         const all = [...mutations]
-        for (const write of writes) all.push(...(await this.#changesOf(write)))
-        return { durable: this.#options.store.apply(all) }
+        const toSend: (() => void)[] = []
+        for (const write of writes) all.push(...(await this.#placedChangesOf(write, toSend)))
+        return { durable: this.#options.store.apply(all), sends: toSend }
       })
       for (; entered > 0; entered--) gates[entered - 1]!.leave()
       await durable
+      for (const send of sends) send()
     } finally {
       for (; entered > 0; entered--) gates[entered - 1]!.leave()
     }
@@ -176,6 +183,16 @@ export class NodeViews {
     const write = writes[from]
     if (write === undefined) return work()
     return this.#locks.run(write.name, () => this.#locked(writes, from + 1, work))
+  }
+
+  /** What of a partition's changes goes into the record of the write; what is for others is added to `sends`. */
+  async #placedChangesOf(write: PartitionWrite, sends: (() => void)[]): Promise<readonly Buffer[]> {
+    const changes = await this.#changesOf(write)
+    const base = this.#bases.get(write.name.slice(0, TABLE_ID_BYTES))
+    if (changes.length === 0 || base === undefined) return changes
+    const { here, send } = (await this.#places).place(base.schema.keyspace, write.position, changes)
+    if (send !== null) sends.push(send)
+    return here
   }
 
   /** The mutations of the views that a write to a partition brings with it. Nobody else looks at the partition meanwhile. */
@@ -307,7 +324,9 @@ export class NodeViews {
     const { name } = found.rows.view
     try {
       // Whoever is writing knew nothing of the view. What is in it may be left from a build that was cut short.
-      await found.base.gate.alone(() => store.truncate(id, []))
+      // In a cluster others may have brought rows here; each base replica writes its own anew.
+      if (this.#options.places === undefined) await found.base.gate.alone(() => store.truncate(id, []))
+      else await this.#places
       const rows = await buildView(found.base.schema, {
         read: (command) => store.read(command),
         nowSeconds: () => this.#now(),
@@ -332,7 +351,8 @@ export class NodeViews {
     if (!found) return
     const { store } = this.#options
     const { position } = command.target
-    const { durable } = await this.#locks.run(lockName(found.base, position), async () => {
+    const places = await this.#places
+    const { durable, send } = await this.#locks.run(lockName(found.base, position), async () => {
       const nowSeconds = this.#now()
       const { partitions } = await store.read({ ...command, nowSeconds })
       const { rows: viewRows, idBytes } = this.#find(id) ?? found
@@ -342,9 +362,11 @@ export class NodeViews {
           const viewRow = rowOrNull(viewRows, key, clustering, row, nowSeconds, true)
           if (viewRow !== null) mutations.push(this.#writer.put(idBytes, viewRow, nowSeconds))
         }
-      return { durable: mutations.length > 0 ? store.apply(mutations) : undefined }
+      const placed = places.place(found.base.schema.keyspace, position, mutations)
+      return { durable: placed.here.length > 0 ? store.apply(placed.here) : undefined, send: placed.send }
     })
     await durable
+    send?.()
   }
 
   #find(id: string): { base: BaseTable; rows: ViewRows; idBytes: Buffer } | null {

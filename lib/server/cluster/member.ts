@@ -2,10 +2,13 @@
  * A node as a member of a cluster: its links to the others, its copy of the metadata, and the coordinator that asks all replicas. Put together in
  * the order in which one needs the other, and closed in the opposite order.
  */
+
+import { BatchStore } from '../../../cluster/coordinator/batch-store.ts'
 import { ClusterCoordinator } from '../../../cluster/coordinator/coordinator.ts'
 import { RequestLatencies } from '../../../cluster/coordinator/latencies.ts'
 import type { Replica } from '../../../cluster/coordinator/local.ts'
 import { ReadCoordinator } from '../../../cluster/coordinator/read.ts'
+import { ViewOutbox } from '../../../cluster/coordinator/view-outbox.ts'
 import { WriteSide } from '../../../cluster/coordinator/write-side.ts'
 import type { Gossiper } from '../../../cluster/gossip/gossiper.ts'
 import type { HintedHandoff } from '../../../cluster/hints/handoff.ts'
@@ -17,6 +20,7 @@ import type { Store } from '../../../storage/store.ts'
 import { Closers } from '../../base/closers.ts'
 import type { Settings } from '../../config/settings.ts'
 import type { Runtime } from '../../runtime/runtime.ts'
+import type { ViewPlaces } from '../../view/places.ts'
 import { HybridClock } from '../hybrid-clock.ts'
 import type { Identity } from '../identity.ts'
 import { type MetadataLog, openMetadataLog } from '../metadata-log.ts'
@@ -91,6 +95,12 @@ export class ClusterMember implements AsyncDisposable {
     return streaming
   }
 
+  #placesKnown: (places: ViewPlaces) => void = () => {}
+  /** Who holds what of materialized views; known when the node coordinates. */
+  readonly viewPlaces = new Promise<ViewPlaces>((resolve) => {
+    this.#placesKnown = resolve
+  })
+
   /** The coordinator of this node's clients; other nodes' coordinators are answered from now on. */
   async coordinate(replica: Replica, report: (cause: Error) => void): Promise<ClusterCoordinator> {
     const { settings, runtime, store, directory } = this.#options
@@ -115,7 +125,7 @@ export class ClusterMember implements AsyncDisposable {
     const writeSide = new WriteSide({
       environment,
       latencies,
-      batches: await openBatchTable(store, runtime.clock),
+      batches: await openBatchTable(store, runtime.clock, 'polyxena_batches'),
       truncations: truncations(store),
     })
     const reads = new ReadCoordinator({
@@ -140,6 +150,13 @@ export class ClusterMember implements AsyncDisposable {
     coordinator.register(messenger)
     this.#opened.defer(() => writeSide.close())
     this.#opened.defer(() => reads.close())
+    const outbox = new ViewOutbox(
+      environment,
+      new BatchStore(await openBatchTable(store, runtime.clock, 'polyxena_view_changes')),
+    )
+    this.#opened.defer(() => outbox.close())
+    await outbox.start()
+    this.#placesKnown(outbox)
     await writeSide.start()
     return coordinator
   }

@@ -126,6 +126,13 @@ export class NodeEnvironment implements CoordinatorEnvironment {
     return tables
   }
 
+  viewsOf(table: string): readonly string[] {
+    const { schema } = this.#metadata.state
+    const base = schema.tablesById.get(table)
+    const tables = base ? (schema.keyspaces.get(base.keyspace)?.tables.values() ?? []) : []
+    return [...tables].filter(({ view }) => view?.baseId === table).map(({ id }) => id)
+  }
+
   keyspaceOf(table: string): string | null {
     const { schema } = this.#metadata.state
     if (schema !== this.#schema) {

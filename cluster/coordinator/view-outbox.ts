@@ -1,0 +1,160 @@
+/**
+ * Materialized views of a cluster: each replica of a base table's partition has one replica of each view's partition to keep up to date, its pair.
+ * Source: Cassandra's ViewUtils.getViewNaturalEndpoint: within the data centre, a node that holds both is its own pair; of the others the i-th base
+ * replica has the i-th view replica. View replicas to be get the changes, too.
+ * What is for other nodes is noted in the record of the base table's write, so that it is sent after a crash, too; the note goes when each of them has
+ * its part, or a hint is kept for it.
+ *
+ * note := (host id 16 | written at 8 | mutation: length u32, bytes)*, in a table as batches have (batch-store.ts)
+ */
+import { ByteReader, ByteWriter } from '../../lib/base/bytes.ts'
+import { uuidBytes, uuidText } from '../../lib/base/uuid.ts'
+import { readInt32 } from '../../storage/model/row.ts'
+import { Verb } from '../internode/verbs.ts'
+import type { ReplicaSet } from '../ring/placement.ts'
+import type { RingNode } from '../ring/topology.ts'
+import { BATCH_ID_BYTES, type BatchStore } from './batch-store.ts'
+import type { CoordinatorEnvironment } from './environment.ts'
+import { putMicros, putMutation, putMutationHead, readMicros } from './write-messages.ts'
+
+const TABLE_ID_BYTES = 16
+const HOST_ID_BYTES = 16
+
+interface Errand {
+  readonly hostId: string
+  readonly writtenAt: number
+  readonly mutation: Buffer
+}
+
+/** What a write means for views, divided among nodes: see ViewPlaces of lib/view. */
+export interface Placed {
+  readonly here: readonly Buffer[]
+  readonly send: (() => void) | null
+}
+
+const NOTHING: Placed = { here: [], send: null }
+
+export class ViewOutbox {
+  readonly #environment: CoordinatorEnvironment
+  readonly #notes: BatchStore
+  readonly #sending = new Set<Promise<void>>()
+
+  constructor(environment: CoordinatorEnvironment, notes: BatchStore) {
+    this.#environment = environment
+    this.#notes = notes
+  }
+
+  /** Sends what was noted before the node stopped. */
+  async start(): Promise<void> {
+    for await (const { id, content } of this.#notes.all()) this.#send(id, readNote(content))
+  }
+
+  /** Resolves when all that is under way has arrived somewhere. */
+  async close(): Promise<void> {
+    await Promise.all(this.#sending)
+  }
+
+  place(keyspace: string, basePosition: Buffer, mutations: readonly Buffer[]): Placed {
+    const placed = this.#environment.placement(keyspace)
+    if (placed === null) return { here: mutations, send: null }
+    const { placement, replication } = placed
+    const self = this.#environment.self()
+    const isNear = ({ datacenter }: RingNode): boolean =>
+      replication.datacenters === null || datacenter === self.datacenter
+    const base = placement.at(readInt32(basePosition, 0), readInt32(basePosition, 4)).natural.filter(isNear)
+    // A replica to be: the others see to the views.
+    if (!base.some(({ hostId }) => hostId === self.hostId)) return NOTHING
+    const here: Buffer[] = []
+    const errands: Errand[] = []
+    let writtenAt = 0
+    for (const mutation of mutations) {
+      const view = placement.at(readInt32(mutation, TABLE_ID_BYTES), readInt32(mutation, TABLE_ID_BYTES + 4))
+      for (const hostId of pairs(self, base, view, isNear)) {
+        if (hostId === self.hostId) here.push(mutation)
+        else {
+          if (writtenAt === 0) writtenAt = this.#environment.timestampMicros()
+          errands.push({ hostId, writtenAt, mutation })
+        }
+      }
+    }
+    if (errands.length === 0) return { here, send: null }
+    const id = this.#environment.random.fill(Buffer.alloc(BATCH_ID_BYTES))
+    here.push(this.#notes.putting(id, noteOf(errands)))
+    return { here, send: () => this.#send(id, errands) }
+  }
+
+  #send(id: Buffer, errands: readonly Errand[]): void {
+    const sending = this.#sendAll(id, errands)
+      .catch((cause: unknown) => this.#environment.report(cause as Error))
+      .finally(() => this.#sending.delete(sending))
+    this.#sending.add(sending)
+  }
+
+  /** What it leaves undone the next start does. */
+  async #sendAll(id: Buffer, errands: readonly Errand[]): Promise<void> {
+    const byHost = new Map<string, Errand[]>()
+    for (const errand of errands) byHost.set(errand.hostId, [...(byHost.get(errand.hostId) ?? []), errand])
+    await Promise.all(Array.from(byHost, ([hostId, those]) => this.#sendTo(hostId, those)))
+    await this.#notes.remove(id)
+  }
+
+  async #sendTo(hostId: string, errands: readonly Errand[]): Promise<void> {
+    const { liveness, hints } = this.#environment
+    const node = this.#environment.nodes().get(hostId)
+    if (node === undefined) return
+    if (liveness.isAlive(hostId) && (await this.#request(node, errands))) return
+    if (!hints.mayStore(hostId)) return
+    await Promise.all(errands.map(({ mutation, writtenAt }) => hints.store(hostId, mutation, writtenAt)))
+  }
+
+  #request({ endpoint }: RingNode, errands: readonly Errand[]): Promise<boolean> {
+    const { messenger, timeouts } = this.#environment
+    const out = new ByteWriter(256)
+    putMutationHead(out, errands[0]!.writtenAt, null, [])
+    for (const { mutation } of errands) putMutation(out, mutation)
+    return new Promise((resolve) => {
+      messenger.request(endpoint, Verb.MUTATION, out.view(), timeouts.writeMs, {
+        replied: () => resolve(true),
+        failed: () => resolve(false),
+      })
+    })
+  }
+}
+
+/** Host ids of those to whom this base replica brings a view's change. */
+function pairs(
+  self: RingNode,
+  base: readonly RingNode[],
+  view: ReplicaSet,
+  isNear: (node: RingNode) => boolean,
+): string[] {
+  const natural = view.natural.filter(isNear)
+  const pending = view.pending.filter(isNear).map(({ hostId }) => hostId)
+  if (natural.some(({ hostId }) => hostId === self.hostId)) return [self.hostId, ...pending]
+  const viewIds = new Set(natural.map(({ hostId }) => hostId))
+  const baseIds = new Set(base.map(({ hostId }) => hostId))
+  const place = base.filter(({ hostId }) => !viewIds.has(hostId)).findIndex(({ hostId }) => hostId === self.hostId)
+  const pair = natural.filter(({ hostId }) => !baseIds.has(hostId))[place]
+  return pair === undefined ? pending : [pair.hostId, ...pending]
+}
+
+function noteOf(errands: readonly Errand[]): Buffer {
+  const out = new ByteWriter(512)
+  for (const { hostId, writtenAt, mutation } of errands) {
+    out.bytes(uuidBytes(hostId))
+    putMicros(out, writtenAt)
+    putMutation(out, mutation)
+  }
+  return out.view()
+}
+
+function readNote(content: Buffer): Errand[] {
+  const reader = new ByteReader(content)
+  const errands: Errand[] = []
+  while (reader.remaining() > 0) {
+    const hostId = uuidText(reader.view(HOST_ID_BYTES))
+    const writtenAt = readMicros(reader)
+    errands.push({ hostId, writtenAt, mutation: reader.view(reader.uint32()) })
+  }
+  return errands
+}
