@@ -1,6 +1,8 @@
 import com.datastax.oss.driver.api.core.ConsistencyLevel;
 import com.datastax.oss.driver.api.core.CqlSession;
 import com.datastax.oss.driver.api.core.DefaultConsistencyLevel;
+import com.datastax.oss.driver.api.core.config.DefaultDriverOption;
+import com.datastax.oss.driver.api.core.config.DriverConfigLoader;
 import com.datastax.oss.driver.api.core.cql.BoundStatement;
 import com.datastax.oss.driver.api.core.cql.PreparedStatement;
 import com.datastax.oss.driver.api.core.cql.Row;
@@ -47,10 +49,18 @@ public final class ClusterConformance {
   public static void main(String[] arguments) throws Exception {
     List<InetSocketAddress> addresses = new ArrayList<>();
     for (String address : arguments[0].split(",")) addresses.add(new InetSocketAddress(address, Integer.parseInt(arguments[1])));
-    try (CqlSession session = CqlSession.builder().addContactPoints(addresses).withLocalDatacenter(arguments[2]).build()) {
+    try (CqlSession session = CqlSession.builder().withConfigLoader(patient()).addContactPoints(addresses).withLocalDatacenter(arguments[2]).build()) {
       run(session, arguments[3].split(","));
     }
     System.exit(failed == 0 ? 0 : 1);
+  }
+
+  /** Two seconds, the driver's default, are few for changes of the schema on a machine that runs six nodes. */
+  private static DriverConfigLoader patient() {
+    return DriverConfigLoader.programmaticBuilder()
+        .withDuration(DefaultDriverOption.REQUEST_TIMEOUT, Duration.ofSeconds(20))
+        .withDuration(DefaultDriverOption.CONTROL_CONNECTION_TIMEOUT, Duration.ofSeconds(20))
+        .build();
   }
 
   private static long up(CqlSession session) {
