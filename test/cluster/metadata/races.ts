@@ -3,7 +3,7 @@ import t from 'tap'
 import { raceFounding } from '../../support/founding-races.ts'
 import { raceSchemas } from '../../support/schema-races.ts'
 
-const SEEDS = 6
+const SEEDS = 4
 
 t.test('clients race for the same tables through different nodes, under faults', { timeout: 120_000 }, async (t) => {
   let applied = 0
@@ -31,7 +31,7 @@ t.test('a seed gives the same run again', async (t) => {
 })
 
 t.test('acceptors that hide what they accepted are found', { timeout: 120_000 }, async (t) => {
-  for (let seed = 17; seed < 217; seed++) {
+  for (let seed = 1; seed < 201; seed++) {
     const { violation } = await raceSchemas(seed, 'accepted hidden')
     if (violation === null) continue
     t.comment(`seed ${seed}: ${violation.split('\n')[0]}`)
