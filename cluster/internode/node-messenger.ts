@@ -1,6 +1,6 @@
 /**
  * The messenger of a node: it listens for the others, keeps a link to each and lane, matches answers with requests, and hands what comes to the handlers.
- * Messages of one turn of the event loop leave together at its end, one write a link. Messages to the node itself take no socket.
+ * Messages of one turn of the event loop (of two, when there is much to do) leave together at its end, one write a link. Messages to the node itself take no socket.
  */
 import { FailureReason } from '../../lib/base/errors.ts'
 import type { Clock, Listener, Log, Network, Random, Socket } from '../../lib/runtime/runtime.ts'
@@ -26,6 +26,9 @@ const PEER_UNUSED_MS = 600_000
 
 /** How long close() waits for what was written to go out. */
 const CLOSE_PATIENCE_MS = 500
+
+/** With so many requests, own and others', links are written to every other turn of the event loop. */
+const BUSY = 8
 
 const NONE: Buffer = Buffer.alloc(0)
 
@@ -93,6 +96,8 @@ export class NodeMessenger implements Messenger, InboundHome {
   #own: OwnMessage[] = []
   #unsent: PendingRequest[] = []
   #isTurnDue = false
+  /** What is to be said was held back for one turn. */
+  #hasWaited = false
   #refused = 0
   #ticker: Disposable | null = null
   #tickAtMs = 0
@@ -384,6 +389,13 @@ export class NodeMessenger implements Messenger, InboundHome {
   }
 
   #turn(): void {
+    // A write costs more than a look at what else has come: with much under way there is more to say at once.
+    if (!this.#hasWaited && this.#dirty.length > 0 && this.#pending.size + this.#serving.count >= BUSY) {
+      this.#hasWaited = true
+      this.clock.soon(() => this.#turn())
+      return
+    }
+    this.#hasWaited = false
     this.#isTurnDue = false
     const dirty = this.#dirty
     this.#dirty = []
