@@ -16,9 +16,9 @@ import { mutationOf, originOf, type Register, registerName } from '../paxos/regi
 import type { CoordinatorEnvironment, ReplicaSide } from './environment.ts'
 import {
   decodeCommit,
-  decodeForget,
   decodePrepare,
   decodePropose,
+  decodeRegister,
   encodePrepareAnswer,
   encodeProposeAnswer,
   type PrepareAnswer,
@@ -74,9 +74,13 @@ export class PaxosAcceptor implements ReplicaSide {
       return DONE
     })
     messenger.handle(Verb.PAXOS_FORGET, async (message) => {
-      const { register, ballot } = decodeForget(Buffer.from(message.payload))
+      const { register, ballot } = decodeRegister(Buffer.from(message.payload))
       await this.forget(register, ballot)
       return DONE
+    })
+    messenger.handle(Verb.PAXOS_SETTLED, async (message) => {
+      const { register, ballot } = decodeRegister(Buffer.from(message.payload))
+      return Buffer.of((await this.isSettled(register, ballot)) ? 1 : 0)
     })
   }
 
@@ -116,14 +120,29 @@ export class PaxosAcceptor implements ReplicaSide {
     return state
   }
 
-  /** If nothing is in progress, and nothing later than that ballot is known. */
+  /** Whether that is the last commit, and nothing was promised or accepted above it. */
+  isSettled(register: Register, ballot: Ballot): Promise<boolean> {
+    return this.#alone(register, async (state) => isSettledAt(state, ballot))
+  }
+
+  /** If it is settled at that ballot. */
   forget(register: Register, ballot: Ballot): Promise<void> {
     return this.#alone(register, async (state) => {
-      const { promised, accepted, committed } = state
-      if (accepted !== null || compareBallots(committed?.ballot ?? null, ballot) > 0) return
-      if (compareBallots(promised, ballot) > 0) return
-      await this.#store.forget(register, state, Math.floor(this.#environment.clock.wallMicros() / 1e6))
+      if (isSettledAt(state, ballot)) await this.#store.forget(register, state, this.#nowSeconds())
     })
+  }
+
+  /** Of a table that is gone, or a range that is others': if nothing above that ballot happened. */
+  drop(register: Register, ballot: Ballot): Promise<void> {
+    return this.#alone(register, async (state) => {
+      const { promised, committed } = state
+      if (compareBallots(promised, ballot) > 0 || compareBallots(committed?.ballot ?? null, ballot) > 0) return
+      await this.#store.forget(register, state, this.#nowSeconds())
+    })
+  }
+
+  #nowSeconds(): number {
+    return Math.floor(this.#environment.clock.wallMicros() / 1e6)
   }
 
   /** One after another for each register; what goes wrong with the disk is said here, and the coordinator learns that it failed. */
@@ -144,6 +163,11 @@ export class PaxosAcceptor implements ReplicaSide {
     if (environment.keyspaceOf(id) === null)
       throw failure(FailureReason.INCOMPATIBLE_SCHEMA, `table ${table} is unknown here`)
   }
+}
+
+function isSettledAt({ promised, accepted, committed }: RegisterState, ballot: Ballot): boolean {
+  if (committed === null || accepted !== null || compareBallots(promised, ballot) > 0) return false
+  return compareBallots(committed.ballot, ballot) === 0
 }
 
 function failure(reason: number, message: string): ReplicaFailure {

@@ -9,6 +9,7 @@
  *                              1 accepted
  * PAXOS_COMMIT  := register | ballot 24 | rest: value       answered with nothing
  * PAXOS_FORGET  := register | ballot 24                     answered with nothing
+ * PAXOS_SETTLED := register | ballot 24                     answered with u8: 1 if that is its last commit, and nothing is above it
  * register := table id 16 | position      commit, accepted, committed := ballot 24 | length u32, value
  * `commit` is what the proposer knows to be decided: the acceptor takes it before anything else.
  */
@@ -67,7 +68,8 @@ export function encodeCommit({ register, decided }: CommitMessage): Buffer {
   return out.view()
 }
 
-export function encodeForget(register: Register, ballot: Ballot): Buffer {
+/** PAXOS_FORGET and PAXOS_SETTLED. */
+export function encodeRegister(register: Register, ballot: Ballot): Buffer {
   return begin(register, ballot).view()
 }
 
@@ -97,7 +99,7 @@ export function decodeCommit(payload: Buffer): CommitMessage {
   return { register, decided: { ballot, value: checked(reader.view(reader.remaining())) } }
 }
 
-export function decodeForget(payload: Buffer): { readonly register: Register; readonly ballot: Ballot } {
+export function decodeRegister(payload: Buffer): { readonly register: Register; readonly ballot: Ballot } {
   const reader = new ByteReader(payload)
   return { register: readRegister(reader), ballot: takeBallot(reader) }
 }

@@ -8,7 +8,7 @@ import { uuidBytes } from '../../lib/base/uuid.ts'
 import { Consistency } from '../../lib/types/consistency.ts'
 import type { ReadCommand, ReadResult } from '../../storage/model/command.ts'
 import type { Messenger } from '../internode/messenger.ts'
-import { BallotSource } from '../paxos/ballot.ts'
+import type { BallotSource } from '../paxos/ballot.ts'
 import { type Register, registerName } from '../paxos/register.ts'
 import type { CasRequest } from './cas.ts'
 import type { LightweightTransactions } from './coordinator.ts'
@@ -26,6 +26,8 @@ export interface PaxosCoordinatorOptions {
   readonly acceptor: PaxosAcceptor
   readonly plans: WritePlans
   readonly reads: PaxosReads
+  /** The only one of the node. */
+  readonly ballots: BallotSource
 }
 
 export class PaxosCoordinator implements LightweightTransactions {
@@ -37,13 +39,13 @@ export class PaxosCoordinator implements LightweightTransactions {
   readonly #ballots: BallotSource
   readonly #locks = new SerialLocks()
 
-  constructor({ environment, acceptor, plans, reads }: PaxosCoordinatorOptions) {
+  constructor({ environment, acceptor, plans, reads, ballots }: PaxosCoordinatorOptions) {
     this.#environment = environment
     this.#acceptor = acceptor
     this.#plans = plans
     this.#reads = reads
     this.#commits = new PaxosCommits({ environment, acceptor })
-    this.#ballots = new BallotSource(environment.self().hostId, () => environment.timestampMicros())
+    this.#ballots = ballots
   }
 
   register(messenger: Messenger): void {

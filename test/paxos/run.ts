@@ -15,6 +15,8 @@ const PLANTS: readonly PaxosPlant[] = [
   'proposal without what was decided before it',
   'origin lost when proposed again',
   'read at one replica',
+  'forgotten without a floor',
+  'unfinished forgotten',
 ]
 const OPERATIONS_EACH = 300
 const SEEDS_PER_PLANT = 200

@@ -6,13 +6,15 @@
 import type { CoordinatorEnvironment } from '../../cluster/coordinator/environment.ts'
 import { PaxosCoordinator } from '../../cluster/coordinator/paxos.ts'
 import { PaxosAcceptor, type PaxosAcceptorOptions } from '../../cluster/coordinator/paxos-acceptor.ts'
+import { PaxosCleaner } from '../../cluster/coordinator/paxos-cleanup.ts'
 import type { PrepareAnswer, PrepareMessage, ProposeMessage } from '../../cluster/coordinator/paxos-messages.ts'
-import { PaxosStore } from '../../cluster/coordinator/paxos-state.ts'
+import { PaxosStore, type RegisterState } from '../../cluster/coordinator/paxos-state.ts'
 import type { PaxosReads } from '../../cluster/coordinator/paxos-transaction.ts'
 import { WritePlans } from '../../cluster/coordinator/write-plans.ts'
 import type { Handler, Messenger, Payload, ReplyHandler } from '../../cluster/internode/messenger.ts'
-import { encodeBallot } from '../../cluster/paxos/ballot.ts'
+import { type Ballot, BallotSource, encodeBallot } from '../../cluster/paxos/ballot.ts'
 import type { ProposeReply } from '../../cluster/paxos/core.ts'
+import type { Register } from '../../cluster/paxos/register.ts'
 import { Placements } from '../../cluster/ring/placement.ts'
 import type { RingNode, Topology } from '../../cluster/ring/topology.ts'
 import { ByteWriter } from '../../lib/base/bytes.ts'
@@ -40,6 +42,8 @@ export type PaxosPlant =
   | 'proposal without what was decided before it'
   | 'origin lost when proposed again'
   | 'read at one replica'
+  | 'forgotten without a floor'
+  | 'unfinished forgotten'
 
 export interface PaxosRunOptions {
   readonly seed: number
@@ -67,6 +71,9 @@ export async function runPaxos({ seed, operations, plant = null }: PaxosRunOptio
   await world.run(operations)
   return world.findings()
 }
+
+/** Of the parts of a row's name: in none of them. */
+const SEPARATOR = ' \u0100 '
 
 /** One node's data, that outlives it. */
 class Disk {
@@ -121,12 +128,29 @@ class FakeStorage {
   }
 
   read({ table, target, slices }: ReadCommand): ReadResult {
-    if (target.kind !== 'partition') throw new Error('ranges are not kept')
+    if (target.kind !== 'partition') return this.#readAll(table)
     const clustering = slices === null ? Buffer.alloc(0) : slices[0]!.start
     const { position } = target
-    const row = this.#seen.get(nameOf(table, position, clustering)) ?? null
+    const known = this.#seen.get(nameOf(table, position, clustering)) ?? null
+    const row = known !== null && rowIsLive(new RowReader().reset(known), 0) ? known : null
     const partitions =
       row === null ? [] : [{ position, key: position.subarray(10), staticRow: null, rows: [{ clustering, row }] }]
+    return { partitions, more: false, tombstones: 0 }
+  }
+
+  #readAll(table: string): ReadResult {
+    const rows = new RowReader()
+    const partitions = [...this.#seen]
+      .filter(([name, row]) => name.startsWith(table) && rowIsLive(rows.reset(row), 0))
+      .map(([name, row]) => {
+        const [, position, clustering] = name.split(SEPARATOR).map((part) => Buffer.from(part, 'latin1'))
+        return {
+          position: position!,
+          key: position!.subarray(10),
+          staticRow: null,
+          rows: [{ clustering: clustering!, row }],
+        }
+      })
     return { partitions, more: false, tombstones: 0 }
   }
 
@@ -156,7 +180,7 @@ function mergeRows(law: LastWriteWins, out: ByteWriter, a: Buffer, b: Buffer): B
 }
 
 function nameOf(table: string, position: Buffer, clustering: Buffer): string {
-  return `${table}/${position.toString('latin1')}/${clustering.toString('latin1')}`
+  return [table, position.toString('latin1'), clustering.toString('latin1')].join(SEPARATOR)
 }
 
 function rowsOf(mutation: Buffer): [string, Buffer][] {
@@ -171,6 +195,22 @@ function rowsOf(mutation: Buffer): [string, Buffer][] {
     rows.push([nameOf(table, position, clustering), mutation.subarray(reader.valueStart, reader.valueEnd)])
   }
   return rows
+}
+
+/** Broken, too. */
+class PlantedStore extends PaxosStore {
+  readonly #plant: PaxosPlant | null
+
+  constructor(replica: CoordinatorEnvironment['replica'], plant: PaxosPlant | null) {
+    super(replica, PAXOS_TABLE)
+    this.#plant = plant
+  }
+
+  override async load(register: Register): Promise<RegisterState> {
+    const state = await super.load(register)
+    const isFloor = state.promised?.node.startsWith('ffff') === true
+    return this.#plant === 'forgotten without a floor' && isFloor ? { ...state, promised: null } : state
+  }
 }
 
 /** Broken acceptors. */
@@ -189,6 +229,15 @@ class PlantedAcceptor extends PaxosAcceptor {
       return { kind: 'promised', accepted: null, committed: null, read: null }
     }
     return this.#plant === 'in progress ignored' ? { ...answer, accepted: null } : answer
+  }
+
+  override async isSettled(register: Register, ballot: Ballot): Promise<boolean> {
+    return this.#plant === 'unfinished forgotten' || (await super.isSettled(register, ballot))
+  }
+
+  override async forget(register: Register, ballot: Ballot): Promise<void> {
+    if (this.#plant === 'unfinished forgotten') await this.drop(register, { ...ballot, micros: ballot.micros * 2 })
+    else await super.forget(register, ballot)
   }
 
   override async propose(message: ProposeMessage): Promise<ProposeReply> {
@@ -230,6 +279,8 @@ class World {
   readonly #crashEveryMs: number
   readonly #awayMs: number
   readonly #slowChance: number
+  /** Registers are forgotten after so little rest; null: never. */
+  readonly restMs: number | null
   readonly #readsAlong: boolean
   readonly #skews: number[]
   readonly #cut = new Set<string>()
@@ -262,6 +313,7 @@ class World {
     this.#crashEveryMs = this.#dice.pick([10, 50, 200, 1000, 5000, Number.POSITIVE_INFINITY])
     this.#awayMs = this.#dice.pick([3, 30, 500])
     this.#slowChance = this.#dice.pick([0, 0.01, 0.1])
+    this.restMs = this.#dice.pick([null, 0, 20, 300])
     this.#readsAlong = this.#dice.chance(0.7)
     this.#skews = this.#nodes.map(() => this.#dice.pick([0, 1, 50, -50, 3000, -3000]) * 1000)
   }
@@ -389,10 +441,12 @@ class World {
     // Who is dead is known only at the next look: a plan is never kept here.
     const plans = new WritePlans({ ...environment, epoch: () => this.kernel.events })
     const readRow = (position: Buffer): Buffer => storage.rowOf(position)
+    const store = new PlantedStore(environment.replica, this.#plant)
+    const ballots = new BallotSource(ring.hostId, () => environment.timestampMicros())
     const acceptor = new PlantedAcceptor(
       {
         environment,
-        store: new PaxosStore(environment.replica, PAXOS_TABLE),
+        store,
         marks: { takes: () => this.#plant !== 'commit lost' || this.#dice.chance(0.8) },
         read: (position) => Buffer.from(readRow(position)),
       },
@@ -405,8 +459,11 @@ class World {
         this.#merged(command, this.#plant === 'read at one replica' ? answers.slice(0, 1) : answers),
       read: (command) => this.#quorumRead(command, messenger, clock, readRow),
     }
-    const coordinator = new PaxosCoordinator({ environment, acceptor, plans, reads })
+    const coordinator = new PaxosCoordinator({ environment, acceptor, plans, reads, ballots })
     coordinator.register(messenger)
+    const { restMs } = this
+    if (restMs !== null)
+      new PaxosCleaner({ environment, acceptor, store, ballots, everyMs: 1 + this.#dice.int(100), restMs }).start()
     node.running = { process, storage, handlers, coordinator, waiting, deaths: new Set() }
   }
 

@@ -135,11 +135,12 @@ export class ClusterMember implements AsyncDisposable {
       table: (id) => metadata.current.tablesById.get(id)?.options ?? null,
     })
     const { marks, plans } = writeSide
+    const paxos = await openPaxosSide({ environment, store, replica, marks, plans, reads })
     const coordinator = new ClusterCoordinator({
       latencies,
       writes: writeSide.writes,
       reads,
-      transactions: await openPaxosSide({ environment, store, replica, marks, plans, reads }),
+      transactions: paxos.transactions,
       truncations: writeSide.truncations,
       others: [
         writeSide.replica,
@@ -157,6 +158,8 @@ export class ClusterMember implements AsyncDisposable {
     this.#opened.defer(() => outbox.close())
     await outbox.start()
     this.#placesKnown(outbox)
+    this.#opened.defer(() => paxos.cleaner.close())
+    paxos.cleaner.start()
     await writeSide.start()
     return coordinator
   }

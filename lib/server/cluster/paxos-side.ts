@@ -4,10 +4,12 @@ import type { CoordinatorEnvironment } from '../../../cluster/coordinator/enviro
 import type { Replica } from '../../../cluster/coordinator/local.ts'
 import { PaxosCoordinator } from '../../../cluster/coordinator/paxos.ts'
 import { PaxosAcceptor } from '../../../cluster/coordinator/paxos-acceptor.ts'
+import { PaxosCleaner } from '../../../cluster/coordinator/paxos-cleanup.ts'
 import { PrepareReads, QuorumReads } from '../../../cluster/coordinator/paxos-reads.ts'
 import { PaxosStore } from '../../../cluster/coordinator/paxos-state.ts'
 import type { TruncationMarks } from '../../../cluster/coordinator/truncation-marks.ts'
 import type { WritePlans } from '../../../cluster/coordinator/write-plans.ts'
+import { BallotSource } from '../../../cluster/paxos/ballot.ts'
 import type { Store } from '../../../storage/store.ts'
 import { DEFAULT_TABLE_OPTIONS } from '../../../storage/table-options.ts'
 import { systemTableId } from '../../schema/system-tables.ts'
@@ -24,14 +26,13 @@ export interface PaxosSideOptions {
   readonly reads: Pick<Reads, 'read'>
 }
 
-export async function openPaxosSide({
-  environment,
-  store,
-  replica,
-  marks,
-  plans,
-  reads,
-}: PaxosSideOptions): Promise<PaxosCoordinator> {
+export interface PaxosSide {
+  readonly transactions: PaxosCoordinator
+  readonly cleaner: PaxosCleaner
+}
+
+export async function openPaxosSide(options: PaxosSideOptions): Promise<PaxosSide> {
+  const { environment, store, replica, marks, plans, reads } = options
   await store.registerTable(PAXOS_ID, {
     keyspace: 'system',
     name: 'polyxena_paxos',
@@ -46,6 +47,7 @@ export async function openPaxosSide({
     },
     PAXOS_ID,
   )
+  const ballots = new BallotSource(environment.self().hostId, () => environment.timestampMicros())
   const prepareReads = new PrepareReads(replica)
   const acceptor = new PaxosAcceptor({
     environment,
@@ -53,5 +55,8 @@ export async function openPaxosSide({
     marks,
     read: (request) => prepareReads.answer(request),
   })
-  return new PaxosCoordinator({ environment, acceptor, plans, reads: new QuorumReads(reads) })
+  return {
+    transactions: new PaxosCoordinator({ environment, acceptor, plans, reads: new QuorumReads(reads), ballots }),
+    cleaner: new PaxosCleaner({ environment, acceptor, store: states, ballots }),
+  }
 }

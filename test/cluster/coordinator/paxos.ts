@@ -9,18 +9,12 @@ import { type PaxosPlant, runPaxos } from '../../support/paxos-cluster.ts'
 import { testSeed } from '../../support/random.ts'
 
 /** Those that show soon. All of them, each within 200 seeds: `npm run lwt -- --plants`. */
-const PLANTS: readonly PaxosPlant[] = [
-  'in progress ignored',
-  'ballot promised twice',
-  'commit lost',
-  'origin lost when proposed again',
-  'read at one replica',
-]
+const PLANTS: readonly PaxosPlant[] = ['in progress ignored', 'commit lost', 'read at one replica']
 const SEEDS_PER_PLANT = 25
 
 t.test('what clients are told is linearizable', async (t) => {
   const first = testSeed()
-  for (let seed = first; seed < first + 6; seed++) {
+  for (let seed = first; seed < first + 4; seed++) {
     const { violations } = await runPaxos({ seed, operations: 150 })
     t.same(violations, [], `TEST_SEED=${seed}`)
   }
