@@ -14,6 +14,7 @@ import { AdminClient } from './nodetool/client.ts'
 import { processUsage } from './support/server.ts'
 
 const LOOK_EVERY_MS = 1_000
+const FIRST_LOOK_MS = 100
 const STATES = { joining: 'J', normal: 'N', leaving: 'L' } as const
 
 const isTerminal = process.stdout.isTTY === true
@@ -114,15 +115,19 @@ async function show(
   let shown: string[] = []
   const ends = performance.now() + plan.seconds * 1_000
   for (let isAsked = false; !isAsked && performance.now() < ends; ) {
-    const lines = clusterLines(await look(plan, nodes), paint)
-    if (isTerminal) {
+    const seen = await look(plan, nodes)
+    const lines = clusterLines(seen, paint)
+    const isEarly = shown.length === 0 && seen.every(({ standing }) => standing === null)
+    if (isEarly) {
+      // Nodes open their administration interface last.
+    } else if (isTerminal) {
       const back = shown.length === 0 ? '' : `\x1b[${shown.length}A`
       process.stdout.write(`${back}${lines.map((line) => `\x1b[2K${line}\n`).join('')}`)
     } else if (changes(lines) !== changes(shown)) process.stdout.write(`${lines.join('\n')}\n`)
-    shown = lines
+    if (!isEarly) shown = lines
     isAsked = await Promise.race([
       asked.then(() => true),
-      new Promise<false>((resolve) => setTimeout(resolve, LOOK_EVERY_MS, false).unref()),
+      new Promise<false>((resolve) => setTimeout(resolve, isEarly ? FIRST_LOOK_MS : LOOK_EVERY_MS, false).unref()),
     ])
     if (nodes.every(({ phase }) => phase === 'ended')) return
   }

@@ -44,6 +44,20 @@ t.test('three nodes know each other as soon as they are there, in whatever order
   t.end()
 })
 
+t.test('what others wait for is told before the next round', (t) => {
+  const world = whole({ nodes: 4 })
+  for (let i = 0; i < 5; i++) {
+    const { gossiper, hostId } = world.nodes[i % 4]!
+    gossiper.setLocal('RPC_READY', `ready ${i}`)
+    gossiper.hurry()
+    const told = () =>
+      world.nodes.every((node) => node.gossiper.state(hostId)?.values.get('RPC_READY')?.value === `ready ${i}`)
+    t.ok(world.until(told, 60_000, 10) < 300)
+  }
+  t.same(changes(world.nodes), [])
+  t.end()
+})
+
 t.test('what a node says reaches all in a few rounds', (t) => {
   const world = whole({ nodes: 48 })
   for (let i = 0; i < 5; i++) {

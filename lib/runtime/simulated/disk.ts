@@ -107,8 +107,11 @@ class Inode {
 
   sync(): void {
     if (this.dirty.size === 0 && this.durable.length === this.size) return
-    const durable = Buffer.alloc(this.size)
-    this.durable.copy(durable, 0, 0, Math.min(this.size, this.durable.length))
+    let durable = this.durable
+    if (durable.length !== this.size) {
+      durable = Buffer.alloc(this.size)
+      this.durable.copy(durable, 0, 0, Math.min(this.size, this.durable.length))
+    }
     for (const sector of this.dirty)
       this.content.copy(durable, sector * SECTOR, sector * SECTOR, Math.min(this.size, (sector + 1) * SECTOR))
     this.durable = durable

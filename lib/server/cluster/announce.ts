@@ -32,7 +32,7 @@ export function ownValues(node: RingNode, schemaVersion: string, loadBytes: numb
 }
 
 export interface AnnounceOptions {
-  readonly gossiper: Pick<Gossiper, 'setLocal'>
+  readonly gossiper: Pick<Gossiper, 'setLocal' | 'hurry'>
   readonly metadata: Pick<MetadataLog, 'state' | 'watch'>
   /** Until the ring has this node. */
   readonly self: RingNode
@@ -58,7 +58,10 @@ export class Announcer {
   }
 
   serving(isServing: boolean): void {
-    if (!this.#closed) this.#options.gossiper.setLocal('RPC_READY', String(isServing))
+    if (this.#closed) return
+    this.#options.gossiper.setLocal('RPC_READY', String(isServing))
+    // Clients of other nodes are told of it as soon as these know.
+    this.#options.gossiper.hurry()
   }
 
   /** Before gossip ends. */
