@@ -56,6 +56,8 @@ export interface LogTimes {
   readonly unreachableMs: number
   /** How long append() waits for others to have what was decided. */
   readonly pushMs: number
+  /** How long a node that starts waits for others to tell what it missed. */
+  readonly comeBackMs: number
   /** How often a node asks another whether there is more: a message that was lost is made up for. */
   readonly pullEveryMs: number
 }
@@ -65,6 +67,7 @@ const TIMES: LogTimes = {
   appendMs: 8_000,
   unreachableMs: 3_000,
   pushMs: 500,
+  comeBackMs: 500,
   pullEveryMs: 5_000,
 }
 
@@ -155,6 +158,27 @@ export class ReplicatedLog {
     exchange.hear<ReachedMessage>(Verb.METADATA_REACHED, ({ clusterId, epoch, hostIds }) => {
       if (clusterId === replica.view().clusterId) for (const hostId of hostIds) this.#noteReached(hostId, epoch)
     })
+  }
+
+  /** Takes what was decided while this node was away, if a majority of the members tells of it soon: it may be that nobody else runs. */
+  async comeBack(): Promise<void> {
+    const { exchange, times } = this
+    const { epoch, clusterId, participants } = this.#nextInstance()
+    const others = participants.filter(({ id }) => id !== exchange.self.hostId)
+    const request: FetchRequest = { clusterId, since: epoch - 1, snapshot: null }
+    let missing = majorityOf(participants.length) - (participants.length - others.length)
+    let newest = { epoch: 0, from: '' }
+    await exchange.gather<Participant, FetchAnswer>(
+      others,
+      ({ endpoint }) => exchange.ask(endpoint, Verb.METADATA_FETCH, request, times.comeBackMs),
+      ({ endpoint }, answer) => {
+        if (answer === null || answer.clusterId !== clusterId) return false
+        if (answer.epoch > newest.epoch) newest = { epoch: answer.epoch, from: endpoint }
+        missing -= 1
+        return missing <= 0
+      },
+    )
+    await this.#reachQuietly(newest.epoch, newest.from)
   }
 
   /** From now on it takes what it missed by itself. */

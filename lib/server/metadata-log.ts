@@ -191,10 +191,15 @@ export class MetadataLog implements SchemaDoor {
     return { [Symbol.dispose]: () => this.#watchers.delete(listener) }
   }
 
-  /** Resolves when this node belongs to a cluster, found or founded, and has its log. Alone: at once. Throws FoundingError. */
+  /**
+   * Resolves when this node belongs to a cluster, found or founded, and has its log: what was decided while it was away, too, if others are there to
+   * tell. Alone: at once. Throws FoundingError.
+   */
   async establish(): Promise<void> {
-    await this.#founding?.establish()
-    this.#replicated?.start()
+    if (!this.#replicated) return
+    if (this.#state.clusterId === '') await this.#founding!.establish()
+    else await this.#replicated.comeBack()
+    this.#replicated.start()
   }
 
   change(

@@ -124,16 +124,16 @@ for (const snapshotEvery of [1000, 3])
       world.kill(2, 0)
       await ddl(log(world, 1), 'DROP TABLE k.gone')
       for (let i = 0; i < 10; i++) await ddl(log(world, i % 2), `CREATE TABLE k.t${i} (k int PRIMARY KEY)`)
-      await world.start(2)
+      const back = await world.start(2)
       log(world, 2).listen(({ change, name }) => heard.push(`${change} ${name}`))
       const { epoch } = log(world, 1).state
-      await log(world, 2).catchUp(epoch)
-      t.equal(log(world, 2).state.epoch, epoch)
+      await back.established
+      t.equal(log(world, 2).state.epoch, epoch, 'before it serves')
       await world.settle()
       // What it learned is its own: alone it has it all.
       world.kill(2, 0)
       world.isCut = () => true
-      await world.start(2)
+      await (await world.start(2)).established
       t.equal(log(world, 2).state.epoch, epoch)
       t.same(world.nodes.get(2)!.store.tableIds.length, world.nodes.get(1)!.store.tableIds.length)
     })
