@@ -9,9 +9,13 @@
  * what happened. --quiet leaves the faults out; --joins takes only
  * clusters that a node joins in the run. --plants plants bugs, one after the other, and tells by which seed each is found.
  */
+import { spawn } from 'node:child_process'
+import { createInterface } from 'node:readline'
+import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { WORKLOADS } from './workloads/index.ts'
 import { drawPlan, type LevelName, type Levels, type Plan, type PlanOptions } from './world/plan.ts'
+import { PLANTS } from './world/plants.ts'
 import { shrinkPlan } from './world/shrink.ts'
 import { runPlan } from './world/world.ts'
 
@@ -30,8 +34,12 @@ const { values: flags } = parseArgs({
     shrink: { type: 'boolean', default: false },
     story: { type: 'boolean', default: false },
     failures: { type: 'string', default: '5' },
+    plants: { type: 'boolean', default: false },
+    only: { type: 'string', default: '' },
   },
 })
+
+const PLANT_SEEDS = 200
 
 const print = (line: string): void => {
   process.stdout.write(`${line}\n`)
@@ -46,7 +54,8 @@ const options: PlanOptions = {
   joins: flags.joins,
 }
 
-await runSeeds()
+if (flags.plants) await runPlants()
+else await runSeeds()
 
 function summary(plan: Plan): string {
   const { datacenters, replication, levels, clients, workloads, faults } = plan
@@ -110,4 +119,46 @@ async function runSeeds(): Promise<void> {
   )
   print(`${done - failed} passed, ${failed} failed`)
   process.exitCode = failed === 0 ? 0 : 1
+}
+
+/** Each planted bug must be found: this program again, with the bug in it. */
+async function runPlants(): Promise<void> {
+  const first = Number(flags.first ?? Math.floor(Math.random() * 2 ** 30))
+  const register = new URL('./world/plant-register.js', import.meta.url).href
+  let missed = 0
+  let tried = 0
+  print(`${PLANT_SEEDS} seeds of ${options.seconds} virtual seconds from ${first} for each plant`)
+  for (const [index, plant] of PLANTS.entries()) {
+    if (!plant.name.includes(flags.only)) continue
+    tried++
+    const args = [
+      '--seeds',
+      PLANT_SEEDS,
+      '--first',
+      first,
+      '--seconds',
+      options.seconds,
+      '--failures',
+      1,
+      '--twice',
+      0,
+    ].map(String)
+    if (flags.nodes !== undefined) args.push('--nodes', flags.nodes)
+    if (flags.workloads !== undefined) args.push('--workloads', flags.workloads)
+    const child = spawn(process.execPath, ['--import', register, fileURLToPath(import.meta.url), ...args], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+      env: { ...process.env, SIMULATION_PLANT: String(index) },
+    })
+    let seed: number | null = null
+    let why = ''
+    for await (const line of createInterface({ input: child.stdout })) {
+      const failure = /^SEED=(\d+) failed/.exec(line)
+      if (failure) seed = Number(failure[1]) - first + 1
+      else if (seed !== null && why === '') why = line.trim()
+    }
+    if (seed === null) missed++
+    print(seed === null ? `NOT FOUND: ${plant.name}` : `found ${plant.name}, by seed ${seed}: ${why.slice(0, 120)}`)
+  }
+  print(`${tried - missed} passed, ${missed} failed`)
+  process.exitCode = missed === 0 ? 0 : 1
 }

@@ -14,9 +14,13 @@ export function sets({ levels }: Plan): Workload {
   const history = new History<SetInput, SetOutput>()
   let last = 0
 
-  const read = async (client: WorkloadContext, partition: number): Promise<boolean> => {
+  const read = async (
+    client: WorkloadContext,
+    partition: number,
+    pageSizes: readonly (number | null)[],
+  ): Promise<boolean> => {
     const operation = history.invoke(client.process, String(partition), { kind: 'read' }, client.now())
-    const pageSize = client.dice.pick([null, 1, 3, 10, 100])
+    const pageSize = client.dice.pick(pageSizes)
     const rows = await readPages(client, READ, [int(partition)], Consistency[levels.read], pageSize)
     if (rows === null) return false
     const elements = rows.map(([c]) => c!.toString())
@@ -29,7 +33,7 @@ export function sets({ levels }: Plan): Workload {
     async step(client) {
       const partition = client.dice.int(PARTITIONS)
       if (client.dice.chance(0.3)) {
-        await read(client, partition)
+        await read(client, partition, [null, 1, 3, 10, 100])
         return
       }
       // Shuffled, so that new elements come between old ones.
@@ -46,7 +50,7 @@ export function sets({ levels }: Plan): Workload {
     },
     async readAll(client) {
       for (let partition = 0; partition < PARTITIONS; partition++)
-        while (!(await read(client, partition))) await client.sleep(500)
+        while (!(await read(client, partition, [null, 100]))) await client.sleep(500)
     },
     check: () => checkSet(history, { monotonic: levels.monotonic }),
   }

@@ -94,7 +94,6 @@ export function heal(world: World): void {
     one.failsNextSync = false
     Object.assign(one.wall, { skewMicros: 0, strobe: null, frozenAtMicros: null })
     one.resume()
-    one.isHealed = true
     one.start()
   }
 }

@@ -45,10 +45,8 @@ export class Machine {
   extraDiskMs = 0
   /** The next sync fails. */
   failsNextSync = false
-  /** A sync failed since the last start began. */
+  /** A sync failed since the last start began: more may fail than otherwise. */
   #syncFailed = false
-  /** Everything is as it should be from now on: a node that cannot start is a bug. */
-  isHealed = false
 
   constructor(options: MachineOptions, name: string) {
     this.#options = options
@@ -66,6 +64,10 @@ export class Machine {
 
   get wall(): WallFaults {
     return this.#process?.wall ?? this.#wall
+  }
+
+  get hasFailedDisk(): boolean {
+    return this.#syncFailed
   }
 
   get isPaused(): boolean {
@@ -127,8 +129,7 @@ export class Machine {
       (error: Error) => {
         if (this.#process !== process) return
         say(`${this.#name} did not start: ${error.stack ?? error.message}`)
-        if (this.isHealed || (error.name !== 'StartError' && !this.#syncFailed))
-          violation(`${this.#name} did not start: ${error.message}`)
+        violation(`${this.#name} did not start: ${error.message}`)
         this.crash(null)
         kernel.clock.after(1_000, () => this.start())
       },
@@ -162,7 +163,7 @@ export class Machine {
       then()
     }
     node.close().then(ended, (error: Error) => {
-      this.#options.violation(`${this.#name} did not stop: ${error.stack ?? error.message}`)
+      if (!this.#syncFailed) this.#options.violation(`${this.#name} did not stop: ${error.stack ?? error.message}`)
       ended()
     })
   }
