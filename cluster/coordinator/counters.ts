@@ -105,9 +105,8 @@ export class Counters implements ReplicaSide {
 
   /** Best first: those of this data centre, in turn. */
   #leaders({ targets, direct }: WritePlan): WriteTarget[] {
-    const { nodes, self } = this.#environment
-    const { datacenter } = self()
-    const known = nodes()
+    const { datacenter } = this.#environment.self()
+    const known = this.#environment.nodes()
     const turn = this.#turn++
     const rotated = targets.map((_, i) => targets[(i + turn) % targets.length]!)
     const natural = rotated.filter(({ hostId }) => known.get(hostId)?.status !== 'joining')

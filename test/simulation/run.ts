@@ -3,13 +3,16 @@
  *
  *     npm run simulate -- [--seeds 100] [--seconds 60] [--first N] [--nodes N] [--workloads rows,sets] [--levels QUORUM/QUORUM] [--quiet]
  *     npm run simulate -- --seed N [--seconds 60] [--shrink] [--story]
+ *     npm run simulate -- --plan FILE [--story]
  *     npm run simulate -- --plants [--only text]
  *
- * One seed in --twice runs a second time and must do exactly the same. --seed runs one alone; --shrink cuts its plan down to what still fails, --story tells
+ * One seed in --twice runs a second time and must do exactly the same. --seed runs one alone; --shrink cuts its plan down to what still fails and
+ * prints it, --plan runs a plan from a file, --story tells
  * what happened. --quiet leaves the faults out; --joins takes only
  * clusters that a node joins in the run. --plants plants bugs, one after the other, and tells by which seed each is found.
  */
 import { spawn } from 'node:child_process'
+import { readFileSync } from 'node:fs'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
@@ -36,6 +39,7 @@ const { values: flags } = parseArgs({
     failures: { type: 'string', default: '5' },
     plants: { type: 'boolean', default: false },
     only: { type: 'string', default: '' },
+    plan: { type: 'string' },
   },
 })
 
@@ -75,7 +79,7 @@ async function explain(plan: Plan): Promise<void> {
 }
 
 async function runSeeds(): Promise<void> {
-  const count = flags.seed === undefined ? Number(flags.seeds) : 1
+  const count = flags.seed === undefined && flags.plan === undefined ? Number(flags.seeds) : 1
   const first = Number(flags.seed ?? flags.first ?? Math.floor(Math.random() * 2 ** 30))
   const began = performance.now()
   let failed = 0
@@ -87,7 +91,8 @@ async function runSeeds(): Promise<void> {
   print(`SEEDS ${first} to ${first + count - 1}, ${options.seconds} virtual seconds each`)
   for (let i = 0; i < count && failed < Number(flags.failures); i++) {
     const seed = first + i
-    const plan = drawPlan(seed, options)
+    const plan =
+      flags.plan === undefined ? drawPlan(seed, options) : (JSON.parse(readFileSync(flags.plan, 'utf8')) as Plan)
     const result = await runPlan(plan)
     requests += result.requests
     succeeded += result.succeeded

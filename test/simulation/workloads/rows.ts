@@ -157,6 +157,7 @@ export function batches({ levels }: Plan): Workload {
     client: WorkloadContext,
     table: (typeof TABLES)[number],
     key: number,
+    level: LevelName = levels.read,
   ): Promise<string | false> => {
     const history = histories[table]
     const operation = history.invoke(client.process, String(key), { kind: 'read' }, client.now())

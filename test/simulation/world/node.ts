@@ -129,7 +129,7 @@ export class Machine {
       (error: Error) => {
         if (this.#process !== process) return
         say(`${this.#name} did not start: ${error.stack ?? error.message}`)
-        violation(`${this.#name} did not start: ${error.message}`)
+        if (error.name !== 'StartError' && !this.#syncFailed) violation(`${this.#name} did not start: ${error.message}`)
         this.crash(null)
         kernel.clock.after(1_000, () => this.start())
       },
