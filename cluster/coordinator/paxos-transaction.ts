@@ -365,15 +365,14 @@ export class Transaction {
 class Scene implements CasScene {
   readonly timestamp: { readonly high: number; readonly low: number }
   hasRead = false
-  readonly #read: (command: ReadCommand) => Promise<ReadResult>
+  /** Whoever decides takes it as a function. */
+  readonly read: (command: ReadCommand) => Promise<ReadResult>
 
   constructor({ micros }: Ballot, read: (command: ReadCommand) => Promise<ReadResult>) {
     this.timestamp = { high: Math.floor(micros / TWO_32), low: micros | 0 }
-    this.#read = read
-  }
-
-  read(command: ReadCommand): Promise<ReadResult> {
-    this.hasRead = true
-    return this.#read(command)
+    this.read = (command) => {
+      this.hasRead = true
+      return read(command)
+    }
   }
 }
