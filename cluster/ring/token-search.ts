@@ -33,6 +33,10 @@ export class TokenSearch {
   /** By owner what a token would change, 0 but for those that are named. */
   readonly #changes: number[]
   readonly #changed: number[] = []
+  readonly #donors = new Greatest(DONORS)
+  /** By donor: its largest ranges. */
+  readonly #ranges = Array.from({ length: DONORS }, () => new Greatest(RANGES))
+  readonly #thought: number[] = []
 
   /** `factors`: the numbers of replicas for which loads shall be even. `others` has one node at least. */
   constructor(
@@ -67,8 +71,9 @@ export class TokenSearch {
   best(left: number, progress: number): number {
     let best = this.#widestMiddle()
     let least = Infinity
-    for (const objective of this.#objectives)
-      for (const place of this.#candidates(objective, left)) {
+    for (const objective of this.#objectives) {
+      this.#think(objective, left)
+      for (const place of this.#thought) {
         let cost = 0
         for (const one of this.#objectives) cost += this.#cost(one, place, progress)
         if (cost < least) {
@@ -76,6 +81,7 @@ export class TokenSearch {
           best = place
         }
       }
+    }
     return best
   }
 
@@ -92,31 +98,30 @@ export class TokenSearch {
     this.#owners.splice(at, 0, NEW)
   }
 
-  /** Places in and before the largest ranges of those who own most beyond their share. */
-  #candidates({ loads, shares, factor }: Objective, left: number): Set<number> {
-    const wanted = Math.max((shares[NEW]! - loads[NEW]!) / left / factor, RING / this.#places.length / 100)
-    const donors = shares
-      .map((share, owner) => ({ owner, excess: loads[owner]! / share }))
-      .slice(1)
-      .sort((a, b) => b.excess - a.excess)
-      .slice(0, DONORS)
-    const ranges = new Map(donors.map(({ owner }) => [owner, [] as { index: number; width: number }[]]))
-    for (let index = 0; index < this.#owners.length; index++)
-      ranges.get(this.#owners[index]!)?.push({ index, width: this.#span(index, factor) })
-    const places = new Set<number>()
-    for (const own of ranges.values()) {
-      own.sort((a, b) => b.width - a.width)
-      for (const { index } of own.slice(0, RANGES))
+  /** Writes to #thought places in and before the largest ranges of those who own most beyond their share. Makes no objects: it is done for each token. */
+  #think({ loads, shares, factor }: Objective, left: number): void {
+    const count = this.#places.length
+    const wanted = Math.max((shares[NEW]! - loads[NEW]!) / left / factor, RING / count / 100)
+    this.#donors.clear()
+    for (let owner = 1; owner < shares.length; owner++) this.#donors.add(owner, loads[owner]! / shares[owner]!)
+    const { items: donors } = this.#donors
+    for (const ranges of this.#ranges) ranges.clear()
+    for (let index = 0; index < count; index++) {
+      const donor = donors.indexOf(this.#owners[index]!)
+      if (donor >= 0) this.#ranges[donor]!.add(index, this.#span(index, factor))
+    }
+    this.#thought.length = 0
+    for (let donor = 0; donor < donors.length; donor++)
+      for (const index of this.#ranges[donor]!.items)
         for (let back = 0; back < factor; back++) {
-          const cut = (index - back + this.#places.length) % this.#places.length
-          const before = this.#places.at(cut - 1)!
+          const cut = (index - back + count) % count
+          const before = this.#before(cut)
+          const most = this.#width(cut) * (1 - KEPT)
           for (const part of PARTS) {
-            const taken = Math.floor(Math.min(wanted * part, this.#width(cut) * (1 - KEPT)))
-            if (taken > 0) places.add((before + taken) % RING)
+            const taken = Math.floor(Math.min(wanted * part, most))
+            if (taken > 0) this.#thought.push((before + taken) % RING)
           }
         }
-    }
-    return places
   }
 
   /** How much further from even the loads would be. */
@@ -148,7 +153,7 @@ export class TokenSearch {
     const index = at === count ? 0 : at
     for (let step = 0; step < count; step++) {
       const range = (index - step + count) % count
-      const width = step === 0 ? (place - this.#places.at(range - 1)! + RING) % RING : this.#width(range)
+      const width = step === 0 ? (place - this.#before(range) + RING) % RING : this.#width(range)
       this.#walk(range, objective, index)
       // Ranges further back end their walks sooner.
       if (!this.#passed) break
@@ -209,12 +214,17 @@ export class TokenSearch {
   #widestMiddle(): number {
     let widest = 0
     for (let i = 1; i < this.#places.length; i++) if (this.#width(i) > this.#width(widest)) widest = i
-    return (this.#places.at(widest - 1)! + Math.floor(this.#width(widest) / 2)) % RING
+    return (this.#before(widest) + Math.floor(this.#width(widest) / 2)) % RING
   }
 
   #width(index: number): number {
     if (this.#places.length === 1) return RING
-    return (this.#places[index]! - this.#places.at(index - 1)! + RING) % RING
+    return (this.#places[index]! - this.#before(index) + RING) % RING
+  }
+
+  /** Where the range begins. */
+  #before(index: number): number {
+    return this.#places[index === 0 ? this.#places.length - 1 : index - 1]!
   }
 
   #search(place: number): number {
@@ -226,6 +236,38 @@ export class TokenSearch {
       else to = middle
     }
     return from
+  }
+}
+
+/** The few items of the greatest weights, greatest first. */
+class Greatest {
+  readonly items: number[] = []
+  readonly #weights: number[] = []
+  readonly #most: number
+
+  constructor(most: number) {
+    this.#most = most
+  }
+
+  clear(): void {
+    this.items.length = 0
+    this.#weights.length = 0
+  }
+
+  add(item: number, weight: number): void {
+    const { items } = this
+    const weights = this.#weights
+    let at = items.length
+    if (at < this.#most) {
+      items.push(item)
+      weights.push(weight)
+    } else if (weight <= weights[--at]!) return
+    for (; at > 0 && weights[at - 1]! < weight; at--) {
+      items[at] = items[at - 1]!
+      weights[at] = weights[at - 1]!
+    }
+    items[at] = item
+    weights[at] = weight
   }
 }
 
