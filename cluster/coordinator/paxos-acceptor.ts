@@ -31,7 +31,7 @@ import { isReplicaFailure, reasonName } from './request-errors.ts'
 export interface PaxosAcceptorOptions {
   readonly environment: Pick<
     CoordinatorEnvironment,
-    'replica' | 'keyspaceOf' | 'epoch' | 'catchUp' | 'report' | 'clock'
+    'replica' | 'keyspaceOf' | 'epoch' | 'catchUp' | 'report' | 'clock' | 'placement' | 'self'
   >
   readonly store: PaxosStore
   /** False: the table was truncated since. */
@@ -59,17 +59,17 @@ export class PaxosAcceptor implements ReplicaSide {
   register(messenger: Messenger): void {
     messenger.handle(Verb.PAXOS_PREPARE, async (message) => {
       const request = decodePrepare(Buffer.from(message.payload))
-      await this.#know(request.register, message)
+      await this.#know(request.register, message, true)
       return encodePrepareAnswer(await this.prepare(request))
     })
     messenger.handle(Verb.PAXOS_PROPOSE, async (message) => {
       const request = decodePropose(Buffer.from(message.payload))
-      await this.#know(request.register, message)
+      await this.#know(request.register, message, true)
       return encodeProposeAnswer(await this.propose(request))
     })
     messenger.handle(Verb.PAXOS_COMMIT, async (message) => {
       const { register, decided } = decodeCommit(Buffer.from(message.payload))
-      await this.#know(register, message)
+      await this.#know(register, message, false)
       await this.commit(register, decided)
       return DONE
     })
@@ -156,13 +156,23 @@ export class PaxosAcceptor implements ReplicaSide {
     }
   }
 
-  async #know({ table }: Register, { epoch }: Incoming): Promise<void> {
+  /** That there is the table, and, of a vote, that this node is one of those who vote about the partition. */
+  async #know({ table, position }: Register, { epoch }: Incoming, isVote: boolean): Promise<void> {
     const environment = this.#environment
-    const id = uuidBytes(table).toString('latin1')
     if (epoch > environment.epoch()) await environment.catchUp(epoch)
-    if (environment.keyspaceOf(id) === null)
-      throw failure(FailureReason.INCOMPATIBLE_SCHEMA, `table ${table} is unknown here`)
+    const keyspace = environment.keyspaceOf(uuidBytes(table).toString('latin1'))
+    if (keyspace === null) throw incompatible(`table ${table} is unknown here`)
+    const placed = isVote && epoch !== environment.epoch() ? environment.placement(keyspace) : null
+    if (placed === null) return
+    const { natural, pending } = placed.placement.at(position.readInt32BE(0), position.readInt32BE(4))
+    const self = environment.self().hostId
+    if (![...natural, ...pending].some(({ hostId }) => hostId === self))
+      throw incompatible(`${keyspace} has other replicas for what is to be decided`)
   }
+}
+
+function incompatible(message: string): ReplicaFailure {
+  return failure(FailureReason.INCOMPATIBLE_SCHEMA, message)
 }
 
 function isSettledAt({ promised, accepted, committed }: RegisterState, ballot: Ballot): boolean {

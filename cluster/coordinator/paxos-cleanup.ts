@@ -8,11 +8,20 @@
  * Always: a register is forgotten only when every replica, of all data centres, is known to have its last decision and no unfinished proposal at or
  * below it. Who has forgotten promises nothing up to its floor (paxos-state.ts), so proposals of old that are still on their way win nothing. Who did
  * not hear of it keeps what it has: it says the same to whoever asks. The first replica of a partition sees to it; all must be alive.
+ * The same round is made before a node that joins counts as a replica.
  */
 import { uuidBytes } from '../../lib/base/uuid.ts'
+import type { Messenger } from '../internode/messenger.ts'
 import { Verb } from '../internode/verbs.ts'
 import { type Ballot, type BallotSource, compareBallots } from '../paxos/ballot.ts'
-import { Attempt, type PrepareVerdict, type Proposal, type ProposeReply, type ProposeVerdict } from '../paxos/core.ts'
+import {
+  Attempt,
+  majorityOf,
+  type PrepareVerdict,
+  type Proposal,
+  type ProposeReply,
+  type ProposeVerdict,
+} from '../paxos/core.ts'
 import { encodeValue, mutationOf, type Register } from '../paxos/register.ts'
 import type { RingNode } from '../ring/topology.ts'
 import type { CoordinatorEnvironment } from './environment.ts'
@@ -74,6 +83,52 @@ export class PaxosCleaner {
   close(): void {
     this.#isClosed = true
     this.#timer?.[Symbol.dispose]()
+  }
+
+  /** From now on other nodes may ask for what a node that joins needs. */
+  register(messenger: Messenger): void {
+    messenger.handle(Verb.PAXOS_SETTLE, async ({ from, epoch }) => {
+      const { hostId } = from
+      if (epoch > this.#environment.epoch()) await this.#environment.catchUp(epoch)
+      const left = await this.settleFor(hostId)
+      const answer = Buffer.allocUnsafe(4)
+      answer.writeUInt32BE(left)
+      return answer
+    })
+  }
+
+  /**
+   * Ends whatever may be unfinished in partitions of which a node is to be a replica, and makes the last decisions known to all their replicas, that one among
+   * them: then it may count, and each new quorum knows what the old ones decided. How many could not be ended, for too few replicas are there.
+   */
+  async settleFor(joiner: string): Promise<number> {
+    const { liveness } = this.#environment
+    const self = this.#environment.self().hostId
+    const isThere = ({ hostId }: RingNode): boolean => hostId === self || liveness.isAlive(hostId)
+    let left = 0
+    let from: Buffer | null = null
+    do {
+      const { registers, next } = await this.#store.walk(from)
+      from = next
+      for (const { register } of registers) {
+        const nodes = this.#replicas(register)
+        if (nodes === null || !nodes.some(({ hostId }) => hostId === joiner)) continue
+        const alive = nodes.filter(isThere)
+        if (alive[0]?.hostId !== self) continue
+        if ((await this.#settleTwice(nodes, alive, register)) === null) left += 1
+      }
+    } while (from !== null && !this.#isClosed)
+    return left
+  }
+
+  /** Others may have been in the way. */
+  async #settleTwice(
+    nodes: readonly RingNode[],
+    alive: readonly RingNode[],
+    register: Register,
+  ): Promise<Ballot | null> {
+    if (alive.length < majorityOf(nodes.length)) return null
+    return (await this.#settle(nodes, register, alive)) ?? (await this.#settle(nodes, register, alive))
   }
 
   #arm(): void {
@@ -150,11 +205,15 @@ export class PaxosCleaner {
     })
   }
 
-  /** Ends whatever may be unfinished, with everybody's consent. The ballot that all have committed then; null: not this time. */
-  async #settle(nodes: readonly RingNode[], register: Register): Promise<Ballot | null> {
+  /** Ends whatever may be unfinished, with the consent of all who are there. The ballot that they have committed then; null: not this time. */
+  async #settle(
+    nodes: readonly RingNode[],
+    register: Register,
+    alive: readonly RingNode[] = nodes,
+  ): Promise<Ballot | null> {
     const ballot = this.#ballots.next()
     const ids = nodes.map(({ hostId }) => hostId)
-    const attempt = new Attempt<Buffer>(ballot, ids, nodes.length)
+    const attempt = new Attempt<Buffer>(ballot, ids, alive.length)
     const prepare = { register, ballot, commit: null, read: null }
     const promised = await ask<PrepareAnswer, PrepareVerdict<Buffer>>(this.#environment, {
       nodes,
@@ -187,7 +246,7 @@ export class PaxosCleaner {
     })
     if (accepted.kind !== 'decided') return null
     const decided: Proposal<Buffer> = message.proposal
-    const isKnown = await this.#tellAll(nodes, Verb.PAXOS_COMMIT, encodeCommit({ register, decided }), () =>
+    const isKnown = await this.#tellAll(alive, Verb.PAXOS_COMMIT, encodeCommit({ register, decided }), () =>
       this.#acceptor.commit(register, decided),
     )
     return isKnown ? ballot : null

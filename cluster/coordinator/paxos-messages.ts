@@ -10,6 +10,7 @@
  * PAXOS_COMMIT  := register | ballot 24 | rest: value       answered with nothing
  * PAXOS_FORGET  := register | ballot 24                     answered with nothing
  * PAXOS_SETTLED := register | ballot 24                     answered with u8: 1 if that is its last commit, and nothing is above it
+ * PAXOS_SETTLE  := nothing: for the sender, which joins         answered with u32: how many could not be settled
  * register := table id 16 | position      commit, accepted, committed := ballot 24 | length u32, value
  * `commit` is what the proposer knows to be decided: the acceptor takes it before anything else.
  */

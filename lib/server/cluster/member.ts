@@ -34,7 +34,7 @@ import { joinRing } from './join.ts'
 import { openGossip, openLinks } from './links.ts'
 import { MemberCare } from './member-care.ts'
 import { NodeEnvironment } from './node-environment.ts'
-import { openPaxosSide } from './paxos-side.ts'
+import { openPaxosSide, type PaxosSide } from './paxos-side.ts'
 import { seedEndpoints, selfNode, tokensFor } from './self.ts'
 import { type IndexedData, NodeStreaming } from './streaming.ts'
 
@@ -61,6 +61,7 @@ export class ClusterMember implements AsyncDisposable {
   hints: HintedHandoff | null = null
   #announcer: Announcer | null = null
   #streaming: NodeStreaming | null = null
+  #paxos: PaxosSide | null = null
 
   /** Use openMember. */
   constructor(
@@ -135,7 +136,8 @@ export class ClusterMember implements AsyncDisposable {
       table: (id) => metadata.current.tablesById.get(id)?.options ?? null,
     })
     const { marks, plans } = writeSide
-    const paxos = await openPaxosSide({ environment, store, replica, marks, plans, reads })
+    const paxos = await openPaxosSide({ environment, store, log: runtime.log, replica, marks, plans, reads })
+    this.#paxos = paxos
     const coordinator = new ClusterCoordinator({
       latencies,
       writes: writeSide.writes,
@@ -145,6 +147,7 @@ export class ClusterMember implements AsyncDisposable {
       others: [
         writeSide.replica,
         writeSide.batchlog,
+        paxos.cleaner,
         new HintReceiver((...write) => writeSide.replica.apply(...write), hints),
       ],
     })
@@ -201,7 +204,16 @@ export class ClusterMember implements AsyncDisposable {
       random,
       log,
       numTokens: settings.num_tokens,
-      streaming: this.#streaming!,
+      streaming: {
+        clear: async () => {
+          await this.#streaming!.clear()
+          await this.#paxos!.clear()
+        },
+        fetch: async (hostId) => {
+          await this.#streaming!.fetch(hostId)
+          await this.#paxos!.settle()
+        },
+      },
       isAlive: (hostId) => gossiper.isAlive(hostId),
     })
     const care = new MemberCare({ metadata, liveness: gossiper, clock: runtime.clock, log, hostId: self.hostId })

@@ -9,9 +9,11 @@ import { PrepareReads, QuorumReads } from '../../../cluster/coordinator/paxos-re
 import { PaxosStore } from '../../../cluster/coordinator/paxos-state.ts'
 import type { TruncationMarks } from '../../../cluster/coordinator/truncation-marks.ts'
 import type { WritePlans } from '../../../cluster/coordinator/write-plans.ts'
+import { Verb } from '../../../cluster/internode/verbs.ts'
 import { BallotSource } from '../../../cluster/paxos/ballot.ts'
 import type { Store } from '../../../storage/store.ts'
 import { DEFAULT_TABLE_OPTIONS } from '../../../storage/table-options.ts'
+import type { Log } from '../../runtime/runtime.ts'
 import { systemTableId } from '../../schema/system-tables.ts'
 
 export const PAXOS_ID = systemTableId('system', 'polyxena_paxos')
@@ -19,6 +21,7 @@ export const PAXOS_ID = systemTableId('system', 'polyxena_paxos')
 export interface PaxosSideOptions {
   readonly environment: CoordinatorEnvironment
   readonly store: Store
+  readonly log: Log
   /** With indexes and views: decisions change them, too. */
   readonly replica: Replica
   readonly marks: TruncationMarks
@@ -29,10 +32,19 @@ export interface PaxosSideOptions {
 export interface PaxosSide {
   readonly transactions: PaxosCoordinator
   readonly cleaner: PaxosCleaner
+  /** Drops what an earlier attempt to join left: of what was committed then, the data is dropped too. */
+  clear(): Promise<void>
+  /** Before this node counts as a replica: the others make all their decisions known to it. */
+  settle(): Promise<void>
 }
 
+const SOURCE = 'paxos-side.ts'
+
+/** For all registers that are kept: a round of messages takes a few ms each. */
+const SETTLE_MS = 60_000
+
 export async function openPaxosSide(options: PaxosSideOptions): Promise<PaxosSide> {
-  const { environment, store, replica, marks, plans, reads } = options
+  const { environment, store, log, replica, marks, plans, reads } = options
   await store.registerTable(PAXOS_ID, {
     keyspace: 'system',
     name: 'polyxena_paxos',
@@ -58,5 +70,32 @@ export async function openPaxosSide(options: PaxosSideOptions): Promise<PaxosSid
   return {
     transactions: new PaxosCoordinator({ environment, acceptor, plans, reads: new QuorumReads(reads), ballots }),
     cleaner: new PaxosCleaner({ environment, acceptor, store: states, ballots }),
+    clear: () => store.truncate(PAXOS_ID),
+    settle: () => settleAtOthers(environment, log),
   }
+}
+
+async function settleAtOthers(environment: CoordinatorEnvironment, log: Log): Promise<void> {
+  const { messenger, liveness } = environment
+  const self = environment.self().hostId
+  const others = [...environment.nodes().values()].filter(
+    ({ hostId, status }) => hostId !== self && status !== 'joining' && liveness.isAlive(hostId),
+  )
+  const unsettled = await Promise.all(
+    others.map(
+      ({ endpoint }) =>
+        new Promise<string | null>((resolve) => {
+          messenger.request(endpoint, Verb.PAXOS_SETTLE, Buffer.alloc(0), SETTLE_MS, {
+            replied: (_, answer) => {
+              const left = answer.length === 4 ? answer.readUInt32BE(0) : 0
+              resolve(left === 0 ? null : `${left} of ${endpoint}`)
+            },
+            failed: () => resolve(`all of ${endpoint}`),
+          })
+        }),
+    ),
+  )
+  const told = unsettled.filter((one) => one !== null)
+  if (told.length > 0)
+    log.warn(SOURCE, `Lightweight transactions that could not be ended before this node joins: ${told.join(', ')}`)
 }
