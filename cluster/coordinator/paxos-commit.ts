@@ -1,15 +1,16 @@
 /**
  * What was decided is made known: to every replica, in all data centres, also those that took no part in the decision. The client waits for as many as
  * its commit level asks for; who does not acknowledge gets a hint, as with any write.
- * Source: Cassandra's StorageProxy.commitPaxos; what goes wrong from here on is told as a SIMPLE write, for the decision stands.
+ * Source: Cassandra's PaxosCommit. What goes wrong from here on is told with the commit's level: the decision stands, and serial reads show it.
  */
+import type { RequestError } from '../../lib/base/errors.ts'
 import { Verb } from '../internode/verbs.ts'
 import type { Proposal } from '../paxos/core.ts'
 import { mutationOf, originOf, type Register } from '../paxos/register.ts'
 import type { CoordinatorEnvironment } from './environment.ts'
 import type { PaxosAcceptor } from './paxos-acceptor.ts'
 import { encodeCommit } from './paxos-messages.ts'
-import { isReplicaFailure, reasonOf } from './request-errors.ts'
+import { casTimeout, isReplicaFailure, reasonOf } from './request-errors.ts'
 import { Tally, type Verdict } from './tally.ts'
 import type { WritePlan, WriteTarget } from './write-plan.ts'
 
@@ -28,7 +29,7 @@ export class PaxosCommits {
   }
 
   /** Resolves when the plan's level is met; rejects with what the client is told. It goes on by itself after that. */
-  spread(plan: WritePlan, register: Register, decided: Proposal<Buffer>): Promise<void> {
+  spread(plan: WritePlan, register: Register, decided: Proposal<Buffer>, contentions: number): Promise<void> {
     const { targets, self, dead } = plan
     const { messenger, timeouts } = this.#environment
     for (const hostId of dead) this.#hint(hostId, decided)
@@ -36,7 +37,7 @@ export class PaxosCommits {
     return new Promise<void>((resolve, reject) => {
       const judge = (verdict: Verdict): void => {
         if (verdict === 'met') resolve()
-        else if (verdict === 'lost') reject(tally.error('SIMPLE'))
+        else if (verdict === 'lost') reject(asCas(tally.error('CAS'), contentions))
       }
       const failed = ({ group, hostId, endpoint }: WriteTarget, reason: number): void => {
         this.#hint(hostId, decided)
@@ -60,7 +61,7 @@ export class PaxosCommits {
         )
       if (plan.hintCounts) resolve()
       // Replicas died since it was looked whether there are enough.
-      else if (plan.unavailable !== null) reject(tally.timeout('SIMPLE'))
+      else if (plan.unavailable !== null) reject(asCas(tally.timeout('CAS'), contentions))
     })
   }
 
@@ -75,4 +76,11 @@ export class PaxosCommits {
       report(cause as Error)
     }
   }
+}
+
+/** Silence is told in a transaction's own words. */
+function asCas(error: RequestError, contentions: number): RequestError {
+  if (error.code !== 'WRITE_TIMEOUT') return error
+  const { consistency = 0, received = 0, blockFor = 0 } = error.fields
+  return casTimeout({ level: consistency, received, blockFor }, contentions)
 }

@@ -10,7 +10,7 @@
  * whatever is answered, its fate is known by then, or the client is told that it is not.
  */
 import { RequestError } from '../../lib/base/errors.ts'
-import { Consistency, consistencyName } from '../../lib/types/consistency.ts'
+import { Consistency } from '../../lib/types/consistency.ts'
 import type { ReadCommand, ReadResult } from '../../storage/model/command.ts'
 import { Verb } from '../internode/verbs.ts'
 import { type Ballot, type BallotSource, compareBallots } from '../paxos/ballot.ts'
@@ -30,7 +30,7 @@ import {
   type PrepareAnswer,
 } from './paxos-messages.ts'
 import type { Parties } from './paxos-parties.ts'
-import { readFailure, readTimeout, writeFailure, writeTimeout } from './request-errors.ts'
+import { casTimeout, readFailure, readTimeout, writeFailure } from './request-errors.ts'
 
 /** How reads are made. */
 export interface PaxosReads {
@@ -47,8 +47,8 @@ export interface TransactionTools {
   readonly acceptor: PaxosAcceptor
   readonly ballots: BallotSource
   readonly reads: PaxosReads
-  /** Makes a decision known at the transaction's commit level. */
-  commit(decided: Proposal<Buffer>): Promise<void>
+  /** Makes a decision known at the transaction's commit level; `contentions` are for the client's information. */
+  commit(decided: Proposal<Buffer>, contentions: number): Promise<void>
   /** Makes it known without anybody waiting for it. */
   commitLater(decided: Proposal<Buffer>): void
 }
@@ -111,7 +111,7 @@ export class Transaction {
       }
       const known = this.#fate(verdict)
       if (known !== null) {
-        await this.#tools.commit(known)
+        await this.#tools.commit(known, this.#contentions)
         return true
       }
       const { inProgress } = verdict
@@ -191,7 +191,7 @@ export class Transaction {
       return false
     }
     if (isOurs) {
-      await this.#tools.commit(proposal)
+      await this.#tools.commit(proposal, this.#contentions)
       return true
     }
     this.#finished = proposal
@@ -221,7 +221,7 @@ export class Transaction {
     if (mutations.length > 1) throw new Error('a transaction writes to one partition of one table')
     const proposal = attempt.propose(encodeValue(ballot, committed?.value ?? null, mutations[0]!))
     if ((await this.#propose(attempt, promised, proposal, true)) === 'refused') return null
-    await this.#tools.commit(proposal)
+    await this.#tools.commit(proposal, this.#contentions)
     return true
   }
 
@@ -345,10 +345,7 @@ export class Transaction {
   #timeout(received: number): RequestError {
     const { parties, isRead } = this.#request
     const replies = { level: parties.level, received, blockFor: parties.required }
-    if (isRead) return readTimeout(replies, false)
-    const error = writeTimeout(replies, 'CAS')
-    error.fields.contentions = this.#contentions
-    return error
+    return isRead ? readTimeout(replies, false) : casTimeout(replies, this.#contentions)
   }
 
   #unknown(): RequestError {
@@ -356,7 +353,7 @@ export class Transaction {
     const received = Math.min(this.#accepted, required - 1)
     return new RequestError(
       'CAS_WRITE_UNKNOWN',
-      `CAS operation result is unknown - proposal accepted by ${received} but not a quorum of ${required} at ${consistencyName(level)}`,
+      `CAS operation result is unknown - proposal accepted by ${received} but not a quorum.`,
       { consistency: level, received, blockFor: required },
     )
   }

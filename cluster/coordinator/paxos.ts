@@ -3,9 +3,11 @@
  * partition among those of this node, so that they do not contend with each other.
  * Always: what cannot be decided, or not be made known at the level asked for, is refused before anything is sent.
  */
+
+import { RequestError } from '../../lib/base/errors.ts'
 import { SerialLocks } from '../../lib/base/serial-locks.ts'
 import { uuidBytes } from '../../lib/base/uuid.ts'
-import { Consistency } from '../../lib/types/consistency.ts'
+import { Consistency, consistencyName } from '../../lib/types/consistency.ts'
 import type { ReadCommand, ReadResult } from '../../storage/model/command.ts'
 import type { Messenger } from '../internode/messenger.ts'
 import type { BallotSource } from '../paxos/ballot.ts'
@@ -91,10 +93,11 @@ export class PaxosCoordinator implements LightweightTransactions {
       acceptor: this.#acceptor,
       ballots: this.#ballots,
       reads: this.#reads,
-      commit: (decided) => commits.spread(this.#plan(register, commit, keyspace, false), register, decided),
+      commit: (decided, contentions) =>
+        commits.spread(this.#plan(register, commit, keyspace, false), register, decided, contentions),
       commitLater: (decided) => {
         void commits
-          .spread(this.#plan(register, Consistency.ANY, keyspace, false), register, decided)
+          .spread(this.#plan(register, Consistency.ANY, keyspace, false), register, decided, 0)
           .catch(this.#environment.report)
       },
     }
@@ -117,7 +120,12 @@ export class PaxosCoordinator implements LightweightTransactions {
       ({ hostId }) => hostId === self.hostId || liveness.isAlive(hostId),
     )
     if (parties.shortage === null) return parties
-    throw unavailable(level, parties.shortage.required, parties.shortage.alive)
+    const { required, alive } = parties.shortage
+    throw new RequestError('UNAVAILABLE', `Cannot achieve consistency level ${consistencyName(level)}`, {
+      consistency: level,
+      required,
+      alive,
+    })
   }
 
   #plan({ table, position }: Register, level: number, keyspace: string, isChecked: boolean): WritePlan {

@@ -51,6 +51,16 @@ export function writeTimeout({ level, received, blockFor }: Replies, writeType: 
   })
 }
 
+/** Of a lightweight transaction; before v5 it is told as any other write timeout. */
+export function casTimeout({ level, received, blockFor }: Replies, contentions: number): RequestError {
+  const said = told(received, blockFor)
+  return new RequestError(
+    'WRITE_TIMEOUT',
+    `CAS operation timed out: received ${said} of ${blockFor} required responses after ${contentions} contention retries`,
+    { consistency: level, received: said, blockFor, writeType: 'CAS', contentions },
+  )
+}
+
 export function writeFailure(replies: Replies, failures: readonly ReplicaError[], writeType: string): RequestError {
   const { level, received, blockFor } = replies
   return new RequestError('WRITE_FAILURE', failureText(received, failures), {

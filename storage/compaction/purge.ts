@@ -80,18 +80,15 @@ export interface Purged {
   readonly maxPosition: Uint8Array
 }
 
-const NOWHERE: Buffer = Buffer.alloc(0)
-
 export class Purger {
   readonly #nowSeconds: number
   readonly #gcBefore: number
   readonly #reader = new RowReader()
-  /** Made when there is something to purge: reads make a Purger each. */
-  #writer: RowWriter | null = null
+  readonly #writer = new RowWriter()
   /** Of the partition at hand: what is older may go. */
   #high = Number.NEGATIVE_INFINITY
   #low = 0
-  #position: Buffer = NOWHERE
+  #position: Buffer = Buffer.alloc(0)
   #count = 0
   #maxHigh = Number.NEGATIVE_INFINITY
   #maxLow = 0
@@ -167,7 +164,6 @@ export class Purger {
   /** Appends what stays of the row; false when nothing does. */
   purge(out: ByteWriter, bytes: Buffer): boolean {
     const row = this.#reader.reset(bytes)
-    this.#writer ??= new RowWriter(out)
     const writer = this.#writer
     const now = this.#nowSeconds
     writer.out = out

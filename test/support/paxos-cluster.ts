@@ -76,12 +76,12 @@ export async function runPaxos({ seed, operations, plant = null }: PaxosRunOptio
 const SEPARATOR = ' \u0100 '
 
 /** One node's data, that outlives it. */
-class Disk {
+export class Disk {
   synced = new Map<string, Buffer>()
 }
 
 /** Storage as far as Paxos needs it: rows by table, position and clustering. */
-class FakeStorage {
+export class FakeStorage {
   readonly #disk: Disk
   readonly #clock: SimulatedProcess['clock']
   readonly #dice: Dice
@@ -173,7 +173,7 @@ class FakeStorage {
   }
 }
 
-function mergeRows(law: LastWriteWins, out: ByteWriter, a: Buffer, b: Buffer): Buffer {
+export function mergeRows(law: LastWriteWins, out: ByteWriter, a: Buffer, b: Buffer): Buffer {
   out.reset()
   law.merge(out, a, 0, a.length, b, 0, b.length)
   return Buffer.from(out.view())
@@ -686,7 +686,7 @@ function bytesOf(payload: Payload): Buffer {
   return payload instanceof Uint8Array ? Buffer.from(payload) : Buffer.concat(payload)
 }
 
-function ringNode(i: number, datacenter: string): RingNode {
+export function ringNode(i: number, datacenter: string): RingNode {
   return {
     hostId: `00000000-0000-4000-8000-00000000000${i}`,
     endpoint: `10.0.0.${i + 1}:7000`,
@@ -700,7 +700,7 @@ function ringNode(i: number, datacenter: string): RingNode {
   }
 }
 
-function readCommand(position: Buffer): ReadCommand {
+export function readCommand(position: Buffer): ReadCommand {
   return {
     table: TABLE,
     target: { kind: 'partition', position },
@@ -717,7 +717,7 @@ function readCommand(position: Buffer): ReadCommand {
 }
 
 /** The columns' values, null when the row has none. Two columns show whether a decision is seen without those before it. */
-function valueIn({ partitions }: ReadResult): string | null {
+export function valueIn({ partitions }: ReadResult): string | null {
   const row = partitions[0]?.rows[0]?.row
   if (row === undefined || !rowIsLive(new RowReader().reset(row), 0)) return null
   const columns = ['-', '-']
@@ -728,7 +728,7 @@ function valueIn({ partitions }: ReadResult): string | null {
 }
 
 /** Writes only the columns that change. */
-function mutation(
+export function mutation(
   position: Buffer,
   { expected, value }: Extract<RegisterInput, { kind: 'cas' }>,
   { high, low }: { readonly high: number; readonly low: number },

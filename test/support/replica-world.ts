@@ -206,13 +206,8 @@ export class WorldNode {
           return { [Symbol.dispose]: () => this.listeners.delete(listener) }
         },
       },
-      // As methods of a class: whoever takes them off the environment fails.
-      self() {
-        return this.nodes().get(self.hostId)!
-      },
-      nodes() {
-        return this.liveness && world.topology.nodes
-      },
+      self: () => self,
+      nodes: () => world.topology.nodes,
       replica,
       placement: (keyspace) =>
         keyspace === 'system' ? null : { placement: world.placement, replication: world.replication },

@@ -1,0 +1,312 @@
+/** What clients of lightweight transactions are told when replicas are too few, silent or failing: codes, levels, counts as Cassandra's. */
+import t from 'tap'
+import type { CoordinatorEnvironment } from '../../../cluster/coordinator/environment.ts'
+import { PaxosCoordinator } from '../../../cluster/coordinator/paxos.ts'
+import { PaxosAcceptor } from '../../../cluster/coordinator/paxos-acceptor.ts'
+import { PaxosStore } from '../../../cluster/coordinator/paxos-state.ts'
+import { WritePlans } from '../../../cluster/coordinator/write-plans.ts'
+import type { Handler, Messenger, Payload } from '../../../cluster/internode/messenger.ts'
+import { Verb } from '../../../cluster/internode/verbs.ts'
+import { BallotSource } from '../../../cluster/paxos/ballot.ts'
+import type { Placement } from '../../../cluster/ring/placement.ts'
+import type { RingNode } from '../../../cluster/ring/topology.ts'
+import { FailureReason, RequestError } from '../../../lib/base/errors.ts'
+import { createSimulatedClock } from '../../../lib/runtime/simulated/clock.ts'
+import { createSeededRandom } from '../../../lib/runtime/simulated/random.ts'
+import { Consistency } from '../../../lib/types/consistency.ts'
+import { encodePosition } from '../../../lib/types/partition-key.ts'
+import { Disk, FakeStorage, mutation, readCommand, ringNode, valueIn } from '../../support/paxos-cluster.ts'
+import { createDice } from '../../support/random.ts'
+
+const TABLE = '11111111-2222-1333-8444-555555555555'
+const PAXOS_TABLE = '99999999-2222-1333-8444-555555555555'
+
+/** Replicas 0 to 2, and perhaps more that are to be; the coordinator is the first. */
+class Trio {
+  readonly clock = createSimulatedClock()
+  readonly nodes: RingNode[]
+  readonly dead = new Set<string>()
+  /** By 'node verb' (0 is the first node): what it does in place of answering. */
+  readonly broken = new Map<string, 'silent' | 'failing' | 'answer lost'>()
+  readonly sent: number[] = []
+  readonly hinted: string[] = []
+  readonly coordinator: PaxosCoordinator
+  readonly position = encodePosition(Buffer.from('k'), new Int32Array(2))
+  readonly #handlers: Map<number, Handler>[] = []
+
+  constructor(datacenters = ['dc1', 'dc1', 'dc1'], pending = 0) {
+    this.nodes = datacenters.map((name, i) => ringNode(i, name))
+    const coordinators = this.nodes.map((_, i) => this.#open(i, pending))
+    this.coordinator = coordinators[0]!
+  }
+
+  #open(i: number, pending: number): PaxosCoordinator {
+    const { clock, nodes } = this
+    const storage = new FakeStorage(new Disk(), clock, createDice(i), null)
+    const handlers = new Map<number, Handler>()
+    this.#handlers.push(handlers)
+    const natural = nodes.slice(0, nodes.length - pending)
+    const counts = new Map<string, number>()
+    for (const { datacenter } of natural) counts.set(datacenter, (counts.get(datacenter) ?? 0) + 1)
+    const replication = { strategy: 'NetworkTopologyStrategy', factor: natural.length, datacenters: counts }
+    const replicas = { natural, pending: nodes.slice(nodes.length - pending), index: 0 }
+    const environment: CoordinatorEnvironment = {
+      clock,
+      random: createSeededRandom(i),
+      messenger: this.#messenger(i, handlers),
+      liveness: { isAlive: (hostId) => !this.dead.has(hostId), listen: () => ({ [Symbol.dispose]() {} }) },
+      self: () => nodes[i]!,
+      nodes: () => new Map(nodes.map((node) => [node.hostId, node])),
+      replica: {
+        apply: (mutations) => storage.apply(mutations),
+        read: (command) => storage.read(command),
+        truncate: async () => {},
+      },
+      placement: () => ({ placement: { at: () => replicas } as unknown as Placement, replication }),
+      keyspaceOf: () => 'k',
+      epoch: () => 1,
+      catchUp: async () => {},
+      timestampMicros: () => clock.wallMicros() + i,
+      observe() {},
+      hints: {
+        store: (hostId) => {
+          this.hinted.push(hostId)
+        },
+        mayStore: () => true,
+      },
+      timeouts: {
+        readMs: 5000,
+        rangeMs: 10_000,
+        writeMs: 2000,
+        counterMs: 5000,
+        casContentionMs: 1800,
+        truncateMs: 60_000,
+      },
+      report: (cause) => {
+        throw cause
+      },
+    }
+    const acceptor = new PaxosAcceptor({
+      environment,
+      store: new PaxosStore(environment.replica, PAXOS_TABLE),
+      marks: { takes: () => true },
+      read: (position) => Buffer.from(storage.rowOf(position)),
+    })
+    const coordinator = new PaxosCoordinator({
+      environment,
+      acceptor,
+      plans: new WritePlans(environment),
+      ballots: new BallotSource(nodes[i]!.hostId, () => environment.timestampMicros()),
+      reads: {
+        encode: () => this.position,
+        merge: ({ target }, answers) => {
+          const position = target.kind === 'partition' ? target.position : Buffer.alloc(0)
+          const row = answers.find(({ length }) => length > 0)
+          const rows = row === undefined ? [] : [{ clustering: Buffer.alloc(0), row }]
+          return {
+            partitions: [{ position, key: position.subarray(10), staticRow: null, rows }],
+            more: false,
+            tombstones: 0,
+          }
+        },
+        read: () => Promise.reject(new Error('nothing is read twice')),
+      },
+    })
+    coordinator.register(environment.messenger)
+    return coordinator
+  }
+
+  #messenger(i: number, handlers: Map<number, Handler>): Messenger {
+    const { hostId, endpoint } = this.nodes[i]!
+    return {
+      self: { hostId, endpoint },
+      handle: (verb, handler) => {
+        handlers.set(verb, handler)
+      },
+      send: () => false,
+      request: (to, verb, payload, timeoutMs, reply) => {
+        this.sent.push(verb)
+        const bytes = bytesOf(payload)
+        const node = this.nodes.findIndex((other) => other.endpoint === to)
+        const how = this.broken.get(`${node} ${verb}`)
+        const fail = (reason: number, ms: number) => this.clock.after(ms, () => reply.failed(to, reason))
+        if (how === 'silent') fail(FailureReason.TIMEOUT, timeoutMs)
+        else if (how === 'failing') fail(FailureReason.UNKNOWN, 1)
+        else
+          this.clock.after(1, async () => {
+            const message = { verb, from: { hostId, endpoint }, payload: bytes, epoch: 1, remainingMs: 1000 }
+            const answer = await this.#handlers[node]!.get(verb)!(message)
+            if (how === 'answer lost') fail(FailureReason.TIMEOUT, timeoutMs)
+            else reply.replied(to, bytesOf(answer ?? Buffer.alloc(0)))
+          })
+      },
+      counts: () => {
+        throw new Error('nobody asks')
+      },
+      close: async () => {},
+    }
+  }
+
+  async #wait<T>(promise: Promise<T>): Promise<T> {
+    let isOver = false
+    const over = () => {
+      isOver = true
+    }
+    promise.then(over, over)
+    for (let ms = 0; !isOver && ms < 20_000; ms += 10) await this.clock.advance(10)
+    return await promise
+  }
+
+  /** Whether it was applied, or what the client is told. */
+  async cas(
+    expected: string | null,
+    value: string,
+    commit: number = Consistency.QUORUM,
+    serial: number = Consistency.SERIAL,
+  ): Promise<unknown> {
+    const cas = this.coordinator.cas({
+      table: TABLE,
+      keyspace: 'k',
+      position: this.position,
+      serial,
+      commit,
+      read: readCommand(this.position),
+      decide: (found, { timestamp }) =>
+        valueIn(found) === expected
+          ? [mutation(this.position, { kind: 'cas', expected, value }, timestamp!, 1_700_000_000)]
+          : null,
+    })
+    return await this.#wait(cas).catch(said)
+  }
+
+  async read(level: number = Consistency.SERIAL): Promise<unknown> {
+    const read = this.coordinator.readSerially(readCommand(this.position), level, 'k')
+    return await this.#wait(read.then(valueIn)).catch(said)
+  }
+
+  break(verb: number, how: 'silent' | 'failing' | 'answer lost', ...nodes: number[]): void {
+    for (const node of nodes) this.broken.set(`${node} ${verb}`, how)
+  }
+}
+
+function said(error: unknown): unknown {
+  if (!(error instanceof RequestError)) throw error
+  return { code: error.code, message: error.message, ...error.fields }
+}
+
+function bytesOf(payload: Payload): Buffer {
+  return payload instanceof Uint8Array ? Buffer.from(payload) : Buffer.concat(payload)
+}
+
+t.test('all is well: three round trips, then a read in one', async (t) => {
+  const trio = new Trio()
+  t.equal(await trio.cas(null, 'a|-'), true)
+  t.same([...new Set(trio.sent.splice(0))], [Verb.PAXOS_PREPARE, Verb.PAXOS_PROPOSE, Verb.PAXOS_COMMIT])
+  t.equal(await trio.read(), 'a|-')
+  t.same([...new Set(trio.sent.splice(0))], [Verb.PAXOS_PREPARE])
+  t.equal(await trio.cas(null, 'b|-'), false)
+  t.same([...new Set(trio.sent)], [Verb.PAXOS_PREPARE], 'a condition that does not hold needs no more')
+})
+
+t.test('too few are there: nothing is sent', async (t) => {
+  const trio = new Trio()
+  trio.dead.add(trio.nodes[1]!.hostId).add(trio.nodes[2]!.hostId)
+  const serial = Consistency.SERIAL
+  t.match(await trio.cas(null, 'a|-'), {
+    code: 'UNAVAILABLE',
+    message: 'Cannot achieve consistency level SERIAL',
+    consistency: serial,
+    required: 2,
+    alive: 1,
+  })
+  t.match(await trio.read(), { code: 'UNAVAILABLE', consistency: serial, required: 2, alive: 1 })
+  trio.dead.delete(trio.nodes[1]!.hostId)
+  t.match(await trio.cas(null, 'a|-', Consistency.ALL), {
+    code: 'UNAVAILABLE',
+    consistency: Consistency.ALL,
+    required: 3,
+    alive: 2,
+  })
+  t.same(trio.sent, [])
+  t.equal(await trio.cas(null, 'a|-'), true, 'a majority is enough')
+  t.same(trio.hinted, [trio.nodes[2]!.hostId], 'who is away has a hint')
+})
+
+t.test('LOCAL_SERIAL asks this data centre alone; the others learn of it', async (t) => {
+  const trio = new Trio(['dc1', 'dc2', 'dc2'])
+  trio.dead.add(trio.nodes[1]!.hostId)
+  t.equal(await trio.cas(null, 'a|-', Consistency.LOCAL_QUORUM, Consistency.LOCAL_SERIAL), true)
+  t.same(trio.sent, [Verb.PAXOS_COMMIT])
+  const away = new Trio(['dc2', 'dc1', 'dc1'])
+  away.dead.add(away.nodes[1]!.hostId).add(away.nodes[2]!.hostId)
+  t.match(await away.cas(null, 'a|-', Consistency.ANY), { code: 'UNAVAILABLE', required: 2, alive: 1 })
+})
+
+t.test('one replica to be takes part, of two it is not known who counts', async (t) => {
+  const one = new Trio(['dc1', 'dc1', 'dc1', 'dc1'], 1)
+  one.dead.add(one.nodes[1]!.hostId).add(one.nodes[2]!.hostId)
+  t.match(await one.cas(null, 'a|-'), { code: 'UNAVAILABLE', required: 3, alive: 2 })
+  one.dead.clear()
+  t.equal(await one.cas(null, 'a|-'), true)
+  const two = new Trio(['dc1', 'dc1', 'dc1', 'dc1', 'dc1'], 2)
+  t.match(await two.cas(null, 'a|-'), { code: 'UNAVAILABLE', required: 6, alive: 5 })
+  t.same(two.sent, [])
+})
+
+t.test('silence before anything was proposed', async (t) => {
+  const trio = new Trio()
+  trio.break(Verb.PAXOS_PREPARE, 'silent', 1, 2)
+  t.match(await trio.cas(null, 'a|-'), {
+    code: 'WRITE_TIMEOUT',
+    message: 'CAS operation timed out: received 1 of 2 required responses after 0 contention retries',
+    consistency: Consistency.SERIAL,
+    received: 1,
+    blockFor: 2,
+    writeType: 'CAS',
+    contentions: 0,
+  })
+  t.match(await trio.read(), {
+    code: 'READ_TIMEOUT',
+    consistency: Consistency.SERIAL,
+    received: 1,
+    blockFor: 2,
+    dataPresent: false,
+  })
+  trio.break(Verb.PAXOS_PREPARE, 'failing', 1, 2)
+  t.match(await trio.cas(null, 'a|-'), { code: 'WRITE_FAILURE', writeType: 'CAS', failures: { length: 2 } })
+  t.match(await trio.read(), { code: 'READ_FAILURE', failures: { length: 2 } })
+})
+
+t.test('a proposal of unknown fate', async (t) => {
+  const trio = new Trio()
+  trio.break(Verb.PAXOS_PROPOSE, 'answer lost', 1, 2)
+  t.match(await trio.cas(null, 'a|-'), {
+    code: 'CAS_WRITE_UNKNOWN',
+    message: 'CAS operation result is unknown - proposal accepted by 1 but not a quorum.',
+    consistency: Consistency.SERIAL,
+    received: 1,
+    blockFor: 2,
+  })
+  trio.broken.clear()
+  t.equal(await trio.read(), 'a|-', 'whoever asks next finishes it')
+  t.equal(await trio.cas('a|-', 'b|-'), true)
+})
+
+t.test('a decision that not enough acknowledged stands', async (t) => {
+  const trio = new Trio()
+  trio.break(Verb.PAXOS_COMMIT, 'silent', 2)
+  t.match(await trio.cas(null, 'a|-', Consistency.ALL), {
+    code: 'WRITE_TIMEOUT',
+    message: 'CAS operation timed out: received 2 of 3 required responses after 0 contention retries',
+    consistency: Consistency.ALL,
+    received: 2,
+    blockFor: 3,
+    writeType: 'CAS',
+    contentions: 0,
+  })
+  t.same(trio.hinted, [trio.nodes[2]!.hostId])
+  t.equal(await trio.read(), 'a|-')
+  trio.break(Verb.PAXOS_COMMIT, 'silent', 1, 2)
+  t.equal(await trio.cas('a|-', 'b|-', Consistency.ANY), true, 'ANY waits for nobody')
+  t.equal(await trio.read(), 'b|-')
+})
