@@ -3,15 +3,19 @@
 Usage: cluster.py ADDRESSES PORT DATACENTER DATACENTERS. ADDRESSES a,b,c; DATACENTERS dc1:3,dc2:3 (replicas and nodes of each).
 Prints `ok`/`not ok` a check, and `phase NAME` where it waits for a line of input before it goes on.
 """
+import bisect
+import struct
 import sys
 import time
 
 from cassandra import ConsistencyLevel
 from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile
+from cassandra.metadata import Murmur3Token
 from cassandra.policies import DCAwareRoundRobinPolicy, TokenAwarePolicy
 from cassandra.query import SimpleStatement
 
 ROWS = 500
+KEYS = 10_000
 SECONDS = 6
 failed = 0
 
@@ -35,6 +39,26 @@ def until(seconds, condition):
     return condition()
 
 
+def misplaced(cluster, session, sizes):
+    """Keys whose replicas the driver computes otherwise than the server describes them."""
+    keyspace = "conformance_ring_py"
+    replication = {"class": "NetworkTopologyStrategy", **{name: str(max(1, count - 1)) for name, count in sizes.items()}}
+    session.execute(f"DROP KEYSPACE IF EXISTS {keyspace}")
+    session.execute(f"CREATE KEYSPACE {keyspace} WITH replication = {replication}")
+    session.set_keyspace(keyspace)
+    described = session.execute("DESCRIBE CLUSTER").one().range_ownership
+    ring = sorted((int(token), {each.lstrip("/").rsplit(":", 1)[0] for each in owners}) for token, owners in described.items())
+    tokens = [token for token, _ in ring]
+    wrong = []
+    for k in range(KEYS):
+        key = struct.pack(">i", k)
+        _, owners = ring[bisect.bisect_left(tokens, Murmur3Token.from_key(key).value) % len(ring)]
+        if {host.address for host in cluster.metadata.get_replicas(keyspace, key)} != owners:
+            wrong.append(k)
+    session.execute(f"DROP KEYSPACE {keyspace}")
+    return wrong
+
+
 def main(addresses, port, datacenter, datacenters):
     sizes = {name: int(count) for name, count in (each.split(":") for each in datacenters.split(","))}
     nodes = sum(sizes.values())
@@ -48,6 +72,7 @@ def main(addresses, port, datacenter, datacenters):
     check("nodes by data centre", {name: sum(host.datacenter == name for host in hosts()) for name in sizes}, sizes)
     check("all are up", until(15, lambda: not any(host.is_up is False for host in hosts())), True)
 
+    check("token map", misplaced(cluster, session, sizes), [])
     keyspace = "conformance_cluster_py"
     replication = {"class": "NetworkTopologyStrategy", **{name: str(count) for name, count in sizes.items()}}
     session.execute(f"DROP KEYSPACE IF EXISTS {keyspace}")

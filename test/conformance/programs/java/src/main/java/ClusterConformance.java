@@ -7,8 +7,10 @@ import com.datastax.oss.driver.api.core.cql.BoundStatement;
 import com.datastax.oss.driver.api.core.cql.PreparedStatement;
 import com.datastax.oss.driver.api.core.cql.Row;
 import com.datastax.oss.driver.api.core.cql.SimpleStatement;
+import com.datastax.oss.driver.api.core.metadata.Node;
 import com.datastax.oss.driver.api.core.metadata.NodeState;
 import com.datastax.oss.driver.api.core.metadata.TokenMap;
+import com.datastax.oss.driver.api.core.type.reflect.GenericType;
 import java.io.BufferedReader;
 import java.io.InputStreamReader;
 import java.net.InetSocketAddress;
@@ -17,6 +19,9 @@ import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Objects;
+import java.util.Set;
+import java.util.TreeMap;
+import java.util.TreeSet;
 import java.util.function.BooleanSupplier;
 
 /**
@@ -26,6 +31,7 @@ import java.util.function.BooleanSupplier;
  */
 public final class ClusterConformance {
   private static final int ROWS = 500;
+  private static final int KEYS = 10_000;
   private static final BufferedReader INPUT = new BufferedReader(new InputStreamReader(System.in));
   private static int failed = 0;
 
@@ -63,8 +69,41 @@ public final class ClusterConformance {
         .build();
   }
 
+  /** The driver knows nothing of nodes that it never connected to (of other data centres) until it is told: these count as up. */
   private static long up(CqlSession session) {
-    return session.getMetadata().getNodes().values().stream().filter(node -> node.getState() == NodeState.UP).count();
+    return session.getMetadata().getNodes().values().stream()
+        .filter(node -> node.getState() == NodeState.UP || node.getState() == NodeState.UNKNOWN).count();
+  }
+
+  /** How many keys have other replicas by the driver's token map than the server describes. */
+  private static int misplaced(CqlSession session, String[] datacenters) {
+    StringBuilder replication = new StringBuilder("'class': 'NetworkTopologyStrategy'");
+    for (String each : datacenters) {
+      String[] parts = each.split(":");
+      replication.append(", '").append(parts[0]).append("': ").append(Math.max(1, Integer.parseInt(parts[1]) - 1));
+    }
+    session.execute("DROP KEYSPACE IF EXISTS conformance_ring_java");
+    session.execute("CREATE KEYSPACE conformance_ring_java WITH replication = {" + replication + "}");
+    session.execute("USE conformance_ring_java");
+    Row described = session.execute("DESCRIBE CLUSTER").one();
+    TreeMap<Long, Set<String>> ring = new TreeMap<>();
+    for (var range : described.get("range_ownership", GenericType.mapOf(GenericType.STRING, GenericType.listOf(String.class))).entrySet()) {
+      Set<String> owners = new TreeSet<>();
+      for (String owner : range.getValue()) owners.add(owner.replaceAll("^/|:[0-9]+$", ""));
+      ring.put(Long.parseLong(range.getKey()), owners);
+    }
+    TokenMap tokens = session.getMetadata().getTokenMap().orElseThrow();
+    int wrong = 0;
+    for (int k = 0; k < KEYS; k++) {
+      ByteBuffer key = ByteBuffer.allocate(4).putInt(0, k);
+      var range = ring.ceilingEntry(Long.parseLong(tokens.format(tokens.newToken(key))));
+      Set<String> replicas = new TreeSet<>();
+      for (Node node : tokens.getReplicas("conformance_ring_java", key))
+        replicas.add(((InetSocketAddress) node.getEndPoint().resolve()).getAddress().getHostAddress());
+      if (!replicas.equals((range == null ? ring.firstEntry() : range).getValue())) wrong++;
+    }
+    session.execute("DROP KEYSPACE conformance_ring_java");
+    return wrong;
   }
 
   private static void run(CqlSession session, String[] datacenters) throws Exception {
@@ -79,6 +118,7 @@ public final class ClusterConformance {
     ConsistencyLevel level = datacenters.length > 1 ? DefaultConsistencyLevel.LOCAL_QUORUM : DefaultConsistencyLevel.QUORUM;
     check("nodes known", session.getMetadata().getNodes().size(), nodes);
     check("all are up", until(15, () -> up(session) == nodes), true);
+    check("keys that the token map misplaces", misplaced(session, datacenters), 0);
     session.execute("DROP KEYSPACE IF EXISTS conformance_cluster_java");
     session.execute("CREATE KEYSPACE conformance_cluster_java WITH replication = {" + replication + "}");
     session.execute("CREATE TABLE conformance_cluster_java.t (k int PRIMARY KEY, v text)");
