@@ -19,8 +19,24 @@ export interface MetricsSources {
   memory(): MemoryFigures
   schema(): Schema
   statements(): StatementCounts
+  metadata(): MetadataFigures
   /** Connections now, and what was counted of all there were. */
   clients(): { readonly connections: number; readonly counters: ClientCounters }
+}
+
+/** Of the log of schema and ring. */
+export interface MetadataFigures {
+  readonly epoch: number
+  /** Those who decide, and whether this node is one of them. */
+  readonly members: number
+  readonly isMember: boolean
+  /** Entries that this node had decided, and attempts that others got in the way of. */
+  readonly appended: number
+  readonly contended: number
+  /** Changes that failed because no majority answered. */
+  readonly withoutMajority: number
+  /** Snapshots taken over from others: it was far behind. */
+  readonly snapshotsTaken: number
 }
 
 export interface MemoryFigures {
@@ -85,6 +101,10 @@ export class Metrics {
 
   get statements(): StatementCounts {
     return this.#sources.statements()
+  }
+
+  get metadata(): MetadataFigures {
+    return this.#sources.metadata()
   }
 
   get clients(): ReturnType<MetricsSources['clients']> {

@@ -114,6 +114,7 @@ export class NoMajorityError extends Error {
 }
 
 export class ReplicatedLog {
+  readonly counts = { appended: 0, contended: 0, withoutMajority: 0 }
   readonly exchange: Exchange
   readonly times: LogTimes
   readonly catchUp: CatchUp
@@ -212,7 +213,10 @@ export class ReplicatedLog {
     const began = exchange.clock.monotonicMs()
     // What failed while this one waited has found out for it, too.
     const lost = this.#lostMajority
-    if (lost && lost.atMs > calledMs) throw new NoMajorityError(lost.answered, lost.members, false)
+    if (lost && lost.atMs > calledMs) {
+      this.counts.withoutMajority += 1
+      throw new NoMajorityError(lost.answered, lost.members, false)
+    }
     let reachedMs = began
     let isConfirmed = false
     let isUncertain = false
@@ -221,7 +225,10 @@ export class ReplicatedLog {
       const instance: Instance = this.#nextInstance()
       if (last && instance.epoch > last.epoch && isUncertain) {
         const payload = await this.#payloadOf(last.epoch)
-        if (payload === last.payload) return
+        if (payload === last.payload) {
+          this.counts.appended += 1
+          return
+        }
         if (payload === null) throw new NoMajorityError(0, instance.participants.length, true)
         isUncertain = false
       }
@@ -253,18 +260,24 @@ export class ReplicatedLog {
       const nowMs = exchange.clock.monotonicMs()
       if (result.kind === 'decided') {
         await this.learn(instance, result.payload)
-        if (result.payload === last?.payload) return
+        if (result.payload === last?.payload) {
+          this.counts.appended += 1
+          return
+        }
         reachedMs = nowMs
         continue
       }
       if (result.kind !== 'free') isUncertain ||= result.isUncertain
+      if (result.kind === 'contended') this.counts.contended += 1
       const isUnreachable = result.kind === 'unreachable'
       if (!isUnreachable) reachedMs = nowMs
       const answered = result.kind === 'unreachable' ? result.answered : instance.participants.length
       const hasNoMajority = nowMs - reachedMs > times.unreachableMs
       if (hasNoMajority) this.#lostMajority = { atMs: nowMs, answered, members: instance.participants.length }
-      if (exchange.isClosed || nowMs - began > times.appendMs || hasNoMajority)
+      if (exchange.isClosed || nowMs - began > times.appendMs || hasNoMajority) {
+        this.counts.withoutMajority += 1
         throw new NoMajorityError(answered, instance.participants.length, isUncertain)
+      }
       if (result.kind === 'over') await this.#reachQuietly(instance.epoch, result.from)
       else await exchange.sleep(exchange.jitter(isUnreachable ? 200 : Math.min(500, 10 * 2 ** Math.min(tries, 6))))
     }
@@ -433,7 +446,7 @@ export class ReplicatedLog {
 
   #endpointOf(hostId: string, logged: Endpoint): Endpoint {
     if (hostId === this.exchange.self.hostId) return this.exchange.self.endpoint
-    return this.#endpoints.get(hostId) ?? this.#whereabouts(hostId) ?? logged
+    return this.#whereabouts(hostId) ?? this.#endpoints.get(hostId) ?? logged
   }
 
   /** A node says where it is with every message; the log is told later. */

@@ -357,6 +357,7 @@ async function serve({
     latencies: coordinator.latencies,
     schema: () => metadata.current,
     statements: () => processor.counts,
+    metadata: () => metadata.figures,
     clients: () => ({ connections: clients.connections.size, counters: clients.counters }),
   })
   late.metrics = metrics

@@ -24,6 +24,7 @@ import { assert } from '../base/assert.ts'
 import { RequestError } from '../base/errors.ts'
 import { stampUuid, uuidText } from '../base/uuid.ts'
 import type { SchemaDoor } from '../cql/statement.ts'
+import type { MetadataFigures } from '../metrics.ts'
 import type { Clock, Log, Random } from '../runtime/runtime.ts'
 import type { Schema, SchemaChange } from '../schema/keyspace.ts'
 import { decodeRecords } from '../schema/records.ts'
@@ -147,6 +148,8 @@ export class MetadataLog implements SchemaDoor {
   #state: ClusterMetadata
   #view: LogView | null = null
   #entries: number
+  #appendedAlone = 0
+  #snapshotsTaken = 0
   #tail: Promise<unknown> = Promise.resolve()
   /** After a write of the log failed nobody knows what is in it. */
   #failed = false
@@ -177,6 +180,18 @@ export class MetadataLog implements SchemaDoor {
 
   get state(): ClusterMetadata {
     return this.#state
+  }
+
+  get figures(): MetadataFigures {
+    const { epoch, members } = this.#state
+    const counts = this.#replicated?.counts ?? { appended: this.#appendedAlone, contended: 0, withoutMajority: 0 }
+    return {
+      ...counts,
+      epoch,
+      members: members.length,
+      isMember: !this.#cluster || members.includes(this.#cluster.self.hostId),
+      snapshotsTaken: this.#snapshotsTaken,
+    }
   }
 
   /** Calls the listener after each change of the schema, when it is durable and visible. */
@@ -338,6 +353,7 @@ export class MetadataLog implements SchemaDoor {
     await this.#prepareDrop(droppedTables(before.schema, schema))
     const after = schema.epoch === epoch ? { ...before, epoch, schema } : applyEntries(before, [{ epoch, payload }])
     await this.#advance(after, [this.#writer.entry(epoch, payload)], [change])
+    this.#appendedAlone += 1
     return change
   }
 
@@ -422,6 +438,7 @@ export class MetadataLog implements SchemaDoor {
     const changes = schemaDifference(before.schema, after.schema)
     await this.#advance(after, this.#headRows({ ...head, dropped }), changes)
     this.#entries = 0
+    this.#snapshotsTaken += 1
   }
 
   /** From one state to the next, durably, with all that follows from it. */

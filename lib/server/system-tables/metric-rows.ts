@@ -219,7 +219,7 @@ function taskRows({ compactions }: Metrics): PlainRow[] {
 }
 
 function nodeMetricRows(metrics: Metrics): PlainRow[] {
-  const { store, clients, pauses, memory, compactions, coordinator } = metrics
+  const { store, clients, pauses, memory, compactions, coordinator, metadata } = metrics
   const compacted = compactions?.counts
   return namedValues({
     client_connections: clients.connections,
@@ -249,6 +249,13 @@ function nodeMetricRows(metrics: Metrics): PlainRow[] {
     memtable_bytes: store.memtableBytes,
     memtable_flushes: store.flushes,
     memtable_stalls: store.stalls,
+    metadata_appended: metadata.appended,
+    metadata_contended: metadata.contended,
+    metadata_epoch: metadata.epoch,
+    metadata_is_member: metadata.isMember ? 1 : 0,
+    metadata_members: metadata.members,
+    metadata_snapshots_taken: metadata.snapshotsTaken,
+    metadata_without_majority: metadata.withoutMajority,
     read_digest_mismatches: coordinator.counts.digestMismatches,
     read_extra_rounds: coordinator.counts.extraRounds,
     read_failovers: coordinator.counts.failovers,

@@ -129,6 +129,8 @@ for (const snapshotEvery of [1000, 3])
       const { epoch } = log(world, 1).state
       await back.established
       t.equal(log(world, 2).state.epoch, epoch, 'before it serves')
+      t.equal(back.metadata.figures.snapshotsTaken, snapshotEvery === 3 ? 1 : 0)
+      t.match(log(world, 1).figures, { appended: 6, members: 3, isMember: true, epoch, withoutMajority: 0 })
       await world.settle()
       // What it learned is its own: alone it has it all.
       world.kill(2, 0)
