@@ -47,6 +47,8 @@ export class KnownCluster implements ClusterView {
   readonly hearsay: Hearsay | null
   readonly #sources: ClusterSources
   readonly #placements = new KeyspacePlacements()
+  /** Made once for each topology. */
+  #sorted: { readonly of: Topology['nodes']; readonly nodes: readonly RingNode[] } | null = null
 
   constructor(sources: ClusterSources) {
     this.#sources = sources
@@ -72,10 +74,15 @@ export class KnownCluster implements ClusterView {
   }
 
   /** All members, by data centre and address. */
-  nodes(): RingNode[] {
-    return [...this.topology().nodes.values()].sort(
-      (a, b) => compare(a.datacenter, b.datacenter) || compareEndpoints(a.endpoint, b.endpoint),
-    )
+  nodes(): readonly RingNode[] {
+    const { nodes } = this.topology()
+    if (this.#sorted?.of !== nodes) {
+      const sorted = [...nodes.values()].sort(
+        (a, b) => compare(a.datacenter, b.datacenter) || ENDPOINT_ORDER.compare(a.endpoint, b.endpoint),
+      )
+      this.#sorted = { of: nodes, nodes: sorted }
+    }
+    return this.#sorted.nodes
   }
 
   isSelf(hostId: string): boolean {
@@ -166,6 +173,5 @@ function compare(a: string, b: string): number {
 }
 
 /** Numbers within addresses count as numbers: .9 before .10. */
-function compareEndpoints(a: string, b: string): number {
-  return a.localeCompare(b, 'en', { numeric: true })
-}
+/** 10.0.0.9 before 10.0.0.10. */
+const ENDPOINT_ORDER = new Intl.Collator('en', { numeric: true })
