@@ -51,6 +51,9 @@ export class SimulatedSocket implements Socket {
   readonly localPort: number
   pendingBytes = 0
   readonly #world: SocketWorld
+  /** To the other end, and back. */
+  readonly #out: Link
+  readonly #back: Link
   /** Of its process. */
   readonly #clock: Clock
   readonly #closed: (socket: SimulatedSocket) => void
@@ -88,6 +91,8 @@ export class SimulatedSocket implements Socket {
     this.remoteAddress = remote.address
     this.remotePort = remote.port
     this.#closed = closed
+    this.#out = world.link(local.address, remote.address)
+    this.#back = world.link(remote.address, local.address)
     this.#lastArrivalMs = 0
   }
 
@@ -214,7 +219,7 @@ export class SimulatedSocket implements Socket {
   }
 
   #transmit(kind: 'data' | 'end' | 'reset', bytes: Buffer = EMPTY): void {
-    const link = this.#world.link(this.localAddress, this.remoteAddress)
+    const link = this.#out
     if (kind === 'data' && link.breaks()) {
       this.break()
       return
@@ -247,7 +252,7 @@ export class SimulatedSocket implements Socket {
     this.#wireIsWatched = false
     if (this.#wire.length === 0) return
     const peer = this.#other
-    const link = this.#world.link(this.localAddress, this.remoteAddress)
+    const link = this.#out
     if (link.isBlocked || !this.#world.isUp(this.remoteAddress)) {
       this.#wireIsWatched = true
       if (link.isBlocked) link.wait(this)
@@ -324,7 +329,7 @@ export class SimulatedSocket implements Socket {
 
   /** The other end has read so much; we hear of it when the way back lets us. */
   #acknowledge(bytes: number): void {
-    const back = this.#world.link(this.remoteAddress, this.localAddress)
+    const back = this.#back
     if (back.isBlocked) {
       this.#heldAcks += bytes
       back.wait({ retry: () => this.#releaseAcks() })

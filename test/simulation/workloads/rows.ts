@@ -18,7 +18,7 @@ import { readPages } from './pages.ts'
 
 const PARTITIONS = 4
 const ROWS = 8
-const SETTLE_MS = 40_000
+const SETTLE_MS = 15_000
 
 type RowHistory = History<TimestampedInput, TimestampedOutput>
 

@@ -112,6 +112,8 @@ export class World {
     const { plan } = this
     const datacenterOf = plan.datacenters.flatMap((size, dc) => Array.from({ length: size }, () => dc))
     const addresses = datacenterOf.map((_, node) => `10.0.0.${node + 1}`)
+    const isLate = new Set(plan.late.map(({ node }) => node))
+    const seeds = addresses.filter((_, node) => !isLate.has(node)).slice(0, 3)
     for (const [node, dc] of datacenterOf.entries()) {
       const machine = new Machine(
         {
@@ -123,7 +125,7 @@ export class World {
             ...plan.settings,
             dc: `dc${dc + 1}`,
             rack: `rack${(node % 3) + 1}`,
-            seeds: addresses.length === 1 ? [] : addresses.slice(0, Math.min(3, addresses.length)),
+            seeds: addresses.length === 1 ? [] : seeds,
           },
           ...plan.disk,
           latenessMs: plan.latenessMs,
