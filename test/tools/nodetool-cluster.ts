@@ -37,6 +37,7 @@ async function run({ cluster }: RecordedCluster, words: readonly string[]): Prom
     schema: () => cluster.schema(),
     clock: { wallMicros: () => 0 },
     cql: () => ({ address: '127.0.26.1', port: 9042 }),
+    metrics: { coordinator: { counts: { repairs: 9 } } },
   } as unknown as AdminNode
   const client: Asked = {
     async get<T>(report: string, values = {}): Promise<T> {
@@ -185,8 +186,5 @@ t.test('messages', async (t) => {
   const lane = { pending: 0, pendingBytes: 0, sent: 0, sentBytes: 0, dropped: 0, connected: true }
   const lanes = { gossip: { ...lane, sent: 1009 }, small: { ...lane, sent: 11_441 }, large: { ...lane, sent: 2 } }
   const counts = { peers: [{ endpoint: '127.0.26.2:7000', lanes }] } as unknown as MessengerCounts
-  const golden = readFileSync(join(NODETOOL, 'netstats.txt'), 'utf8')
-  const { stdout } = await run(recordedCluster(await shop(), counts), ['netstats'])
-  t.ok(golden.includes(stdout.slice(stdout.indexOf('Pool Name'))), stdout)
-  t.match(stdout, 'Mode: NORMAL\nNot sending any streams.\n')
+  await matches(t, recordedCluster(await shop(), counts), 'netstats')
 })

@@ -265,6 +265,8 @@ const describering: Command = {
 
 interface NetReport {
   readonly mode: string
+  /** Reads that wrote to replicas what they lacked, before they answered. */
+  readonly readRepairs: number
   readonly lanes: Readonly<Record<'gossip' | 'small' | 'large', LaneReport>>
 }
 
@@ -278,7 +280,7 @@ const netstats: Command = {
     const row = (name: string, { pending, completed, dropped }: LaneReport): string =>
       poolLine([name, 'n/a', String(pending), String(completed), String(dropped)])
     print(
-      `Mode: ${report.mode}\nNot sending any streams.\n${poolLine(['Pool Name', 'Active', 'Pending', 'Completed', 'Dropped'])}${row('Large messages', report.lanes.large)}${row('Small messages', report.lanes.small)}${row('Gossip messages', report.lanes.gossip)}`,
+      `Mode: ${report.mode}\nNot sending any streams.\nRead Repair Statistics:\nAttempted: 0\nMismatch (Blocking): ${report.readRepairs}\nMismatch (Background): 0\n${poolLine(['Pool Name', 'Active', 'Pending', 'Completed', 'Dropped'])}${row('Large messages', report.lanes.large)}${row('Small messages', report.lanes.small)}${row('Gossip messages', report.lanes.gossip)}`,
     )
     return report
   },

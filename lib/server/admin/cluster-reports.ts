@@ -252,7 +252,7 @@ export interface LaneReport {
 
 const MODES = { joining: 'JOINING', normal: 'NORMAL', leaving: 'LEAVING' } as const
 
-export function netStats({ cluster, cql }: AdminNode): object {
+export function netStats({ cluster, cql, metrics }: AdminNode): object {
   const counts = cluster.messages()
   const lane = (name: Lane): LaneReport => {
     const report = { pending: 0, completed: 0, dropped: 0 }
@@ -265,6 +265,7 @@ export function netStats({ cluster, cql }: AdminNode): object {
   }
   return {
     mode: cql() === null ? 'DRAINED' : MODES[cluster.self().status],
+    readRepairs: metrics.coordinator.counts.repairs,
     lanes: Object.fromEntries(LANES.map((name) => [name, lane(name)])),
     peers: counts?.peers ?? [],
   }
