@@ -11,13 +11,15 @@ import type { ReplicaWrites } from './replica-writes.ts'
 import { putMutation, putMutationHead } from './write-messages.ts'
 import type { WritePlans } from './write-plans.ts'
 
+const TABLE_ID_BYTES = 16
+
 export interface DeliverOptions {
   readonly environment: CoordinatorEnvironment
   readonly plans: WritePlans
   readonly replica: Pick<ReplicaWrites, 'takes' | 'apply'>
 }
 
-/** `writtenAt`: when the write began. Mutations of tables that are unknown here were of tables that were dropped. */
+/** `writtenAt`: when the write began. What is too old is left out; mutations of tables that are unknown here were of tables that were dropped. */
 export async function deliver(
   { environment, plans, replica }: DeliverOptions,
   mutations: readonly Buffer[],
@@ -27,6 +29,7 @@ export async function deliver(
   const alive = new Map<string, { endpoint: Endpoint; mutations: Buffer[] }>()
   const dead = new Map<string, Buffer[]>()
   for (const mutation of mutations) {
+    if (isTooOld(environment, mutation, writtenAt)) continue
     const keyspace = plans.keyspaceOf(mutation)
     const plan = keyspace === null ? null : plans.planOf(mutation, Consistency.ALL, keyspace)
     if (plan !== null && plan.targets.length + plan.dead.length === 0) throw new Error('nobody is known to hold this')
@@ -49,6 +52,12 @@ export async function deliver(
       ),
     )
   await Promise.all(parts)
+}
+
+/** It could bring back what was deleted since: the deletion may be purged by now. Only repair can tell. */
+export function isTooOld(environment: CoordinatorEnvironment, mutation: Buffer, writtenAt: number): boolean {
+  const seconds = environment.gcGraceSeconds?.(mutation.toString('latin1', 0, TABLE_ID_BYTES)) ?? null
+  return seconds !== null && writtenAt + seconds * 1e6 <= environment.clock.wallMicros()
 }
 
 async function applyHere(

@@ -27,6 +27,8 @@ export interface CoordinatorEnvironment {
   keyspaceOf(tableIdLatin1: string): string | null
   /** Ids (as latin1) of tables whose writes others may take when replicas are away (sloppy_quorum). Default: none. */
   sloppyTables?(): ReadonlySet<string>
+  /** Of a table, by its 16 bytes as latin1: what was written longer ago may be data whose deletion was purged. Null or absent: unknown. */
+  gcGraceSeconds?(tableIdLatin1: string): number | null
   /** Ids of the materialized views of a table: they are emptied with it. Absent: there are none. */
   viewsOf?(table: string): readonly string[]
   /** Changes whenever a placement or a table may have. */

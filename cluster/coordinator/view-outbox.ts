@@ -14,6 +14,7 @@ import { Verb } from '../internode/verbs.ts'
 import type { ReplicaSet } from '../ring/placement.ts'
 import type { RingNode } from '../ring/topology.ts'
 import { BATCH_ID_BYTES, type BatchStore } from './batch-store.ts'
+import { isTooOld } from './deliver.ts'
 import type { CoordinatorEnvironment } from './environment.ts'
 import { putMicros, putMutation, putMutationHead, readMicros } from './write-messages.ts'
 
@@ -101,10 +102,11 @@ export class ViewOutbox {
   async #sendTo(hostId: string, errands: readonly Errand[]): Promise<void> {
     const { liveness, hints } = this.#environment
     const node = this.#environment.nodes().get(hostId)
-    if (node === undefined) return
-    if (liveness.isAlive(hostId) && (await this.#request(node, errands))) return
+    const due = errands.filter(({ mutation, writtenAt }) => !isTooOld(this.#environment, mutation, writtenAt))
+    if (node === undefined || due.length === 0) return
+    if (liveness.isAlive(hostId) && (await this.#request(node, due))) return
     if (!hints.mayStore(hostId)) return
-    await Promise.all(errands.map(({ mutation, writtenAt }) => hints.store(hostId, mutation, writtenAt)))
+    await Promise.all(due.map(({ mutation, writtenAt }) => hints.store(hostId, mutation, writtenAt)))
   }
 
   #request({ endpoint }: RingNode, errands: readonly Errand[]): Promise<boolean> {

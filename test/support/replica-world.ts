@@ -154,7 +154,7 @@ export class WorldNode {
   readonly applied: string[] = []
   readonly hints: Hint[] = []
   readonly reports: Error[] = []
-  readonly environment: CoordinatorEnvironment
+  readonly environment: CoordinatorEnvironment & { gcGraceSeconds?: () => number }
   readonly truncated: { readonly table: string; readonly atMs: number | undefined }[] = []
   /** Null: what is applied is only written down. */
   store: Store | null = null

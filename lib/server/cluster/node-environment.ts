@@ -9,7 +9,7 @@ import type { Liveness } from '../../../cluster/gossip/liveness.ts'
 import type { Messenger } from '../../../cluster/internode/messenger.ts'
 import { type Placement, Placements } from '../../../cluster/ring/placement.ts'
 import type { RingNode } from '../../../cluster/ring/topology.ts'
-import { uuidBytes } from '../../base/uuid.ts'
+import { uuidBytes, uuidText } from '../../base/uuid.ts'
 import type { Settings } from '../../config/settings.ts'
 import type { Clock, Random } from '../../runtime/runtime.ts'
 import type { Schema } from '../../schema/keyspace.ts'
@@ -124,6 +124,11 @@ export class NodeEnvironment implements CoordinatorEnvironment {
     for (const [id, { options }] of this.#metadata.state.schema.tablesById)
       if (isSloppy(options)) tables.add(uuidBytes(id).toString('latin1'))
     return tables
+  }
+
+  gcGraceSeconds(table: string): number | null {
+    const id = uuidText(Buffer.from(table, 'latin1'))
+    return this.#metadata.state.schema.tablesById.get(id)?.options.gcGraceSeconds ?? null
   }
 
   viewsOf(table: string): readonly string[] {

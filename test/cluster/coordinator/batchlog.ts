@@ -192,6 +192,33 @@ t.test('a batch of which a part was written is written, though its coordinator d
   for (let i = 0; i < runs; i++) t.same(await dyingCoordinators(createDice(first + i), first + i), [])
 })
 
+t.test('a batch older than gc_grace_seconds is not written: what it holds may have been deleted since', async (t) => {
+  const world = new ReplicaWorld(createDice(3), simple(2), SPECS)
+  const { of, stores } = await serve(world)
+  const [keeper, other] = [world.node(2), world.node(3)]
+  for (const node of [keeper, other]) node.environment.gcGraceSeconds = () => (node === keeper ? 1 : 1_000)
+  const put = (node: WorldNode, mutations: readonly Buffer[]): Promise<unknown> => {
+    const head = Buffer.alloc(24)
+    head[0] = node.self.hostId.charCodeAt(35)
+    head.writeBigUInt64BE(BigInt(world.clock.wallMicros()), 16)
+    const parts = mutations.flatMap((mutation) => [
+      Buffer.from([0, 0, mutation.length >>> 8, mutation.length]),
+      mutation,
+    ])
+    const payload = Buffer.concat([head, ...parts])
+    const message = { verb: Verb.BATCH_STORE, from: world.node(1).self, payload, epoch: 1, remainingMs: 100 }
+    return Promise.resolve(node.handlers.get(Verb.BATCH_STORE)!(message))
+  }
+  await put(keeper, batchOf('old'))
+  await put(other, batchOf('new'))
+  await world.clock.advance(20_000)
+  const applied = new Set([...world.nodes.values()].flatMap((node) => node.applied))
+  t.notOk(batchOf('old').some((mutation) => applied.has(mutation.toString('hex'))))
+  t.ok(batchOf('new').every((mutation) => applied.has(mutation.toString('hex'))))
+  for (const store of stores.values()) t.equal(await kept(store), 0)
+  for (const side of of.values()) await side.close()
+})
+
 async function openBatches(disk: SimulatedDisk, clock: SimulatedClock): Promise<{ store: Store; batches: BatchStore }> {
   await disk.mkdir('/data')
   await disk.syncDirectory('/')
