@@ -63,9 +63,11 @@ export class ClusterCoordinator {
 
   read(command: ReadCommand, consistency: number, keyspace: string): ReadResult | Promise<ReadResult> {
     const { reads, transactions } = this.#parts
-    const isSerial = consistency === Consistency.SERIAL || consistency === Consistency.LOCAL_SERIAL
-    if (isSerial) return transactions.readSerially(command, consistency, keyspace)
-    return reads.read(command, consistency, keyspace)
+    const isLocal = consistency === Consistency.LOCAL_SERIAL
+    if (!isLocal && consistency !== Consistency.SERIAL) return reads.read(command, consistency, keyspace)
+    if (command.target.kind === 'partition') return transactions.readSerially(command, consistency, keyspace)
+    // Many partitions are in no order with anything: as in Cassandra a quorum is asked.
+    return reads.read(command, isLocal ? Consistency.LOCAL_QUORUM : Consistency.QUORUM, keyspace)
   }
 
   cas(request: CasRequest): Promise<boolean> {

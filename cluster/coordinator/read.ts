@@ -11,6 +11,7 @@ import type { Messenger } from '../internode/messenger.ts'
 import { Verb } from '../internode/verbs.ts'
 import type { CoordinatorEnvironment, ReplicaSide } from './environment.ts'
 import type { ReadCounts, RequestLatencies } from './latencies.ts'
+import { type Replication, requirement } from './levels.ts'
 import { type Answered, PendingRead } from './pending-read.ts'
 import { ReadCollector } from './read-collector.ts'
 import { readByIndexes } from './read-indexed.ts'
@@ -37,6 +38,9 @@ export interface ReadCoordinatorOptions {
   /** Null: unknown. Asked once per table and epoch. */
   table(id: string): ReadOptions | null
 }
+
+/** Of keyspaces whose data is the node's own. */
+const OWN: Replication = { strategy: 'LocalStrategy', factor: 1, datacenters: null }
 
 const DEFAULT_OPTIONS: ReadOptions = { speculativeRetry: '99p', readRepair: 'BLOCKING' }
 
@@ -89,7 +93,7 @@ export class ReadCoordinator implements ReplicaSide {
 
   read(command: ReadCommand, consistency: number, keyspace: string): ReadResult | Promise<ReadResult> {
     const route = this.#plans.route(keyspace)
-    if (route === null) return this.#readHere(command, consistency, null)
+    if (route === null) return this.#readOwn(command, consistency)
     if (command.target.kind === 'range') return this.#readRange(command, consistency, route)
     const plan = this.#plans.planAt(route, command.target.position, consistency)
     if (plan.unavailable !== null) throw unavailableAt(consistency, plan.unavailable)
@@ -99,6 +103,13 @@ export class ReadCoordinator implements ReplicaSide {
         ? this.#readIndexed(command, consistency, route, [{ start: null, end: null, plan }])
         : this.#gather(command, plan)
     return this.#timed(this.#options.latencies.of(command.table).reads, consistency, gathered)
+  }
+
+  /** Of a keyspace whose data is the node's own: its one replica is here. */
+  #readOwn(command: ReadCommand, consistency: number): ReadResult | Promise<ReadResult> {
+    const { required } = requirement(consistency, OWN, this.#options.environment.self().datacenter)
+    if (required > 1) throw unavailable(consistency, required, 1)
+    return this.#readHere(command, consistency, null)
   }
 
   /** This node alone; others of the plan if it cannot. */
