@@ -16,11 +16,14 @@ import { mutationOf, originOf, type Register, registerName } from '../paxos/regi
 import type { CoordinatorEnvironment, ReplicaSide } from './environment.ts'
 import {
   decodeCommit,
+  decodePeek,
   decodePrepare,
   decodePropose,
   decodeRegister,
+  encodePeekAnswer,
   encodePrepareAnswer,
   encodeProposeAnswer,
+  type PeekAnswer,
   type PrepareAnswer,
   type PrepareMessage,
   type ProposeMessage,
@@ -67,6 +70,11 @@ export class PaxosAcceptor implements ReplicaSide {
       await this.#know(request.register, message, true)
       return encodeProposeAnswer(await this.propose(request))
     })
+    messenger.handle(Verb.PAXOS_READ, async (message) => {
+      const { register, read } = decodePeek(Buffer.from(message.payload))
+      await this.#know(register, message, true)
+      return encodePeekAnswer(await this.peek(register, read))
+    })
     messenger.handle(Verb.PAXOS_COMMIT, async (message) => {
       const { register, decided } = decodeCommit(Buffer.from(message.payload))
       await this.#know(register, message, false)
@@ -91,6 +99,15 @@ export class PaxosAcceptor implements ReplicaSide {
       if (write !== null) await this.#store.save(register, next, write)
       if (reply.kind === 'refused' || read === null) return reply
       return { ...reply, read: await this.#read(read) }
+    })
+  }
+
+  /** What is there, and whether anything is in progress: without a promise. */
+  peek(register: Register, request: Buffer): Promise<PeekAnswer> {
+    return this.#alone(register, async ({ accepted, committed }) => {
+      const isOpen = accepted !== null && mutationOf(accepted.value).length > 0
+      const read = await this.#read(request)
+      return { accepted: isOpen ? accepted.ballot : null, committed: committed?.ballot ?? null, read }
     })
   }
 

@@ -7,6 +7,8 @@
  * PAXOS_PROPOSE := register | ballot 24 | flags u8 (1: commit) | commit | rest: value
  *   answer      := outcome u8: 0 refused | by 24 | never u8
  *                              1 accepted
+ * PAXOS_READ    := register | rest: the read
+ *   answer      := flags u8 (1: accepted, 2: committed) | accepted 24 | committed 24 | rest: what was read
  * PAXOS_COMMIT  := register | ballot 24 | rest: value       answered with nothing
  * PAXOS_FORGET  := register | ballot 24                     answered with nothing
  * PAXOS_SETTLED := register | ballot 24                     answered with u8: 1 if that is its last commit, and nothing is above it
@@ -67,6 +69,40 @@ export function encodeCommit({ register, decided }: CommitMessage): Buffer {
   const out = begin(register, decided.ballot)
   out.bytes(decided.value)
   return out.view()
+}
+
+/** What an acceptor has, without a promise. `accepted`: of something to be written that it does not know to be decided. */
+export interface PeekAnswer {
+  readonly accepted: Ballot | null
+  readonly committed: Ballot | null
+  readonly read: Buffer
+}
+
+export function encodePeek({ table, position }: Register, read: Buffer): Buffer {
+  return Buffer.concat([uuidBytes(table), position, read])
+}
+
+export function decodePeek(payload: Buffer): { readonly register: Register; readonly read: Buffer } {
+  const reader = new ByteReader(payload)
+  return { register: readRegister(reader), read: reader.view(reader.remaining()) }
+}
+
+export function encodePeekAnswer({ accepted, committed, read }: PeekAnswer): Buffer {
+  const out = new ByteWriter(64 + read.length)
+  out.uint8((accepted === null ? 0 : Found.ACCEPTED) | (committed === null ? 0 : Found.COMMITTED))
+  if (accepted !== null) out.bytes(encodeBallot(accepted))
+  if (committed !== null) out.bytes(encodeBallot(committed))
+  out.bytes(read)
+  return out.view()
+}
+
+/** Copies. */
+export function decodePeekAnswer(payload: Buffer): PeekAnswer {
+  const reader = new ByteReader(Buffer.from(payload))
+  const flags = reader.uint8()
+  const accepted = (flags & Found.ACCEPTED) === 0 ? null : takeBallot(reader)
+  const committed = (flags & Found.COMMITTED) === 0 ? null : takeBallot(reader)
+  return { accepted, committed, read: reader.view(reader.remaining()) }
 }
 
 /** PAXOS_FORGET and PAXOS_SETTLED. */

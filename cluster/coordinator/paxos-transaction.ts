@@ -60,6 +60,8 @@ export interface TransactionRequest {
   /** A serial read: errors are told as those of reads. */
   readonly isRead: boolean
   readonly read: ReadCommand
+  /** Of the clock that never goes back. */
+  readonly startedMs: number
   decide(found: ReadResult, scene: CasScene): readonly Buffer[] | null | Promise<readonly Buffer[] | null>
 }
 
@@ -89,10 +91,10 @@ export class Transaction {
   #contentions = 0
   #accepted = 0
 
-  constructor(tools: TransactionTools, request: TransactionRequest, startedMs: number) {
+  constructor(tools: TransactionTools, request: TransactionRequest) {
     this.#tools = tools
     this.#request = request
-    this.#startedMs = startedMs
+    this.#startedMs = request.startedMs
   }
 
   /** Whether it was applied. */

@@ -18,7 +18,8 @@ import type { CoordinatorEnvironment } from './environment.ts'
 import type { PaxosAcceptor } from './paxos-acceptor.ts'
 import { PaxosCommits } from './paxos-commit.ts'
 import { type Parties, partiesOf } from './paxos-parties.ts'
-import { type PaxosReads, Transaction, type TransactionTools } from './paxos-transaction.ts'
+import { readUndisturbing } from './paxos-read.ts'
+import { type PaxosReads, Transaction, type TransactionRequest, type TransactionTools } from './paxos-transaction.ts'
 import { unavailable } from './request-errors.ts'
 import type { WritePlan } from './write-plan.ts'
 import type { WritePlans } from './write-plans.ts'
@@ -59,7 +60,8 @@ export class PaxosCoordinator implements LightweightTransactions {
     const parties = this.#parties(serial, register, keyspace)
     if (parties === null) return await this.#casAlone({ table, keyspace, position, serial, commit, read, decide })
     this.#plan(register, commit, keyspace, true)
-    return await this.#run(register, keyspace, commit, { parties, isRead: false, read, decide })
+    const startedMs = this.#environment.clock.monotonicMs()
+    return await this.#run(register, keyspace, commit, { parties, isRead: false, read, decide, startedMs })
   }
 
   async readSerially(command: ReadCommand, consistency: number, keyspace: string): Promise<ReadResult> {
@@ -67,7 +69,10 @@ export class PaxosCoordinator implements LightweightTransactions {
     const register = { table: command.table, position: command.target.position }
     const parties = this.#parties(consistency, register, keyspace)
     if (parties === null) return await this.#reads.read(command, Consistency.ONE, keyspace)
-    let found: ReadResult | null = null
+    const startedMs = this.#environment.clock.monotonicMs()
+    const tools = { environment: this.#environment, acceptor: this.#acceptor, reads: this.#reads }
+    let found = await readUndisturbing(tools, register, parties, command)
+    if (found !== null) return found
     await this.#run(register, keyspace, Consistency.ANY, {
       parties,
       isRead: true,
@@ -76,6 +81,7 @@ export class PaxosCoordinator implements LightweightTransactions {
         found = result
         return null
       },
+      startedMs,
     })
     return found!
   }
@@ -84,9 +90,8 @@ export class PaxosCoordinator implements LightweightTransactions {
     register: Register,
     keyspace: string,
     commit: number,
-    request: Omit<ConstructorParameters<typeof Transaction>[1], 'keyspace' | 'register'>,
+    request: Omit<TransactionRequest, 'keyspace' | 'register'>,
   ): Promise<boolean> {
-    const startedMs = this.#environment.clock.monotonicMs()
     const commits = this.#commits
     const tools: TransactionTools = {
       environment: this.#environment,
@@ -101,7 +106,7 @@ export class PaxosCoordinator implements LightweightTransactions {
           .catch(this.#environment.report)
       },
     }
-    const transaction = new Transaction(tools, { ...request, keyspace, register }, startedMs)
+    const transaction = new Transaction(tools, { ...request, keyspace, register })
     return await this.#locks.run(registerName(register), () => transaction.run())
   }
 

@@ -15,6 +15,7 @@ const PLANTS: readonly PaxosPlant[] = [
   'proposal without what was decided before it',
   'origin lost when proposed again',
   'read at one replica',
+  'reads ignore what is in progress',
   'forgotten without a floor',
   'unfinished forgotten',
 ]

@@ -7,7 +7,12 @@ import type { CoordinatorEnvironment } from '../../cluster/coordinator/environme
 import { PaxosCoordinator } from '../../cluster/coordinator/paxos.ts'
 import { PaxosAcceptor, type PaxosAcceptorOptions } from '../../cluster/coordinator/paxos-acceptor.ts'
 import { PaxosCleaner } from '../../cluster/coordinator/paxos-cleanup.ts'
-import type { PrepareAnswer, PrepareMessage, ProposeMessage } from '../../cluster/coordinator/paxos-messages.ts'
+import type {
+  PeekAnswer,
+  PrepareAnswer,
+  PrepareMessage,
+  ProposeMessage,
+} from '../../cluster/coordinator/paxos-messages.ts'
 import { PaxosStore, type RegisterState } from '../../cluster/coordinator/paxos-state.ts'
 import type { PaxosReads } from '../../cluster/coordinator/paxos-transaction.ts'
 import { WritePlans } from '../../cluster/coordinator/write-plans.ts'
@@ -42,6 +47,7 @@ export type PaxosPlant =
   | 'proposal without what was decided before it'
   | 'origin lost when proposed again'
   | 'read at one replica'
+  | 'reads ignore what is in progress'
   | 'forgotten without a floor'
   | 'unfinished forgotten'
 
@@ -229,6 +235,11 @@ class PlantedAcceptor extends PaxosAcceptor {
       return { kind: 'promised', accepted: null, committed: null, read: null }
     }
     return this.#plant === 'in progress ignored' ? { ...answer, accepted: null } : answer
+  }
+
+  override async peek(register: Register, request: Buffer): Promise<PeekAnswer> {
+    const answer = await super.peek(register, request)
+    return this.#plant === 'reads ignore what is in progress' ? { ...answer, accepted: null } : answer
   }
 
   override async isSettled(register: Register, ballot: Ballot): Promise<boolean> {

@@ -203,7 +203,7 @@ t.test('all is well: three round trips, then a read in one', async (t) => {
   t.equal(await trio.cas(null, 'a|-'), true)
   t.same([...new Set(trio.sent.splice(0))], [Verb.PAXOS_PREPARE, Verb.PAXOS_PROPOSE, Verb.PAXOS_COMMIT])
   t.equal(await trio.read(), 'a|-')
-  t.same([...new Set(trio.sent.splice(0))], [Verb.PAXOS_PREPARE])
+  t.same([...new Set(trio.sent.splice(0))], [Verb.PAXOS_READ], 'without a promise')
   t.equal(await trio.cas(null, 'b|-'), false)
   t.same([...new Set(trio.sent)], [Verb.PAXOS_PREPARE], 'a condition that does not hold needs no more')
 })
@@ -265,6 +265,7 @@ t.test('silence before anything was proposed', async (t) => {
     writeType: 'CAS',
     contentions: 0,
   })
+  trio.break(Verb.PAXOS_READ, 'silent', 1, 2)
   t.match(await trio.read(), {
     code: 'READ_TIMEOUT',
     consistency: Consistency.SERIAL,
@@ -274,6 +275,7 @@ t.test('silence before anything was proposed', async (t) => {
   })
   trio.break(Verb.PAXOS_PREPARE, 'failing', 1, 2)
   t.match(await trio.cas(null, 'a|-'), { code: 'WRITE_FAILURE', writeType: 'CAS', failures: { length: 2 } })
+  trio.break(Verb.PAXOS_READ, 'failing', 1, 2)
   t.match(await trio.read(), { code: 'READ_FAILURE', failures: { length: 2 } })
 })
 
