@@ -72,7 +72,8 @@ t.test('large messages go by a lane of their own, both ways', async (t) => {
 })
 
 t.test('what cannot be sent, what is not answered', async (t) => {
-  const a = await openTestMessenger({ clock, network, endpoint: '127.0.0.1:0', seed: 1 })
+  const settings = { backoffMinMs: 60_000, backoffMaxMs: 60_000 }
+  const a = await openTestMessenger({ clock, network, endpoint: '127.0.0.1:0', seed: 1, settings })
   const b = await openTestMessenger({ clock, network, endpoint: '127.0.0.1:0', seed: 2 })
   t.teardown(() => Promise.all([a.close(), b.close()]))
   b.handle(Verb.READ, () => new Promise(() => {}))
@@ -80,9 +81,12 @@ t.test('what cannot be sent, what is not answered', async (t) => {
   t.equal(answerText(await ask(a, '127.0.0.1:1', Verb.READ, Buffer.alloc(1), 60_000)), 'reason 5', 'refused')
   t.equal(answerText(await ask(a, '127.0.0.1:1', Verb.READ, Buffer.alloc(1), 60_000)), 'reason 5', 'not even tried')
   t.equal(a.send('127.0.0.1:1', Verb.READ, Buffer.alloc(1)), false)
-  t.equal(answerText(await ask(a, b.self.endpoint, Verb.READ, Buffer.alloc(1), 30)), 'reason 2', 'no answer')
-  const waiting = ask(a, b.self.endpoint, Verb.READ, Buffer.alloc(1), 60_000)
-  t.equal(answerText(await ask(a, b.self.endpoint, Verb.MUTATION, Buffer.alloc(1))), '')
+  const c = await openTestMessenger({ clock, network, endpoint: '127.0.0.1:0', seed: 3 })
+  t.teardown(() => c.close())
+  t.equal(answerText(await ask(c, b.self.endpoint, Verb.MUTATION, Buffer.alloc(1), 20_000)), '')
+  t.equal(answerText(await ask(c, b.self.endpoint, Verb.READ, Buffer.alloc(1), 30)), 'reason 2', 'no answer')
+  const waiting = ask(c, b.self.endpoint, Verb.READ, Buffer.alloc(1), 60_000)
+  t.equal(answerText(await ask(c, b.self.endpoint, Verb.MUTATION, Buffer.alloc(1), 20_000)), '')
   await b.close()
   t.equal(answerText(await waiting), 'reason 2', 'the other is gone: nothing will come')
 })
