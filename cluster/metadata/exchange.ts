@@ -2,10 +2,10 @@
  * Questions to other nodes, and to this one as if it were another: asked as objects, answered as objects.
  * Always: every question has one answer, or null when there was none in time; nothing is asked once this is closed.
  */
-import { ReplicaFailure } from '../../lib/base/errors.ts'
+import { FailureReason, ReplicaFailure } from '../../lib/base/errors.ts'
 import type { Clock, Random } from '../../lib/runtime/runtime.ts'
 import type { Endpoint, Messenger, Sender } from '../internode/messenger.ts'
-import { decodeMessage, encodeMessage } from './messages.ts'
+import { decodeMessage, encodeMessage, FORMS } from './messages.ts'
 
 export type Answering = (request: never, from: Sender) => object | Promise<object>
 
@@ -32,8 +32,8 @@ export class Exchange {
   answer<Q>(verb: number, answering: (request: Q, from: Sender) => object | Promise<object>): void {
     this.#local.set(verb, answering as Answering)
     this.#messenger.handle(verb, async ({ payload, from }) => {
-      const request = decodeMessage<Q>(payload)
-      if (this.#closed) throw new ReplicaFailure('NODE_DOWN', 5, 'this node is stopping')
+      const request = decodeMessage<Q>(payload, FORMS[verb]!.request)
+      if (this.#closed) throw new ReplicaFailure('NODE_DOWN', FailureReason.NODE_DOWN, 'this node is stopping')
       return encodeMessage(await answering(request, from))
     })
   }
@@ -41,7 +41,7 @@ export class Exchange {
   /** Hears what is said one way. */
   hear<Q>(verb: number, hearing: (message: Q) => void): void {
     this.#messenger.handle(verb, ({ payload }) => {
-      if (!this.#closed) hearing(decodeMessage<Q>(payload))
+      if (!this.#closed) hearing(decodeMessage<Q>(payload, FORMS[verb]!.request))
       return undefined
     })
   }
@@ -58,7 +58,7 @@ export class Exchange {
       this.#messenger.request(to, verb, encodeMessage(request), timeoutMs, {
         replied: (_, payload) => {
           try {
-            resolve(decodeMessage<A>(payload))
+            resolve(decodeMessage<A>(payload, FORMS[verb]!.answer))
           } catch {
             resolve(null)
           }

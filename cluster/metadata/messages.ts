@@ -2,8 +2,9 @@
  * What nodes say to each other about the metadata log. Control messages: JSON, each with the cluster that it is about, so that nothing of another
  * cluster is ever taken for its own. The payloads of entries are opaque text.
  */
-import { ReplicaFailure } from '../../lib/base/errors.ts'
+import { FailureReason, ReplicaFailure } from '../../lib/base/errors.ts'
 import type { Endpoint } from '../internode/messenger.ts'
+import { Verb } from '../internode/verbs.ts'
 import type { Ballot } from '../paxos/ballot.ts'
 import type { PrepareReply, Proposal, ProposeReply } from '../paxos/core.ts'
 
@@ -97,11 +98,104 @@ export function encodeMessage(message: object): Buffer {
   return Buffer.from(JSON.stringify(message))
 }
 
-/** The bytes came through a checked frame from a node of the same version; what cannot be read fails the request. */
-export function decodeMessage<T>(payload: Buffer): T {
+/** Reads a message and looks at its form; what has another is no message, and fails whoever sent it. */
+export function decodeMessage<T>(payload: Buffer, form: Form): T {
+  let message: unknown
   try {
-    return JSON.parse(payload.toString()) as T
-  } catch (cause) {
-    throw Object.assign(new ReplicaFailure('UNKNOWN', 0, 'a message about metadata that is no JSON'), { cause })
+    message = JSON.parse(payload.toString())
+  } catch {
+    message = undefined
   }
+  if (!form(message))
+    throw new ReplicaFailure(
+      'UNKNOWN',
+      FailureReason.UNKNOWN,
+      'a message about metadata of a form that is unknown here',
+    )
+  return message as T
+}
+
+export type Form = (value: unknown) => boolean
+
+const text: Form = (value) => typeof value === 'string'
+const count: Form = (value) => Number.isSafeInteger(value) && (value as number) >= 0
+const flag: Form = (value) => typeof value === 'boolean'
+const list =
+  (item: Form): Form =>
+  (value) =>
+    Array.isArray(value) && value.every(item)
+const orNull =
+  (form: Form): Form =>
+  (value) =>
+    value === null || form(value)
+const fields =
+  (forms: Readonly<Record<string, Form>>): Form =>
+  (value) =>
+    typeof value === 'object' &&
+    value !== null &&
+    Object.entries(forms).every(([name, form]) => form((value as Record<string, unknown>)[name]))
+/** By its `kind`. */
+const oneOf =
+  (kinds: Readonly<Record<string, Form>>): Form =>
+  (value) => {
+    const { kind } = (value ?? {}) as { kind?: unknown }
+    return typeof kind === 'string' && Object.hasOwn(kinds, kind) && kinds[kind]!(value)
+  }
+
+/** One that is so high that none could be above it would end all. */
+const BALLOT_MICROS_MAX = 2 ** 52
+const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
+const ballot = fields({
+  micros: (value) => count(value) && (value as number) < BALLOT_MICROS_MAX,
+  node: (value) => typeof value === 'string' && UUID.test(value),
+})
+const proposal = fields({ ballot, value: text })
+const entry = fields({ epoch: count, payload: text })
+const instance = { clusterId: text, seeds: orNull(list(text)), epoch: count, to: text }
+const noPart = { decided: fields({ epoch: count }), absent: fields({ why: text }) }
+
+/** What is asked with a verb, and what answers it. */
+export const FORMS: Readonly<Record<number, { readonly request: Form; readonly answer: Form }>> = {
+  [Verb.METADATA_DISCOVER]: {
+    request: fields({ clusterName: text }),
+    answer: fields({
+      clusterName: text,
+      clusterId: text,
+      epoch: count,
+      hostId: text,
+      seeds: orNull(list(text)),
+      candidate: text,
+    }),
+  },
+  [Verb.METADATA_PREPARE]: {
+    request: fields({ ...instance, ballot }),
+    answer: oneOf({
+      promised: fields({ accepted: orNull(proposal), committed: orNull(proposal) }),
+      refused: fields({ by: ballot }),
+      ...noPart,
+    }),
+  },
+  [Verb.METADATA_PROPOSE]: {
+    request: fields({ ...instance, proposal }),
+    answer: oneOf({ accepted: () => true, refused: fields({ by: ballot, never: flag }), ...noPart }),
+  },
+  [Verb.METADATA_COMMIT]: {
+    request: fields({ clusterId: text, seeds: orNull(list(text)), entry }),
+    answer: fields({ epoch: count }),
+  },
+  [Verb.METADATA_FETCH]: {
+    request: fields({ clusterId: text, since: count, snapshot: orNull(fields({ epoch: count, part: count })) }),
+    answer: fields({
+      clusterId: text,
+      epoch: count,
+      isInProgress: flag,
+      entries: list(entry),
+      snapshot: orNull(fields({ epoch: count, head: text, parts: count })),
+      part: orNull(text),
+    }),
+  },
+  [Verb.METADATA_REACHED]: {
+    request: fields({ clusterId: text, epoch: count, hostIds: list(text) }),
+    answer: () => true,
+  },
 }

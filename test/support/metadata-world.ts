@@ -13,7 +13,7 @@ import type {
 import { Verb } from '../../cluster/internode/verbs.ts'
 import { decodeMessage, encodeMessage, type FetchAnswer, type PrepareAnswer } from '../../cluster/metadata/messages.ts'
 import type { RingNode } from '../../cluster/ring/topology.ts'
-import { FailureReason } from '../../lib/base/errors.ts'
+import { FailureReason, ReplicaFailure } from '../../lib/base/errors.ts'
 import type { Log } from '../../lib/runtime/runtime.ts'
 import { openSimulatedDisk, type SimulatedDisk } from '../../lib/runtime/simulated/disk.ts'
 import { createSimulatedJobs } from '../../lib/runtime/simulated/jobs.ts'
@@ -242,6 +242,12 @@ export class MetadataWorld {
     }
   }
 
+  /** A message as it is, from one node to another; whatever is answered is not heard. */
+  say(from: number, to: number, verb: number, payload: Buffer): void {
+    const messenger = this.#messengers.get(this.endpointOf(from))!
+    messenger.request(this.endpointOf(to), verb, payload, 1_000, { replied() {}, failed() {} })
+  }
+
   #slow(disk: SimulatedDisk, process: SimulatedProcess): void {
     const { syncMs = 3 } = this.#options
     disk.onOperation = (operation) =>
@@ -310,7 +316,8 @@ class WorldMessenger implements Messenger {
       try {
         const given = await handler({ verb, from: from.self, payload, epoch: 0, remainingMs })
         return this.#sabotaged(verb, Buffer.from((given ?? Buffer.alloc(0)) as Uint8Array))
-      } catch {
+      } catch (error) {
+        if (!(error instanceof ReplicaFailure)) this.#world.reports.push(`${this.index}: ${(error as Error).stack}`)
         return null
       }
     }
@@ -326,9 +333,9 @@ class WorldMessenger implements Messenger {
   #sabotaged(verb: number, answer: Buffer): Buffer {
     const { sabotage } = this.#world
     if (sabotage === 'accepted hidden' && verb === Verb.METADATA_PREPARE)
-      return encodeMessage({ ...decodeMessage<PrepareAnswer>(answer), accepted: null })
+      return encodeMessage({ ...decodeMessage<PrepareAnswer>(answer, () => true), accepted: null })
     if (sabotage === 'progress hidden' && verb === Verb.METADATA_FETCH)
-      return encodeMessage({ ...decodeMessage<FetchAnswer>(answer), isInProgress: false })
+      return encodeMessage({ ...decodeMessage<FetchAnswer>(answer, () => true), isInProgress: false })
     return answer
   }
 
