@@ -10,7 +10,7 @@ import { END_OF_PARTITION } from '../../storage/model/command.ts'
 import { ReadCollector } from './read-collector.ts'
 import { pointAfter } from './read-merge.ts'
 import type { ReadPlan } from './read-plan.ts'
-import type { RangePiece } from './read-ranges.ts'
+import { concurrencyAfter, type RangePiece } from './read-ranges.ts'
 
 /** How the coordinator asks. */
 export interface IndexedReads {
@@ -27,31 +27,62 @@ const AT_ONCE = 16
 /** Rows of one answer. */
 const ROWS_MIN = 32
 const BYTES_MAX = 1024 * 1024
+const BYTES_MIN = 64 * 1024
 
 export async function readByIndexes(command: ReadCommand, reads: IndexedReads): Promise<ReadResult> {
   const collector = new ReadCollector(command)
-  for (const { start, end, plan } of reads.pieces) {
-    const target = command.target.kind === 'range' ? { kind: 'range' as const, start, end } : command.target
-    let isOver = false
-    while (!isOver) {
-      const part: ReadCommand = {
-        ...command,
-        target,
-        limit: Math.max(command.limit - collector.rows, ROWS_MIN),
-        byteLimit: BYTES_MAX,
-        after: collector.after,
+  const { pieces } = reads
+  let concurrency = 1
+  for (let at = 0; at < pieces.length; ) {
+    const batch = pieces.slice(at, at + concurrency)
+    const parts = batch.map((piece, i) =>
+      // A command that goes on does so in the first piece.
+      partOf(command, piece, i === 0 ? collector.after : null, collector.rows, batch.length),
+    )
+    const answers = await Promise.all(parts.map((part, i) => reads.askEach(part, batch[i]!.plan)))
+    for (let i = 0; i < batch.length; i++) {
+      let next = await takeAll(collector, answers[i]!, parts[i]!, reads)
+      while (next !== null && !collector.isFull) {
+        const part = partOf(command, batch[i]!, next, collector.rows, 1)
+        next = await takeAll(collector, await reads.askEach(part, batch[i]!.plan), part, reads)
       }
-      const answers = await reads.askEach(part, plan)
-      const { found, next } = unite(answers, part)
-      await settle(found, part, reads)
-      const partitions = found.map(({ agreed }) => agreed).filter((agreed) => agreed !== null)
-      const tombstones = answers.reduce((most, answer) => Math.max(most, answer.tombstones), 0)
-      collector.take({ partitions, more: next !== null, tombstones }, next)
       if (collector.isFull) return collector.result(true)
-      isOver = next === null
     }
+    at += batch.length
+    concurrency = concurrencyAfter(concurrency, at, collector.rows, command.limit)
   }
   return collector.result(false)
+}
+
+function partOf(
+  command: ReadCommand,
+  { start, end }: RangePiece,
+  after: ReadPoint | null,
+  rows: number,
+  atOnce: number,
+): ReadCommand {
+  return {
+    ...command,
+    target: command.target.kind === 'range' ? { kind: 'range', start, end } : command.target,
+    limit: Math.max(command.limit - rows, ROWS_MIN),
+    byteLimit: Math.max(Math.floor(BYTES_MAX / atOnce), BYTES_MIN),
+    after,
+  }
+}
+
+/** Takes what the answers say, after what they do not agree on was looked at. Gives where the part goes on. */
+async function takeAll(
+  collector: ReadCollector,
+  answers: readonly ReadResult[],
+  part: ReadCommand,
+  reads: IndexedReads,
+): Promise<ReadPoint | null> {
+  const { found, next } = unite(answers, part)
+  await settle(found, part, reads)
+  const partitions = found.map(({ agreed }) => agreed).filter((agreed) => agreed !== null)
+  const tombstones = answers.reduce((most, answer) => Math.max(most, answer.tombstones), 0)
+  collector.take({ partitions, more: next !== null, tombstones }, next)
+  return next
 }
 
 interface Found {

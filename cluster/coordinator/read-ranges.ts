@@ -15,7 +15,7 @@ export interface RangePiece {
 }
 
 /** Pieces that are asked for at the same time. */
-const CONCURRENCY_MAX = 16
+const CONCURRENCY_MAX = 64
 /** From one batch to the next. */
 const GROWTH = 4
 

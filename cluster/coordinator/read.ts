@@ -195,7 +195,7 @@ export class ReadCoordinator implements ReplicaSide {
   }
 
   /** One round. */
-  #ask(command: ReadCommand, collector: ReadCollector, plan: ReadPlan, round: number): Promise<Answered> {
+  #ask(command: ReadCommand, collector: ReadCollector, plan: ReadPlan, round: number, atOnce = 1): Promise<Answered> {
     const { clock, timeouts } = this.#options.environment
     const isRange = command.target.kind === 'range'
     const { options, speculation } = this.#tableOf(command.table)
@@ -204,7 +204,7 @@ export class ReadCoordinator implements ReplicaSide {
     const read = new PendingRead(
       this.#services,
       {
-        command: roundOf(command, collector, plan.blockFor > 1, round),
+        command: roundOf(command, collector, plan.blockFor > 1, round, atOnce),
         plan,
         verb: isRange ? Verb.RANGE_READ : Verb.READ,
         timeoutMs: isRange ? timeouts.rangeMs : timeouts.readMs,
@@ -262,7 +262,7 @@ export class ReadCoordinator implements ReplicaSide {
         batch.map(({ start, end, plan }, i) => {
           const part = { ...command, target: { kind: 'range' as const, start, end } }
           // A command that goes on does so in the first piece.
-          return this.#ask(part, i === 0 ? collector : collector.beyond(), plan, 0)
+          return this.#ask(part, i === 0 ? collector : collector.beyond(), plan, 0, batch.length)
         }),
       )
       for (let i = 0; i < batch.length; i++) {
@@ -350,15 +350,21 @@ function unavailableAt(level: number, { required, alive, datacenter }: NonNullab
   return unavailable(level, required, alive, datacenter)
 }
 
-/** What of a command is asked in a round. */
-function roundOf(command: ReadCommand, collector: ReadCollector, whole: boolean, round: number): ReadCommand {
+/** What of a command is asked in a round, beside others: together they answer no more than one may. */
+function roundOf(
+  command: ReadCommand,
+  collector: ReadCollector,
+  whole: boolean,
+  round: number,
+  atOnce: number,
+): ReadCommand {
   const growth = Math.min(2 ** round, GROWTH_MAX)
   const missingBytes = Math.max(command.byteLimit - collector.bytes, ROUND_BYTES_MIN)
   const part: ReadCommand = {
     ...command,
     limit: (command.limit - collector.rows) * growth,
     perPartitionLimit: command.perPartitionLimit * growth,
-    byteLimit: Math.min(missingBytes, ROUND_BYTES_MAX),
+    byteLimit: Math.min(missingBytes, Math.max(Math.floor(ROUND_BYTES_MAX / atOnce), ROUND_BYTES_MIN)),
     after: collector.after,
   }
   if (!whole) return part
