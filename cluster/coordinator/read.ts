@@ -4,7 +4,7 @@
  * Always: UNAVAILABLE is said before anything is asked; what a node can answer alone it answers as if there were no other: at once, with no promise
  * where storage needs none. A result that was given at a quorum is never taken back by a later one.
  */
-import { RequestError } from '../../lib/base/errors.ts'
+import { FailureReason, RequestError } from '../../lib/base/errors.ts'
 import type { Latency } from '../../lib/base/latency.ts'
 import type { ReadCommand, ReadResult } from '../../storage/model/command.ts'
 import type { Messenger } from '../internode/messenger.ts'
@@ -92,6 +92,12 @@ export class ReadCoordinator implements ReplicaSide {
   }
 
   read(command: ReadCommand, consistency: number, keyspace: string): ReadResult | Promise<ReadResult> {
+    const reading = this.#start(command, consistency, keyspace)
+    if (!(reading instanceof Promise)) return reading
+    return this.#withCurrentRing(reading, command, consistency, keyspace)
+  }
+
+  #start(command: ReadCommand, consistency: number, keyspace: string): ReadResult | Promise<ReadResult> {
     const route = this.#plans.route(keyspace)
     if (route === null) return this.#readOwn(command, consistency)
     if (command.target.kind === 'range') return this.#readRange(command, consistency, route)
@@ -166,6 +172,28 @@ export class ReadCoordinator implements ReplicaSide {
     if (cause.name !== 'ReplicaFailure') environment.report(cause)
     const errors = [{ endpoint: environment.self().endpoint, reason: reasonOf(cause) }]
     return Object.assign(readFailure({ level, received: 0, blockFor: 1 }, errors, false), { cause })
+  }
+
+  /**
+   * Replicas that know of a newer ring refuse what they hold no more: who lags learns of it and asks those that do, once. Reading twice
+   * changes nothing.
+   */
+  async #withCurrentRing(
+    reading: Promise<ReadResult>,
+    command: ReadCommand,
+    consistency: number,
+    keyspace: string,
+  ): Promise<ReadResult> {
+    const { environment } = this.#options
+    const epoch = environment.epoch()
+    try {
+      return await reading
+    } catch (cause) {
+      if (!isIncompatible(cause)) throw cause
+      if (environment.epoch() === epoch) await environment.catchUp(epoch + 1)
+      if (environment.epoch() === epoch) throw cause
+      return this.#start(command, consistency, keyspace)
+    }
   }
 
   #timed(latency: Latency, level: number, reading: Promise<ReadResult>): Promise<ReadResult> {
@@ -344,6 +372,11 @@ function alone(contact: ReadReplica, plan: ReadPlan): ReadPlan {
 function ofAll(error: unknown, received: number, blockFor: number): unknown {
   if (error instanceof RequestError) Object.assign(error.fields, { received, blockFor, dataPresent: received > 0 })
   return error
+}
+
+function isIncompatible(cause: unknown): boolean {
+  if (!(cause instanceof RequestError) || cause.code !== 'READ_FAILURE') return false
+  return cause.fields.failures?.some(({ reason }) => reason === FailureReason.INCOMPATIBLE_SCHEMA) === true
 }
 
 function unavailableAt(level: number, { required, alive, datacenter }: NonNullable<ReadPlan['unavailable']>): Error {

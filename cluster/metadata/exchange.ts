@@ -15,6 +15,8 @@ export class Exchange {
   readonly random: Random
   readonly #messenger: Messenger
   readonly #local = new Map<number, Answering>()
+  /** What ends each question that waits for its answer. */
+  readonly #asking = new Set<() => void>()
   readonly #sleeping = new Map<Disposable, () => void>()
   #closed = false
 
@@ -55,15 +57,21 @@ export class Exchange {
     if (this.#closed) return Promise.resolve(null)
     if (to === this.self.endpoint) return this.#askSelf(verb, request)
     return new Promise((resolve) => {
+      const giveUp = (): void => resolve(null)
+      this.#asking.add(giveUp)
       this.#messenger.request(to, verb, encodeMessage(request), timeoutMs, {
         replied: (_, payload) => {
+          this.#asking.delete(giveUp)
           try {
             resolve(decodeMessage<A>(payload, FORMS[verb]!.answer))
           } catch {
             resolve(null)
           }
         },
-        failed: () => resolve(null),
+        failed: () => {
+          this.#asking.delete(giveUp)
+          resolve(null)
+        },
       })
     })
   }
@@ -114,8 +122,11 @@ export class Exchange {
     return meanMs * (0.5 + this.random.float())
   }
 
+  /** Nobody waits any longer. */
   close(): void {
     this.#closed = true
+    for (const giveUp of this.#asking) giveUp()
+    this.#asking.clear()
     this.wake()
   }
 

@@ -8,6 +8,7 @@ import type { Log } from '../../lib/runtime/runtime.ts'
 import type { Endpoint } from '../internode/messenger.ts'
 import { Verb } from '../internode/verbs.ts'
 import { majorityOf } from '../paxos/core.ts'
+import { TopologyError } from '../ring/topology.ts'
 import type { LogReplica } from './catch-up.ts'
 import type { Exchange } from './exchange.ts'
 import type { DiscoverRequest, Discovery } from './messages.ts'
@@ -155,7 +156,14 @@ export class Founding {
       participants: this.#seeds.map((endpoint) => ({ id: endpoint, endpoint })),
     }
     const founders = this.#founders(found).sort((a, b) => (this.#endpointOf(a) < this.#endpointOf(b) ? -1 : 1))
-    const result = await log.attempt(instance, entry(founders.map(({ candidate }) => candidate)))
+    let payload: string
+    try {
+      payload = entry(founders.map(({ candidate }) => candidate))
+    } catch (error) {
+      if (!(error instanceof TopologyError)) throw error
+      throw new FoundingError(`The seeds cannot be one cluster: ${error.message}`)
+    }
+    const result = await log.attempt(instance, payload)
     if (result.kind === 'decided') {
       reports.info(SOURCE, `A new cluster is founded by ${founders.length} of ${this.#seeds.length} seeds`)
       await log.learn(instance, result.payload)

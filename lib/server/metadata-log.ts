@@ -168,10 +168,7 @@ export class MetadataLog implements SchemaDoor {
     const together = this.#cluster ? this.#openReplicated(this.#cluster) : null
     this.#replicated = together?.replicated ?? null
     this.#founding = together?.founding ?? null
-    const { self } = options
-    // Who is alone is the whole ring, and has no need to write that down.
-    if (!this.#cluster && self && state.clusterId === '')
-      this.#state = { ...state, topology: aloneTopology(self), members: [self.hostId] }
+    if (!this.#cluster && options.self) this.#state = asAlone(state, options.self)
   }
 
   get current(): Schema {
@@ -277,11 +274,11 @@ export class MetadataLog implements SchemaDoor {
     await this.#tail
   }
 
-  /** A member that decides alone has decided what it accepted, even if it did not come to write it as an entry. */
+  /** A member that decides alone has decided what it accepted, even if it did not come to write it as an entry. Of a founding it was one of many. */
   async finishAlone(): Promise<void> {
-    const { epoch, members } = this.#state
+    const { epoch, members, clusterId } = this.#state
     const accepted = this.#acceptor?.epoch === epoch + 1 ? this.#acceptor.accepted : null
-    if (this.#cluster || !accepted || members.length !== 1) return
+    if (this.#cluster || clusterId === '' || !accepted || members.length !== 1) return
     await this.#queue(() => this.#applyNow([{ epoch: epoch + 1, payload: accepted.value }]))
   }
 
@@ -524,8 +521,11 @@ export class MetadataLog implements SchemaDoor {
   }
 }
 
-function aloneTopology(self: RingNode): Topology {
-  return { nodes: new Map([[self.hostId, { ...self, status: 'normal' }]]) }
+/** Who is alone is the whole ring, wherever it is now, and has no need to write that down. */
+function asAlone(state: ClusterMetadata, self: RingNode): ClusterMetadata {
+  const { tokens } = state.topology.nodes.get(self.hostId) ?? self
+  const node: RingNode = { ...self, tokens, status: 'normal' }
+  return { ...state, topology: { nodes: new Map([[self.hostId, node]]) }, members: [self.hostId] }
 }
 
 function isSameList(a: readonly string[], b: readonly string[]): boolean {

@@ -80,15 +80,18 @@ export interface Purged {
   readonly maxPosition: Uint8Array
 }
 
+const NOWHERE: Buffer = Buffer.alloc(0)
+
 export class Purger {
   readonly #nowSeconds: number
   readonly #gcBefore: number
   readonly #reader = new RowReader()
-  readonly #writer = new RowWriter()
+  /** Made when there is something to purge: reads make a Purger each. */
+  #writer: RowWriter | null = null
   /** Of the partition at hand: what is older may go. */
   #high = Number.NEGATIVE_INFINITY
   #low = 0
-  #position: Buffer = Buffer.alloc(0)
+  #position: Buffer = NOWHERE
   #count = 0
   #maxHigh = Number.NEGATIVE_INFINITY
   #maxLow = 0
@@ -164,6 +167,7 @@ export class Purger {
   /** Appends what stays of the row; false when nothing does. */
   purge(out: ByteWriter, bytes: Buffer): boolean {
     const row = this.#reader.reset(bytes)
+    this.#writer ??= new RowWriter(out)
     const writer = this.#writer
     const now = this.#nowSeconds
     writer.out = out

@@ -16,13 +16,15 @@ import type { RangeSink } from './range-deletions.ts'
 /** What a dead row or a deleted range takes beside its bytes, roughly: they count towards the byte limit with it. */
 const ENTRY_BYTES = 64
 const AFTER = Buffer.from([0])
+const NOWHERE = Buffer.alloc(0)
 
 /** Brings rows and deletions into the shared form. */
 export class WholeForm {
   readonly #resolution: Resolution
   readonly #purger: Purger
   readonly #isPurging: boolean
-  readonly #out = new ByteWriter(256)
+  /** Made when a row has something that may go. */
+  #out: ByteWriter | null = null
   /** Deletions made before, in seconds, are past gc_grace. */
   readonly gcBefore: number
 
@@ -31,7 +33,7 @@ export class WholeForm {
     this.#isPurging = command.keepsPurgeable !== true
     this.#purger = new Purger(command.nowSeconds, gcGraceSeconds)
     this.gcBefore = this.#isPurging ? command.nowSeconds - gcGraceSeconds : Number.NEGATIVE_INFINITY
-    this.#purger.within(Buffer.alloc(0), this.#isPurging ? AFTER_ALL : BEFORE_ALL)
+    this.#purger.within(NOWHERE, this.#isPurging ? AFTER_ALL : BEFORE_ALL)
   }
 
   deletion(deletion: Buffer | null): Buffer | null {
@@ -43,13 +45,19 @@ export class WholeForm {
     let left = row
     if ((row[0]! & RowFlag.DELETION) !== 0) {
       // A mutation may hold cells that its own deletion covers: merging takes them out.
-      this.#out.reset()
-      this.#resolution.merge(this.#out, row, 0, row.length, row, 0, row.length)
-      if (!this.#out.view().equals(row)) left = this.#out.copy()
+      const out = this.#emptyOut()
+      this.#resolution.merge(out, row, 0, row.length, row, 0, row.length)
+      if (!out.view().equals(row)) left = out.copy()
     }
     if (!this.#purger.isCandidate(left)) return left.length > 1 ? left : null
+    const out = this.#emptyOut()
+    return this.#purger.purge(out, left) ? out.copy() : null
+  }
+
+  #emptyOut(): ByteWriter {
+    this.#out ??= new ByteWriter(256)
     this.#out.reset()
-    return this.#purger.purge(this.#out, left) ? this.#out.copy() : null
+    return this.#out
   }
 }
 

@@ -298,3 +298,17 @@ t.test('a node that does not know the table refuses; one whose epoch is behind c
     [5, 5, 5],
   )
 })
+
+t.test('a coordinator whose ring is old learns of the new one, and asks again', async (t) => {
+  await using replicas = await new Replicas(three).open()
+  for (const { store } of replicas.nodes) await store.apply([mutation('p', row('a', 1n, 'x'))])
+  for (const i of [1, 2]) {
+    replicas.nodes[i]!.knowsTable = false
+    replicas.nodes[i]!.epoch = 2
+  }
+  replicas.nodes[0]!.caughtUp = () => {
+    for (const i of [1, 2]) replicas.nodes[i]!.knowsTable = true
+  }
+  t.same(values(await replicas.read(0, command(), Consistency.QUORUM)), ['x'])
+  t.equal(replicas.nodes[0]!.epoch, 2)
+})

@@ -206,8 +206,13 @@ export class WorldNode {
           return { [Symbol.dispose]: () => this.listeners.delete(listener) }
         },
       },
-      self: () => self,
-      nodes: () => world.topology.nodes,
+      // As methods of a class: whoever takes them off the environment fails.
+      self() {
+        return this.nodes().get(self.hostId)!
+      },
+      nodes() {
+        return this.liveness && world.topology.nodes
+      },
       replica,
       placement: (keyspace) =>
         keyspace === 'system' ? null : { placement: world.placement, replication: world.replication },

@@ -41,6 +41,8 @@ export interface ReplicaNode {
   epoch: number
   /** Verbs that it takes and never answers. */
   readonly refuses: Set<number>
+  /** Called when it has caught up. */
+  caughtUp: (() => void) | null
 }
 
 export interface ReplicasOptions {
@@ -111,6 +113,7 @@ export class Replicas implements AsyncDisposable {
         knowsTable: true,
         epoch: 1,
         refuses: new Set(),
+        caughtUp: null,
       }
       const environment = this.#environment(node, messenger)
       const { speculativeRetry = 'NEVER', readRepair = 'BLOCKING' } = this.#options.table ?? {}
@@ -129,14 +132,7 @@ export class Replicas implements AsyncDisposable {
 
   readonly #handlers = new Map<string, Map<number, Handler>>()
 
-  #environment(
-    node: Pick<ReplicaNode, 'ring' | 'store' | 'replica'> & {
-      failure: Error | null
-      knowsTable: boolean
-      epoch: number
-    },
-    messenger: Messenger,
-  ) {
+  #environment(node: Pick<ReplicaNode, Exclude<keyof ReplicaNode, 'reads'>>, messenger: Messenger) {
     const { replication } = this.#options
     let micros = 0
     const environment: CoordinatorEnvironment = {
@@ -165,6 +161,7 @@ export class Replicas implements AsyncDisposable {
       epoch: () => node.epoch,
       catchUp: async (epoch) => {
         if (node.epoch < epoch) node.epoch = epoch
+        node.caughtUp?.()
       },
       timestampMicros: () => ++micros,
       observe: () => {},

@@ -6,6 +6,7 @@ import { parseStatement } from '../../../lib/cql/parser/parser.ts'
 import type { SchemaDoor } from '../../../lib/cql/statement.ts'
 import { SILENT_LOG } from '../../../lib/runtime/node/log.ts'
 import { MemberCare } from '../../../lib/server/cluster/member-care.ts'
+import { readMetadata } from '../../../lib/server/metadata-rows.ts'
 import { createSchemaWorld } from '../../schema/support.ts'
 import { hostId, MetadataWorld } from '../../support/metadata-world.ts'
 
@@ -311,6 +312,73 @@ t.test('a node that was alone founds a cluster with what it has, and others join
     await t.rejects(world.start(1, { alone: true }), { name: 'StartError' }, 'one of two is not alone')
   })
   t.same([...log(world, 0).current.keyspaces.get('k')!.tables.keys()].sort(), ['t', 'u'])
+})
+
+t.test('a node that was the whole cluster is alone again, and is a cluster again', async (t) => {
+  const world = new MetadataWorld({ seed: 17, nodes: 1 })
+  await play(world, async () => {
+    const first = await world.start(0)
+    await first.established
+    await ddl(first.metadata, KEYSPACE)
+    const { clusterId } = first.metadata.state
+    world.kill(0, 0)
+    world.moved = 5
+    const alone = await world.start(0, { alone: true })
+    t.equal(alone.metadata.state.clusterId, clusterId)
+    t.equal(alone.metadata.state.topology.nodes.get(hostId(0))!.endpoint, '10.0.0.6:7000', 'at its new address')
+    await ddl(alone.metadata, 'CREATE TABLE k.t (k int PRIMARY KEY)')
+    world.kill(0, 0)
+    const again = await world.start(0)
+    await again.established
+    t.equal(again.metadata.state.clusterId, clusterId)
+    await ddl(again.metadata, 'CREATE TABLE k.u (k int PRIMARY KEY)')
+    t.same([...again.metadata.current.keyspaces.get('k')!.tables.keys()], ['t', 'u'])
+  })
+})
+
+t.test('a founding that a node took part in is none once it is alone', async (t) => {
+  const world = new MetadataWorld({ seed: 18, nodes: 3 })
+  await play(world, async () => {
+    let votes = 0
+    world.onVote = (index) => {
+      // It has promised and accepted, and hears no more.
+      if (index === 2 && ++votes === 2) world.isCut = (_from, to) => to === 2
+    }
+    await Promise.all([0, 1, 2].map((i) => world.start(i)))
+    await Promise.all([0, 1].map((i) => world.nodes.get(i)!.established))
+    await world.sleep(1000)
+    const [row] = await readMetadata(world.nodes.get(2)!.store, 'acceptor', 0)
+    t.match(JSON.parse(row!.payload), { epoch: 1, accepted: { value: String } })
+    world.kill(2, 0)
+    const alone = await world.start(2, { alone: true })
+    t.equal(alone.metadata.state.clusterId, '')
+    t.same([...alone.metadata.state.topology.nodes.keys()], [hostId(2)])
+  })
+})
+
+t.test('seeds that cannot be one cluster say why', async (t) => {
+  const world = new MetadataWorld({ seed: 19, nodes: 2 })
+  await play(world, async () => {
+    world.ringNode = (index) => ({ ...MetadataWorld.prototype.ringNode.call(world, index), clientAddress: '10.0.0.9' })
+    await Promise.all([world.start(0), world.start(1)])
+    await t.rejects(world.nodes.get(0)!.established, {
+      name: 'FoundingError',
+      message: /serves clients at 10.0.0.9:9042 already/,
+    })
+  })
+})
+
+t.test('a node that stops waits for nobody', async (t) => {
+  const world = new MetadataWorld({ seed: 20, nodes: 3 })
+  await play(world, async () => {
+    await found(world)
+    world.isCut = () => true
+    const change = ddl(log(world, 0), KEYSPACE)
+    await world.sleep(100)
+    const before = world.kernel.nowMs
+    await Promise.all([t.rejects(change), log(world, 0).close()])
+    t.ok(world.kernel.nowMs - before < 100)
+  })
 })
 
 t.test('a cluster name that is not the seeds', async (t) => {
