@@ -38,6 +38,7 @@ export const Verb = {
   STREAM_SEAL: 42,
   STREAM_CLOSE: 43,
   STREAM_WRITE: 44,
+  STREAM_MIRROR: 45,
   MUTATION_DONE: 50,
   /** To be kept for a node that is away, in whose place the receiver stands. */
   STAND_IN: 51,

@@ -2,7 +2,7 @@
  * What a node that joins and its sources say to each other (docs/formats.md, "Between nodes").
  *   open   JSON: the session, and what is fetched    seal, close   JSON: the session
  *   page   session 16 | table id 16 | cursor | bytes u32    answer: truncated at, ms since 1970, f64 | cursor, where there is more | mutations
- *   write  session 16 | mutations            mutations: varuint count, each u32 length + bytes (storage/model/mutation.ts)
+ *   write  session 16 | mutations    mirror   mutations    mutations: varuint count, each u32 length + bytes (storage/model/mutation.ts)
  * Always: mutations are checked before anything is done with them; what damaged bytes say is a BytesError.
  */
 import { ByteReader, BytesError, ByteWriter } from '../../lib/base/bytes.ts'
@@ -134,6 +134,16 @@ export function encodeWrite(session: string, mutations: readonly Buffer[]): Buff
 export function decodeWrite(payload: Buffer): { session: string; mutations: Buffer[] } {
   const reader = new ByteReader(payload)
   return { session: uuidText(reader.view(16)), mutations: readMutations(reader) }
+}
+
+export function encodeMutations(mutations: readonly Buffer[]): Buffer {
+  const out = new ByteWriter(1024)
+  writeMutations(out, mutations)
+  return out.copy()
+}
+
+export function decodeMutations(payload: Buffer): Buffer[] {
+  return readMutations(new ByteReader(payload))
 }
 
 function writeMutations(out: ByteWriter, mutations: readonly Buffer[]): void {

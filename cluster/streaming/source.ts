@@ -15,6 +15,7 @@ import type { Endpoint, Incoming, Messenger } from '../internode/messenger.ts'
 import { Verb } from '../internode/verbs.ts'
 import {
   type Cursor,
+  decodeMutations,
   decodeOpen,
   decodePageRequest,
   decodeSession,
@@ -80,6 +81,7 @@ export class StreamSource {
     messenger.handle(Verb.STREAM_PAGE, ({ payload }) => this.#page(decodePageRequest(payload)))
     messenger.handle(Verb.STREAM_SEAL, ({ payload }) => this.#seal(decodeSession(payload)))
     messenger.handle(Verb.STREAM_CLOSE, ({ payload }) => this.#close(decodeSession(payload)))
+    messenger.handle(Verb.STREAM_MIRROR, ({ payload }) => this.#mirrored(decodeMutations(payload)))
   }
 
   get sessions(): number {
@@ -224,6 +226,12 @@ export class StreamSource {
     const session = this.#find(id)
     if (!session) return encodeState(SessionState.LOST)
     session.state = 'sealed'
+    return encodeState(SessionState.OK)
+  }
+
+  /** Of a node that has joined, for those who do not know of it yet. It has them itself. */
+  async #mirrored(mutations: readonly Buffer[]): Promise<Buffer> {
+    await this.#data.apply(mutations)
     return encodeState(SessionState.OK)
   }
 

@@ -26,6 +26,8 @@ export interface JoinOptions {
 export interface Streaming {
   clear(): Promise<void>
   fetch(hostId: string): Promise<void>
+  /** Resolves when what joining needed is over; nobody waits for it. */
+  joined(hostId: string): Promise<void>
 }
 
 const SOURCE = 'join.ts'
@@ -79,6 +81,7 @@ async function join(options: JoinOptions): Promise<void> {
   await changeRing(options, ({ topology }) =>
     topology.nodes.get(hostId)?.status === 'joining' ? { kind: 'join-finish', hostId } : null,
   )
+  void streaming.joined(hostId)
 }
 
 /** False: it turned out to have joined. */

@@ -213,6 +213,7 @@ export class ClusterMember implements AsyncDisposable {
           await this.#streaming!.fetch(hostId)
           await this.#paxos!.settle()
         },
+        joined: (hostId) => this.#streaming!.joined(hostId),
       },
       isAlive: (hostId) => gossiper.isAlive(hostId),
     })

@@ -6,6 +6,7 @@
 import type { Liveness } from '../../../cluster/gossip/liveness.ts'
 import type { Messenger } from '../../../cluster/internode/messenger.ts'
 import { Joiner } from '../../../cluster/streaming/joiner.ts'
+import { Mirror } from '../../../cluster/streaming/mirror.ts'
 import { planJoin, type StreamedKeyspaces } from '../../../cluster/streaming/plan.ts'
 import { StreamSource } from '../../../cluster/streaming/source.ts'
 import type { ReadCommand, ReadResult } from '../../../storage/model/command.ts'
@@ -21,6 +22,9 @@ const SOURCE = 'streaming.ts'
 /** How long a node that starts waits until it has heard of all others, before it takes some for down. */
 const HEAR_MS = 10_000
 const HEAR_EVERY_MS = 50
+
+/** Who is up and does not know after so long that this node has joined is cut off: who reads through it may read what is old. */
+const KNOWN_MS = 30_000
 
 /** The node's data with its indexes. */
 export interface IndexedData {
@@ -48,6 +52,9 @@ export class NodeStreaming implements IndexedData, Disposable {
   readonly #source: StreamSource
   readonly #joiner: Joiner
   readonly #watching: Disposable
+  /** From the fetching's end until everybody knows that this node has joined. */
+  #mirror: Mirror | null = null
+  #closed = false
   #keyspaces: { readonly schema: Schema; readonly byTable: ReadonlyMap<string, string> } | null = null
 
   constructor(options: NodeStreamingOptions) {
@@ -83,7 +90,10 @@ export class NodeStreaming implements IndexedData, Disposable {
   }
 
   apply(mutations: readonly Buffer[]): Promise<void> | undefined {
-    return this.#source.apply(mutations)
+    if (this.#mirror === null) return this.#source.apply(mutations)
+    const done = this.#source.apply(mutations)
+    const mirrored = this.#mirror.send(mutations)
+    return mirrored.length === 0 ? done : Promise.all([done, ...mirrored]).then(nothing)
   }
 
   read(command: ReadCommand): ReadResult | Promise<ReadResult> {
@@ -109,13 +119,20 @@ export class NodeStreaming implements IndexedData, Disposable {
 
   /** All that this node will hold when it has joined. Throws StreamError. */
   async fetch(hostId: string): Promise<void> {
-    const { runtime, metadata, liveness, store } = this.#options
+    const { runtime, messenger, metadata, liveness, store } = this.#options
     await this.#hearOfOthers(hostId)
     const keyspaces = this.#replicated()
     const plan = planJoin(metadata.state.topology, hostId, keyspaces, (other) => liveness.isAlive(other))
     if (plan.length === 0) return
     const startMs = runtime.clock.monotonicMs()
     await this.#joiner.fetch(plan)
+    // Before anybody may count it as a replica.
+    this.#mirror = new Mirror({
+      messenger,
+      fetched: plan,
+      keyspaceOf: (table) => this.#keyspaceOf(table),
+      isAlive: (other) => liveness.isAlive(other),
+    })
     const { bytes, mutations, retries } = this.#joiner.counts
     // Of tables without durable writes the commit log has nothing.
     if (mutations > 0) await store.flush()
@@ -137,7 +154,22 @@ export class NodeStreaming implements IndexedData, Disposable {
       })
   }
 
+  /** This node has joined: until all who are up know that, those whose place it took get what it takes. */
+  async joined(hostId: string): Promise<void> {
+    const { runtime, metadata, liveness } = this.#options
+    const { epoch, topology } = metadata.state
+    const others = [...topology.nodes.keys()].filter((other) => other !== hostId)
+    const startMs = runtime.clock.monotonicMs()
+    const isKnown = () => others.every((other) => !liveness.isAlive(other) || metadata.reached(other) >= epoch)
+    while (!this.#closed && !isKnown() && runtime.clock.monotonicMs() - startMs < KNOWN_MS)
+      await new Promise<void>((resolve) => {
+        runtime.clock.after(HEAR_EVERY_MS, resolve)
+      })
+    this.#mirror = null
+  }
+
   [Symbol.dispose](): void {
+    this.#closed = true
     this.#watching[Symbol.dispose]()
     this.#joiner.stop()
   }
@@ -191,3 +223,5 @@ export class NodeStreaming implements IndexedData, Disposable {
     return Math.floor(this.#options.runtime.clock.wallMicros() / 1_000_000)
   }
 }
+
+function nothing(): void {}
