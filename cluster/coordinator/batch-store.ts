@@ -7,7 +7,7 @@
  */
 import { ByteWriter } from '../../lib/base/bytes.ts'
 import { murmur3Token } from '../../lib/base/hash/murmur3.ts'
-import type { ReadCommand, ReadPoint, ReadResult } from '../../storage/model/command.ts'
+import { ALL_ROWS, type ReadCommand, type ReadPoint, type ReadResult } from '../../storage/model/command.ts'
 import { MutationWriter } from '../../storage/model/mutation.ts'
 import { RowReader } from '../../storage/model/row.ts'
 
@@ -99,14 +99,9 @@ export class BatchStore {
 
   #command(target: ReadCommand['target'], after: ReadPoint | null): ReadCommand {
     return {
+      ...ALL_ROWS,
       table: this.#table.id,
       target,
-      slices: null,
-      reversed: false,
-      wantStatic: false,
-      staticCounts: false,
-      limit: Number.POSITIVE_INFINITY,
-      perPartitionLimit: Number.POSITIVE_INFINITY,
       byteLimit: PAGE_BYTES,
       nowSeconds: this.#table.nowSeconds(),
       after,

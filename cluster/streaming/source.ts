@@ -9,7 +9,7 @@
 import { BytesError } from '../../lib/base/bytes.ts'
 import { FailureReason, ReplicaFailure } from '../../lib/base/errors.ts'
 import { uuidBytes } from '../../lib/base/uuid.ts'
-import type { ReadCommand, ReadPoint, ReadResult } from '../../storage/model/command.ts'
+import { ALL_ROWS, type ReadCommand, type ReadPoint, type ReadResult } from '../../storage/model/command.ts'
 import { partitionMutations } from '../../storage/model/partition-mutation.ts'
 import type { Endpoint, Incoming, Messenger } from '../internode/messenger.ts'
 import { Verb } from '../internode/verbs.ts'
@@ -206,14 +206,11 @@ export class StreamSource {
     { range, after, bytes }: { range: Range; after: ReadPoint | null; bytes: number },
   ): ReadResult | Promise<ReadResult> {
     return this.#data.read({
+      ...ALL_ROWS,
       table,
       target: { kind: 'range', start: range.start, end: range.end },
-      slices: null,
-      reversed: false,
       wantStatic: true,
       staticCounts: true,
-      limit: Number.POSITIVE_INFINITY,
-      perPartitionLimit: Number.POSITIVE_INFINITY,
       byteLimit: bytes,
       nowSeconds: this.#options.nowSeconds(),
       after,

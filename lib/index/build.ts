@@ -2,7 +2,7 @@
  * Building: entries for what a table held before its index was made. Writes go on meanwhile, and make their own; an entry for a row that has
  * changed since it was read is stale, no more.
  */
-import type { ReadCommand, ReadPoint, ReadResult } from '../../storage/model/command.ts'
+import { ALL_ROWS, type ReadCommand, type ReadPoint, type ReadResult } from '../../storage/model/command.ts'
 import type { ReadStorage } from './candidates.ts'
 import type { StoredIndex } from './table-indexes.ts'
 
@@ -47,14 +47,12 @@ export async function buildIndexes(indexes: readonly StoredIndex[], services: Bu
 
 function chunk(table: string, after: ReadPoint | null, nowSeconds: number): ReadCommand {
   return {
+    ...ALL_ROWS,
     table,
     target: { kind: 'range', start: null, end: null },
-    slices: null,
-    reversed: false,
     wantStatic: true,
     staticCounts: true,
     limit: CHUNK_ROWS,
-    perPartitionLimit: Number.POSITIVE_INFINITY,
     byteLimit: CHUNK_BYTES,
     nowSeconds,
     after,

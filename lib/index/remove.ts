@@ -3,7 +3,7 @@
  * Always: an entry goes only when its row, read after the entry, does not give its term, and would not if the clock were set back a while; an
  * entry that was written since stays.
  */
-import type { ReadCommand } from '../../storage/model/command.ts'
+import { ALL_ROWS, type ReadCommand } from '../../storage/model/command.ts'
 import type { Log } from '../runtime/runtime.ts'
 import type { ReadStorage } from './candidates.ts'
 import type { EntryWriter, IndexEntry } from './entry.ts'
@@ -98,16 +98,13 @@ function rowOf(index: StoredIndex, entry: IndexEntry, nowSeconds: number): ReadC
   const isRow = !index.ofPartition && index.table.clustering.length > 0
   const end = Buffer.concat([clustering, Buffer.of(0x60)])
   return {
+    ...ALL_ROWS,
     table: index.table.id,
     target: { kind: 'partition', position: entry.position },
     slices: isRow ? [{ start: clustering, end, single: true }] : null,
-    reversed: false,
     wantStatic: true,
     staticCounts: true,
     limit: 1,
-    perPartitionLimit: Number.POSITIVE_INFINITY,
-    byteLimit: Number.POSITIVE_INFINITY,
     nowSeconds,
-    after: null,
   }
 }

@@ -4,7 +4,7 @@
  * were taken.
  */
 
-import type { ReadCommand, ReadResult } from '../../storage/model/command.ts'
+import { ALL_ROWS, type ReadCommand, type ReadResult } from '../../storage/model/command.ts'
 import { MutationWriter } from '../../storage/model/mutation.ts'
 import { RowReader } from '../../storage/model/row.ts'
 import { DEFAULT_TABLE_OPTIONS } from '../../storage/table-options.ts'
@@ -157,16 +157,9 @@ function halves(micros: number): { high: number; low: number } {
 
 function everything(table: string, nowSeconds: number): ReadCommand {
   return {
+    ...ALL_ROWS,
     table,
     target: { kind: 'range', start: null, end: null },
-    slices: null,
-    reversed: false,
-    wantStatic: false,
-    staticCounts: false,
-    limit: Number.POSITIVE_INFINITY,
-    perPartitionLimit: Number.POSITIVE_INFINITY,
-    byteLimit: Number.POSITIVE_INFINITY,
     nowSeconds,
-    after: null,
   }
 }

@@ -8,7 +8,7 @@
  *
  * Always: timestamps are epochs, or numbers that count up, so no clock is trusted.
  */
-import type { ReadCommand, ReadResult } from '../../storage/model/command.ts'
+import { ALL_ROWS, type ReadCommand, type ReadResult } from '../../storage/model/command.ts'
 import { MutationWriter } from '../../storage/model/mutation.ts'
 import { RowReader } from '../../storage/model/row.ts'
 import { DEFAULT_TABLE_OPTIONS } from '../../storage/table-options.ts'
@@ -118,17 +118,12 @@ export async function readMetadata(
   bytesMax = Number.POSITIVE_INFINITY,
 ): Promise<MetadataRow[]> {
   const result = await store.read({
+    ...ALL_ROWS,
     table: METADATA_TABLE_ID,
     target: { kind: 'partition', position: encodePosition(Buffer.from(partition), new Int32Array(2)) },
     slices: [{ start: clusteringOf(from, 0), end: Buffer.from([0xff]) }],
-    reversed: false,
-    wantStatic: false,
-    staticCounts: false,
-    limit: Number.POSITIVE_INFINITY,
-    perPartitionLimit: Number.POSITIVE_INFINITY,
     byteLimit: bytesMax,
     nowSeconds: 0,
-    after: null,
   })
   const found: MetadataRow[] = []
   const reader = new RowReader()

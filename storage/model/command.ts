@@ -96,6 +96,18 @@ export interface ReadCommand {
   readonly supposed?: readonly Buffer[]
 }
 
+/** Of a command for all rows of its target, ascending and without bounds, their static rows apart; what else is wanted is said after it. */
+export const ALL_ROWS = {
+  slices: null,
+  reversed: false,
+  wantStatic: false,
+  staticCounts: false,
+  limit: Number.POSITIVE_INFINITY,
+  perPartitionLimit: Number.POSITIVE_INFINITY,
+  byteLimit: Number.POSITIVE_INFINITY,
+  after: null,
+} as const
+
 /** Views into memory of the store: valid until the caller's turn ends; whoever keeps them copies them. */
 export interface RowData {
   readonly clustering: Buffer

@@ -3,7 +3,7 @@ import t from 'tap'
 import { Verb } from '../../cluster/internode/verbs.ts'
 import { ReplicaFailure, RequestError } from '../../lib/base/errors.ts'
 import { Consistency } from '../../lib/types/consistency.ts'
-import type { ReadCommand, ReadResult } from '../../storage/model/command.ts'
+import { ALL_ROWS, type ReadCommand, type ReadResult } from '../../storage/model/command.ts'
 import { Replicas, type ReplicasOptions, TABLE, TABLE_BYTES } from '../support/replicas.ts'
 import { type Change, encodePosition, encodeWrite, NOW, storeView } from '../support/storage-model.ts'
 
@@ -34,17 +34,11 @@ function mutation(partition: string, ...changes: Change[]): Buffer {
 
 function command(more: Partial<ReadCommand> = {}): ReadCommand {
   return {
+    ...ALL_ROWS,
     table: TABLE,
     target: { kind: 'partition', position: encodePosition('p') },
-    slices: null,
-    reversed: false,
-    wantStatic: false,
-    staticCounts: false,
     limit: 100,
-    perPartitionLimit: Infinity,
-    byteLimit: Infinity,
     nowSeconds: NOW,
-    after: null,
     ...more,
   }
 }

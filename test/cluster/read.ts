@@ -6,7 +6,14 @@ import t from 'tap'
 import { murmur3Token } from '../../lib/base/hash/murmur3.ts'
 import { openNodeClock } from '../../lib/runtime/node/clock.ts'
 import { Consistency } from '../../lib/types/consistency.ts'
-import type { PartitionData, ReadCommand, ReadPoint, ReadResult, Slice } from '../../storage/model/command.ts'
+import {
+  ALL_ROWS,
+  type PartitionData,
+  type ReadCommand,
+  type ReadPoint,
+  type ReadResult,
+  type Slice,
+} from '../../storage/model/command.ts'
 import { openStore, type Store } from '../../storage/store.ts'
 import { DEFAULT_TABLE_OPTIONS } from '../../storage/table-options.ts'
 import { createDice, type Dice, testSeed } from '../support/random.ts'
@@ -54,17 +61,12 @@ function randomRange(dice: Dice): ReadCommand['target'] {
 
 function command(more: Partial<ReadCommand>): ReadCommand {
   return {
+    ...ALL_ROWS,
     table: TABLE,
     target: { kind: 'range', start: null, end: null },
-    slices: null,
-    reversed: false,
     wantStatic: true,
     staticCounts: true,
-    limit: Infinity,
-    perPartitionLimit: Infinity,
-    byteLimit: Infinity,
     nowSeconds: NOW,
-    after: null,
     ...more,
   }
 }

@@ -9,7 +9,7 @@ import { VirtualTables } from '../../lib/server/virtual.ts'
 import { isMultiCell } from '../../lib/types/names.ts'
 import { decodeClustering, decodePath, encodeClustering } from '../../lib/types/ordered.ts'
 import { encodePosition, splitPartitionKey } from '../../lib/types/partition-key.ts'
-import type { ReadCommand, ReadPoint, ReadResult } from '../../storage/model/command.ts'
+import { ALL_ROWS, type ReadCommand, type ReadPoint, type ReadResult } from '../../storage/model/command.ts'
 import { RowReader } from '../../storage/model/row.ts'
 import { createSchemaWorld, type SchemaWorld } from './support.ts'
 
@@ -65,17 +65,10 @@ function tableOf(world: SchemaWorld, keyspace: string, name: string): TableSchem
 
 function command(table: TableSchema, changes: Partial<ReadCommand> = {}): ReadCommand {
   return {
+    ...ALL_ROWS,
     table: table.id,
     target: { kind: 'range', start: null, end: null },
-    slices: null,
-    reversed: false,
-    wantStatic: false,
-    staticCounts: false,
-    limit: Number.POSITIVE_INFINITY,
-    perPartitionLimit: Number.POSITIVE_INFINITY,
-    byteLimit: Number.POSITIVE_INFINITY,
     nowSeconds: 0,
-    after: null,
     ...changes,
   }
 }

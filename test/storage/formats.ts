@@ -14,7 +14,7 @@ import { openSimulatedDisk, type SimulatedDisk } from '../../lib/runtime/simulat
 import { BlockCache } from '../../storage/cache.ts'
 import { SEGMENT_VERSION } from '../../storage/commitlog/segment.ts'
 import { MANIFEST_VERSION } from '../../storage/manifest-format.ts'
-import type { ReadCommand } from '../../storage/model/command.ts'
+import { ALL_ROWS, type ReadCommand } from '../../storage/model/command.ts'
 import { partitionRecordKey } from '../../storage/read/keys.ts'
 import { TABLE_VERSION } from '../../storage/sstable/format.ts'
 import { openTableReader } from '../../storage/sstable/reader.ts'
@@ -71,17 +71,12 @@ function table(name: string, options: StoredTable['options']): StoredTable {
 
 function all(id: string): ReadCommand {
   return {
+    ...ALL_ROWS,
     table: id,
     target: { kind: 'range', start: null, end: null },
-    slices: null,
-    reversed: false,
     wantStatic: true,
     staticCounts: true,
-    limit: Infinity,
-    perPartitionLimit: Infinity,
-    byteLimit: Infinity,
     nowSeconds: NOW,
-    after: null,
   }
 }
 

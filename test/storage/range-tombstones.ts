@@ -4,7 +4,13 @@ import t from 'tap'
 import { uuidBytes } from '../../lib/base/uuid.ts'
 import { openNodeClock } from '../../lib/runtime/node/clock.ts'
 import { openSimulatedDisk } from '../../lib/runtime/simulated/disk.ts'
-import { END_OF_PARTITION, type ReadCommand, type ReadResult, type Slice } from '../../storage/model/command.ts'
+import {
+  ALL_ROWS,
+  END_OF_PARTITION,
+  type ReadCommand,
+  type ReadResult,
+  type Slice,
+} from '../../storage/model/command.ts'
 import { openStore, type Store } from '../../storage/store.ts'
 import { DEFAULT_TABLE_OPTIONS } from '../../storage/table-options.ts'
 import { createDice, testSeed } from '../support/random.ts'
@@ -48,17 +54,12 @@ function read(
   more: Partial<ReadCommand> = {},
 ): ReadResult | Promise<ReadResult> {
   return store.read({
+    ...ALL_ROWS,
     table: TABLE,
     target: { kind: 'partition', position: encodePosition('p') },
     slices,
-    reversed: false,
     wantStatic: true,
-    staticCounts: false,
-    limit: Infinity,
-    perPartitionLimit: Infinity,
-    byteLimit: Infinity,
     nowSeconds: NOW,
-    after: null,
     ...more,
   })
 }

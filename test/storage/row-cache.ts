@@ -4,7 +4,7 @@ import t from 'tap'
 import { uuidBytes } from '../../lib/base/uuid.ts'
 import { openNodeClock } from '../../lib/runtime/node/clock.ts'
 import { openSimulatedDisk } from '../../lib/runtime/simulated/disk.ts'
-import type { ReadCommand, ReadResult } from '../../storage/model/command.ts'
+import { ALL_ROWS, type ReadCommand, type ReadResult } from '../../storage/model/command.ts'
 import { openStore, type Store } from '../../storage/store.ts'
 import { DEFAULT_TABLE_OPTIONS } from '../../storage/table-options.ts'
 import { type Change, encodePosition, encodeWrite } from '../support/storage-model.ts'
@@ -43,17 +43,10 @@ function write(store: Store, partition: string, clustering: string, value: strin
 
 function command(partition: string, more: Partial<ReadCommand> = {}): ReadCommand {
   return {
+    ...ALL_ROWS,
     table: TABLE,
     target: { kind: 'partition', position: encodePosition(partition) },
-    slices: null,
-    reversed: false,
-    wantStatic: false,
-    staticCounts: false,
-    limit: Infinity,
-    perPartitionLimit: Infinity,
-    byteLimit: Infinity,
     nowSeconds: NOW,
-    after: null,
     ...more,
   }
 }

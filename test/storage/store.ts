@@ -5,6 +5,7 @@ import { uuidBytes } from '../../lib/base/uuid.ts'
 import { openNodeClock } from '../../lib/runtime/node/clock.ts'
 import { openSimulatedDisk, type SimulatedDisk } from '../../lib/runtime/simulated/disk.ts'
 import {
+  ALL_ROWS,
   END_OF_PARTITION,
   type ReadCommand,
   type ReadPoint,
@@ -32,17 +33,12 @@ const TABLE = '5a1c395e-b41f-11e5-9f22-ba0be0483c18'
 const TABLE_BYTES = uuidBytes(TABLE)
 
 const ALL: ReadCommand = {
+  ...ALL_ROWS,
   table: TABLE,
   target: { kind: 'range', start: null, end: null },
-  slices: null,
-  reversed: false,
   wantStatic: true,
   staticCounts: true,
-  limit: Infinity,
-  perPartitionLimit: Infinity,
-  byteLimit: Infinity,
   nowSeconds: NOW,
-  after: null,
 }
 
 /** What caches there are must not show. */

@@ -7,7 +7,14 @@ import t from 'tap'
 import { uuidBytes } from '../../lib/base/uuid.ts'
 import { createSimulatedClock } from '../../lib/runtime/simulated/clock.ts'
 import { openSimulatedDisk } from '../../lib/runtime/simulated/disk.ts'
-import type { PartitionData, ReadCommand, ReadPoint, ReadResult, Slice } from '../../storage/model/command.ts'
+import {
+  ALL_ROWS,
+  type PartitionData,
+  type ReadCommand,
+  type ReadPoint,
+  type ReadResult,
+  type Slice,
+} from '../../storage/model/command.ts'
 import { partitionMutations } from '../../storage/model/partition-mutation.ts'
 import { openStore, type Store } from '../../storage/store.ts'
 import { DEFAULT_TABLE_OPTIONS } from '../../storage/table-options.ts'
@@ -55,17 +62,12 @@ async function open(onDisk: boolean, gcGraceSeconds: number): Promise<Store> {
 
 function command(more: Partial<ReadCommand>): ReadCommand {
   return {
+    ...ALL_ROWS,
     table: TABLE,
     target: { kind: 'range', start: null, end: null },
-    slices: null,
-    reversed: false,
     wantStatic: true,
     staticCounts: true,
-    limit: Infinity,
-    perPartitionLimit: Infinity,
-    byteLimit: Infinity,
     nowSeconds: NOW,
-    after: null,
     ...more,
   }
 }

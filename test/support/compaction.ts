@@ -7,7 +7,7 @@ import { BlockCache } from '../../storage/cache.ts'
 import { type JobTable, type MergeArgument, type MergeResult, mergeTables } from '../../storage/compaction/job.ts'
 import { AFTER_ALL, readTimestamp, type Timestamp } from '../../storage/compaction/purge.ts'
 import { Memtable } from '../../storage/memtable.ts'
-import type { ReadCommand, ReadResult } from '../../storage/model/command.ts'
+import { ALL_ROWS, type ReadCommand, type ReadResult } from '../../storage/model/command.ts'
 import { LastWriteWins } from '../../storage/model/merge.ts'
 import { MutationReader } from '../../storage/model/mutation.ts'
 import { readRows } from '../../storage/read/read.ts'
@@ -21,17 +21,12 @@ export const TABLE = '5a1c395e-b41f-11e5-9f22-ba0be0483c18'
 export const TABLE_BYTES: Buffer = uuidBytes(TABLE)
 
 export const ALL: ReadCommand = {
+  ...ALL_ROWS,
   table: TABLE,
   target: { kind: 'range', start: null, end: null },
-  slices: null,
-  reversed: false,
   wantStatic: true,
   staticCounts: true,
-  limit: Infinity,
-  perPartitionLimit: Infinity,
-  byteLimit: Infinity,
   nowSeconds: NOW,
-  after: null,
 }
 
 export function makeMemtable(writes: readonly ModelWrite[]): Memtable {

@@ -7,7 +7,7 @@ import { createSimulatedClock, type SimulatedClock } from '../../lib/runtime/sim
 import { diskError, openSimulatedDisk, type SimulatedDisk } from '../../lib/runtime/simulated/disk.ts'
 import { createSeededRandom } from '../../lib/runtime/simulated/random.ts'
 import { CompactionStopped } from '../../storage/compaction/run.ts'
-import type { ReadCommand } from '../../storage/model/command.ts'
+import { ALL_ROWS, type ReadCommand } from '../../storage/model/command.ts'
 import { openStore, type Store, type StoredTable } from '../../storage/store.ts'
 import { type CompactionOptions, DEFAULT_TABLE_OPTIONS } from '../../storage/table-options.ts'
 import { COMPACTIONS } from './model/options.ts'
@@ -30,17 +30,12 @@ export const SURVIVALS = [0, 0.5, 1]
 
 /** Everything in the table. */
 export const ALL: ReadCommand = {
+  ...ALL_ROWS,
   table: TABLE,
   target: { kind: 'range', start: null, end: null },
-  slices: null,
-  reversed: false,
   wantStatic: true,
   staticCounts: true,
-  limit: Infinity,
-  perPartitionLimit: Infinity,
-  byteLimit: Infinity,
   nowSeconds: NOW,
-  after: null,
 }
 
 export interface Script {

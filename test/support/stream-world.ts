@@ -10,6 +10,7 @@ import { uuidBytes, uuidText } from '../../lib/base/uuid.ts'
 import { createSimulatedClock, type SimulatedClock } from '../../lib/runtime/simulated/clock.ts'
 import { createSeededRandom } from '../../lib/runtime/simulated/random.ts'
 import { encodePosition } from '../../lib/types/partition-key.ts'
+import { ALL_ROWS } from '../../storage/model/command.ts'
 import { MutationWriter } from '../../storage/model/mutation.ts'
 import { partitionMutations } from '../../storage/model/partition-mutation.ts'
 import { openStore, type Store } from '../../storage/store.ts'
@@ -227,17 +228,12 @@ export function randomMutation(dice: Dice, timestamp: number): Buffer {
 /** All that a node has between two positions, deletions too, as hex. */
 export async function dump(store: Store, start: Buffer | null, end: Buffer | null): Promise<string[]> {
   const result = await store.read({
+    ...ALL_ROWS,
     table: TABLE,
     target: { kind: 'range', start, end },
-    slices: null,
-    reversed: false,
     wantStatic: true,
     staticCounts: true,
-    limit: Number.POSITIVE_INFINITY,
-    perPartitionLimit: Number.POSITIVE_INFINITY,
-    byteLimit: Number.POSITIVE_INFINITY,
     nowSeconds: NOW_SECONDS,
-    after: null,
     whole: true,
     keepsPurgeable: true,
   })

@@ -8,7 +8,7 @@ import { ClassicLevel } from 'classic-level'
 import { uuidBytes } from '../../lib/base/uuid.ts'
 import { openNodeRuntime } from '../../lib/runtime/node/runtime.ts'
 import type { Log } from '../../lib/runtime/runtime.ts'
-import type { ReadCommand } from '../../storage/model/command.ts'
+import { ALL_ROWS, type ReadCommand } from '../../storage/model/command.ts'
 import { MutationWriter } from '../../storage/model/mutation.ts'
 import { RowReader } from '../../storage/model/row.ts'
 import { openStore, type Store } from '../../storage/store.ts'
@@ -149,17 +149,10 @@ class Ours implements Engine {
 const EMPTY = Buffer.alloc(0)
 
 const ONE: ReadCommand = {
+  ...ALL_ROWS,
   table: TABLE,
   target: { kind: 'range', start: null, end: null },
-  slices: null,
-  reversed: false,
-  wantStatic: false,
-  staticCounts: false,
-  limit: Infinity,
-  perPartitionLimit: Infinity,
-  byteLimit: Infinity,
   nowSeconds: Math.floor(Date.now() / 1000),
-  after: null,
   columns: [0],
 }
 

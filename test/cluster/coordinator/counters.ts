@@ -5,7 +5,7 @@ import { WriteSide } from '../../../cluster/coordinator/write-side.ts'
 import { ByteWriter } from '../../../lib/base/bytes.ts'
 import type { RequestError } from '../../../lib/base/errors.ts'
 import { Consistency } from '../../../lib/types/consistency.ts'
-import type { ReadCommand } from '../../../storage/model/command.ts'
+import { ALL_ROWS, type ReadCommand } from '../../../storage/model/command.ts'
 import { COUNT_BYTES, DELTA_PATH } from '../../../storage/model/counter.ts'
 import { LastWriteWins } from '../../../storage/model/merge.ts'
 import { MutationWriter } from '../../../storage/model/mutation.ts'
@@ -54,17 +54,12 @@ async function serve(world: ReplicaWorld): Promise<Map<WorldNode, WriteSide>> {
 }
 
 const ALL: ReadCommand = {
+  ...ALL_ROWS,
   table: TABLE,
   target: { kind: 'range', start: null, end: null },
-  slices: null,
-  reversed: false,
   wantStatic: true,
   staticCounts: true,
-  limit: Number.POSITIVE_INFINITY,
-  perPartitionLimit: Number.POSITIVE_INFINITY,
-  byteLimit: Number.POSITIVE_INFINITY,
   nowSeconds: 0,
-  after: null,
 }
 
 /** Rows of a node by key and clustering. */
