@@ -36,7 +36,9 @@ export class FlushInput {
 
   next(spent: Uint8Array | null): Uint8Array | null {
     const part = this.#parts.next(spent)
-    this.#tell(Math.floor((this.#memtable.bytes * this.#parts.records) / this.#memtable.size))
+    // A mutation may have nothing in it: its memtable has neither.
+    const { bytes, size } = this.#memtable
+    this.#tell(size === 0 ? 0 : Math.floor((bytes * this.#parts.records) / size))
     return part
   }
 

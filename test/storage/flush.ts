@@ -198,3 +198,25 @@ t.test('a thread that dies under a flush costs nothing', async (t) => {
   }
   t.ok(deaths > 0, `${deaths} deaths from seed ${first} on`)
 })
+
+t.test('a memtable of mutations with nothing in them', async (t) => {
+  const told: number[] = []
+  const input = new FlushInput(new Memtable(new LastWriteWins()), (bytes) => told.push(bytes))
+  t.equal(input.next(null), null)
+  input.end()
+  t.same(told, [0, 0], 'what is not a number would make every later write wait')
+
+  const clock = createSimulatedClock()
+  const disk = openSimulatedDisk()
+  const runtime = storageRuntime(clock, disk)
+  const store = await settled(clock, openStore({ runtime, directory: '/data', settings: {} }))
+  await settled(clock, store.registerTable(TABLE, STORED))
+  const writer = new MutationWriter()
+  writer.begin(TABLE_BYTES, 1, 1, Buffer.from('p'))
+  await settled(clock, Promise.resolve(store.apply([Buffer.from(writer.finish())])))
+  await settled(clock, store.flush(TABLE))
+  await settled(clock, Promise.resolve(store.apply([row(writer, createDice(1), 1, 10)])))
+  await settled(clock, store.flush(TABLE))
+  t.equal((await settled(clock, Promise.resolve(store.read(ALL)))).partitions.length, 1)
+  await settled(clock, store.close())
+})
