@@ -1,5 +1,6 @@
 /** Handlers by verb, and what becomes of what they return or throw, whoever asks: another node or this one. */
 import { assert } from '../../lib/base/assert.ts'
+import { BytesError } from '../../lib/base/bytes.ts'
 import { FailureReason, ReplicaFailure } from '../../lib/base/errors.ts'
 import type { Log } from '../../lib/runtime/runtime.ts'
 import type { Handler, Incoming, Payload } from './messenger.ts'
@@ -68,7 +69,8 @@ export class Serving {
 
   #failed(verb: number, asker: Asker | null, error: unknown): void {
     const known = error instanceof ReplicaFailure
-    if (!known) this.#log.error(SOURCE, `${verbName(verb)} failed`, error)
+    if (error instanceof BytesError) this.#log.warn(SOURCE, `${verbName(verb)} was not understood: ${error.message}`)
+    else if (!known) this.#log.error(SOURCE, `${verbName(verb)} failed`, error)
     asker?.failed(known ? error.reasonCode : FailureReason.UNKNOWN)
   }
 }
