@@ -76,7 +76,9 @@ export class ReplicaReads implements ReplicaSide {
     const keyspace = this.#keyspaceOf(command.table)
     if (keyspace === null) throw incompatible(`table ${command.table} is unknown here`)
     if (!this.#holds(keyspace, command)) throw incompatible(`${keyspace} has other replicas for what is read`)
-    return this.#readKnown(request)
+    const answer = this.#readKnown(request)
+    // Others that waited with it make theirs before this one is sent.
+    return answer instanceof Promise ? answer : Buffer.from(answer)
   }
 
   /** Whether this node is a replica of all that is read, as it knows the ring. */
@@ -92,7 +94,7 @@ export class ReplicaReads implements ReplicaSide {
       .every(({ replicas }) => replicas.natural.some((node) => node.hostId === hostId))
   }
 
-  #readKnown(request: ReadRequest): Payload | Promise<Payload> {
+  #readKnown(request: ReadRequest): Buffer | Promise<Buffer> {
     this.served++
     try {
       const reading = this.#environment.replica.read(request.command)
