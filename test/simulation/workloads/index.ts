@@ -8,8 +8,10 @@ import type { Plan } from '../world/plan.ts'
 import { cas } from './cas.ts'
 import { counters } from './counters.ts'
 import { ddl } from './ddl.ts'
+import { indexed, views } from './derived.ts'
 import { batches, rows } from './rows.ts'
 import { sets } from './sets.ts'
+import { truncated } from './truncated.ts'
 
 /** A client, as a workload sees it. */
 export interface WorkloadContext {
@@ -34,6 +36,8 @@ export interface WorkloadContext {
 export interface Workload {
   /** CREATE TABLE statements. */
   readonly tables: readonly string[]
+  /** Statements that build on them. */
+  readonly others?: readonly string[]
   /** One request, or a few. */
   step(client: WorkloadContext): Promise<void>
   /** After all has healed, before anybody reads: one client for each node. */
@@ -43,4 +47,14 @@ export interface Workload {
   check(): readonly Violation[]
 }
 
-export const WORKLOADS: Record<string, (plan: Plan) => Workload> = { rows, batches, sets, counters, cas, ddl }
+export const WORKLOADS: Record<string, (plan: Plan) => Workload> = {
+  rows,
+  batches,
+  sets,
+  counters,
+  cas,
+  ddl,
+  indexed,
+  views,
+  truncated,
+}

@@ -210,7 +210,7 @@ export class World {
     void datacenters
     const statements = [
       `CREATE KEYSPACE IF NOT EXISTS ${KEYSPACE} WITH replication = {'class': 'NetworkTopologyStrategy', ${copies}}`,
-      ...workloads.flatMap((workload) => workload.tables),
+      ...workloads.flatMap((workload) => [...workload.tables, ...(workload.others ?? [])]),
     ]
     while (this.#founders.some(({ node }) => node === null)) await client.sleep(50)
     for (const statement of statements) await client.insist(statement, [], 'ONE')
