@@ -97,8 +97,9 @@ export class PaxosAcceptor implements ReplicaSide {
       const state = decided === null ? known : await this.#commit(register, known, decided)
       const { state: next, write, reply } = prepare(state, ballot)
       if (write !== null) await this.#store.save(register, next, write)
-      if (reply.kind === 'refused' || read === null) return reply
-      return { ...reply, read: await this.#read(read) }
+      if (reply.kind === 'refused') return reply
+      const floor = reply.committed === null ? this.#store.floor : null
+      return { ...reply, floor, read: read === null ? null : await this.#read(read) }
     })
   }
 

@@ -13,7 +13,7 @@
 import { uuidBytes } from '../../lib/base/uuid.ts'
 import type { Messenger } from '../internode/messenger.ts'
 import { Verb } from '../internode/verbs.ts'
-import { type Ballot, type BallotSource, compareBallots } from '../paxos/ballot.ts'
+import { type Ballot, type BallotSource, compareBallots, highestBallot } from '../paxos/ballot.ts'
 import {
   Attempt,
   majorityOf,
@@ -22,7 +22,7 @@ import {
   type ProposeReply,
   type ProposeVerdict,
 } from '../paxos/core.ts'
-import { encodeValue, mutationOf, type Register } from '../paxos/register.ts'
+import { encodeValue, FIRST_BALLOT, mutationOf, type Register } from '../paxos/register.ts'
 import type { RingNode } from '../ring/topology.ts'
 import type { CoordinatorEnvironment } from './environment.ts'
 import type { PaxosAcceptor } from './paxos-acceptor.ts'
@@ -215,6 +215,7 @@ export class PaxosCleaner {
     const ids = nodes.map(({ hostId }) => hostId)
     const attempt = new Attempt<Buffer>(ballot, ids, alive.length)
     const prepare = { register, ballot, commit: null, read: null }
+    let floor = FIRST_BALLOT
     const promised = await ask<PrepareAnswer, PrepareVerdict<Buffer>>(this.#environment, {
       nodes,
       verb: Verb.PAXOS_PREPARE,
@@ -223,6 +224,7 @@ export class PaxosCleaner {
       decode: decodePrepareAnswer,
       timeoutMs: ROUND_MS,
       count({ hostId }, answer) {
+        if (answer?.kind === 'promised') floor = highestBallot(floor, answer.floor ?? null)!
         const verdict = attempt.promise(hostId, answer)
         return verdict.kind === 'pending' ? undefined : verdict
       },
@@ -230,7 +232,7 @@ export class PaxosCleaner {
     if (promised.kind !== 'promised') return null
     const { inProgress, committed } = promised
     const isUnfinished = inProgress !== null && mutationOf(inProgress.value).length > 0
-    const value = isUnfinished ? inProgress.value : encodeValue(ballot, committed?.value ?? null, NOTHING)
+    const value = isUnfinished ? inProgress.value : encodeValue(ballot, committed?.value ?? floor, NOTHING)
     const message = { register, proposal: attempt.propose(value), commit: committed }
     const accepted = await ask<ProposeReply, ProposeVerdict>(this.#environment, {
       nodes,

@@ -3,7 +3,7 @@
  *
  * PAXOS_PREPARE := register | ballot 24 | flags u8 (1: commit, 2: read) | commit | rest: the read (read-codec.ts)
  *   answer      := outcome u8: 0 refused | by 24
- *                              1 promised | flags u8 (1: accepted, 2: committed, 4: read) | accepted | committed | rest: what was read
+ *                              1 promised | flags u8 (1: accepted, 2: committed, 4: read, 8: floor) | accepted | committed | floor 24 | rest: what was read
  * PAXOS_PROPOSE := register | ballot 24 | flags u8 (1: commit) | commit | rest: value
  *   answer      := outcome u8: 0 refused | by 24 | never u8
  *                              1 accepted
@@ -24,7 +24,7 @@ import type { PrepareReply, Proposal, ProposeReply } from '../paxos/core.ts'
 import { checkValue, mutationOf, type Register } from '../paxos/register.ts'
 
 const Flag = { COMMIT: 1, READ: 2 } as const
-const Found = { ACCEPTED: 1, COMMITTED: 2, READ: 4 } as const
+const Found = { ACCEPTED: 1, COMMITTED: 2, READ: 4, FLOOR: 8 } as const
 const TABLE_ID_BYTES = 16
 
 export interface PrepareMessage {
@@ -47,7 +47,11 @@ export interface CommitMessage {
 }
 
 /** An acceptor's answer, with what it read when it promised. */
-export type PrepareAnswer = PrepareReply<Buffer> & { readonly read?: Buffer | null }
+export type PrepareAnswer = PrepareReply<Buffer> & {
+  readonly read?: Buffer | null
+  /** Of who knows of no decision: up to there it may have forgotten some. */
+  readonly floor?: Ballot | null
+}
 
 export function encodePrepare({ register, ballot, commit, read }: PrepareMessage): Buffer {
   const out = begin(register, ballot)
@@ -148,15 +152,17 @@ export function encodePrepareAnswer(answer: PrepareAnswer): Buffer {
     out.bytes(encodeBallot(answer.by))
     return out.view()
   }
-  const { accepted, committed, read = null } = answer
+  const { accepted, committed, read = null, floor = null } = answer
   out.uint8(1)
   out.uint8(
     (accepted === null ? 0 : Found.ACCEPTED) |
       (committed === null ? 0 : Found.COMMITTED) |
-      (read === null ? 0 : Found.READ),
+      (read === null ? 0 : Found.READ) |
+      (floor === null ? 0 : Found.FLOOR),
   )
   if (accepted !== null) putProposal(out, accepted)
   if (committed !== null) putProposal(out, committed)
+  if (floor !== null) out.bytes(encodeBallot(floor))
   if (read !== null) out.bytes(read)
   return out.view()
 }
@@ -168,8 +174,9 @@ export function decodePrepareAnswer(payload: Buffer): PrepareAnswer {
   const flags = reader.uint8()
   const accepted = (flags & Found.ACCEPTED) === 0 ? null : takeProposal(reader)
   const committed = (flags & Found.COMMITTED) === 0 ? null : takeProposal(reader)
+  const floor = (flags & Found.FLOOR) === 0 ? null : takeBallot(reader)
   const read = (flags & Found.READ) === 0 ? null : reader.view(reader.remaining())
-  return { kind: 'promised', accepted, committed, read }
+  return { kind: 'promised', accepted, committed, read, floor }
 }
 
 export function encodeProposeAnswer(answer: ProposeReply): Buffer {

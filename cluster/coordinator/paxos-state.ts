@@ -57,6 +57,11 @@ export class PaxosStore {
     this.#tableId = uuidBytes(table)
   }
 
+  /** Known once something was loaded. Null: nothing was forgotten yet. */
+  get floor(): Ballot | null {
+    return this.#floor
+  }
+
   async load(register: Register): Promise<RegisterState> {
     if (this.#floorRead === null) this.#floorRead = this.#readFloor()
     await this.#floorRead

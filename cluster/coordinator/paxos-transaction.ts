@@ -13,9 +13,9 @@ import { RequestError } from '../../lib/base/errors.ts'
 import { Consistency } from '../../lib/types/consistency.ts'
 import type { ReadCommand, ReadResult } from '../../storage/model/command.ts'
 import { Verb } from '../internode/verbs.ts'
-import { type Ballot, type BallotSource, compareBallots } from '../paxos/ballot.ts'
+import { type Ballot, type BallotSource, compareBallots, highestBallot } from '../paxos/ballot.ts'
 import { Attempt, type PrepareVerdict, type Proposal, type ProposeReply, type ProposeVerdict } from '../paxos/core.ts'
-import { encodeValue, fateOf, isFrom, mutationOf, originOf, type Register } from '../paxos/register.ts'
+import { encodeValue, FIRST_BALLOT, fateOf, isFrom, mutationOf, originOf, type Register } from '../paxos/register.ts'
 import type { RingNode } from '../ring/topology.ts'
 import type { CasScene } from './cas.ts'
 import type { CoordinatorEnvironment } from './environment.ts'
@@ -170,17 +170,23 @@ export class Transaction {
 
   /** Of the proposals in doubt: the one that was decided, as what is known now says; null: none is known to have been. */
   #fate({ committed }: Promised): Proposal<Buffer> | null {
-    if (committed === null || this.#doubts.length === 0) return null
     const still: Proposal<Buffer>[] = []
     for (const doubt of this.#doubts) {
-      const fate = fateOf(doubt.value, committed.value)
+      const fate = committed === null ? 'unknown' : fateOf(doubt.value, committed.value)
       if (fate === 'decided') return doubt
-      // An older decision says nothing of it.
-      if (compareBallots(committed.ballot, doubt.ballot) < 0) still.push(doubt)
+      if (compareBallots(committed?.ballot ?? this.#floor(), doubt.ballot) < 0) still.push(doubt)
+      // What came later does not tell, or it may have been decided and forgotten.
       else if (fate === 'unknown') throw this.#unknown()
     }
     this.#doubts = still
     return null
+  }
+
+  /** Up to there decisions may have been forgotten by those who promised and know of none. */
+  #floor(): Ballot {
+    let floor = FIRST_BALLOT
+    for (const answer of this.#answers.values()) floor = highestBallot(floor, answer.floor ?? null)!
+    return floor
   }
 
   /** Brings to a decision what may have been decided already. True: it was ours. */
@@ -205,7 +211,7 @@ export class Transaction {
   async #decide(attempt: Attempt<Buffer>, promised: Promised): Promise<boolean | null> {
     const { ballot } = attempt
     const { read, decide } = this.#request
-    const { committed } = promised
+    const before = promised.committed?.value ?? this.#floor()
     const answers = [...this.#answers.values()]
     const merged = this.#mergeReads(answers)
     const scene = new Scene(ballot, (command) => this.#readMore(promised, command))
@@ -216,12 +222,12 @@ export class Transaction {
       const isApplied = mutations !== null
       // Nobody has decided otherwise in the meantime, nor will what is in doubt be decided behind our back.
       if (!scene.hasRead && this.#doubts.length === 0) return isApplied
-      const nothing = attempt.propose(encodeValue(ballot, committed?.value ?? null, NOTHING))
+      const nothing = attempt.propose(encodeValue(ballot, before, NOTHING))
       if ((await this.#propose(attempt, promised, nothing, false)) === 'refused') return null
       return isApplied
     }
     if (mutations.length > 1) throw new Error('a transaction writes to one partition of one table')
-    const proposal = attempt.propose(encodeValue(ballot, committed?.value ?? null, mutations[0]!))
+    const proposal = attempt.propose(encodeValue(ballot, before, mutations[0]!))
     if ((await this.#propose(attempt, promised, proposal, true)) === 'refused') return null
     await this.#tools.commit(proposal, this.#contentions)
     return true

@@ -4,7 +4,14 @@
  */
 import t from 'tap'
 import { type Ballot, encodeBallot } from '../../../cluster/paxos/ballot.ts'
-import { encodeValue, fateOf, mutationOf, ORIGINS_MAX, originOf } from '../../../cluster/paxos/register.ts'
+import {
+  encodeValue,
+  FIRST_BALLOT,
+  fateOf,
+  mutationOf,
+  ORIGINS_MAX,
+  originOf,
+} from '../../../cluster/paxos/register.ts'
 import { type PaxosPlant, runPaxos } from '../../support/paxos-cluster.ts'
 import { testSeed } from '../../support/random.ts'
 
@@ -39,16 +46,19 @@ for (const plant of PLANTS)
 t.test('values name those decided before them', (t) => {
   const at = (micros: number): Ballot => ({ micros, node: '00000000-0000-4000-8000-00000000000a' })
   const chain: Buffer[] = []
-  for (let i = 1; i <= 20; i++) chain.push(encodeValue(at(i), chain.at(-1) ?? null, Buffer.from(`m${i}`)))
+  for (let i = 1; i <= 20; i++) chain.push(encodeValue(at(i * 10), chain.at(-1) ?? FIRST_BALLOT, Buffer.from(`m${i}`)))
   const last = chain[19]!
-  t.same(originOf(last), at(20))
+  t.same(originOf(last), at(200))
   t.equal(mutationOf(last).toString(), 'm20')
   for (let back = 0; back <= ORIGINS_MAX; back++) t.equal(fateOf(chain[19 - back]!, last), 'decided')
   t.equal(fateOf(chain[19 - ORIGINS_MAX - 1]!, last), 'unknown')
-  // It was proposed after the 15th and lost to the 16th.
-  t.equal(fateOf(encodeValue(at(15.5 * 2), chain[14]!, Buffer.alloc(0)), last), 'never')
-  t.equal(fateOf(encodeValue(at(99), null, Buffer.alloc(0)), chain[2]!), 'never', 'the chain reaches to the beginning')
-  t.equal(fateOf(encodeValue(at(99), null, Buffer.alloc(0)), last), 'unknown')
-  t.same(last.subarray(0, 24), encodeBallot(at(20)))
+  const lost = (micros: number): Buffer => encodeValue(at(micros), FIRST_BALLOT, Buffer.alloc(0))
+  t.equal(fateOf(lost(155), last), 'never', 'it lost to the 16th')
+  t.equal(fateOf(lost(15), last), 'unknown', 'too much happened since')
+  t.equal(fateOf(lost(15), chain[2]!), 'never', 'the chain reaches to the beginning')
+  const anew = encodeValue(at(300), at(250), Buffer.alloc(0))
+  t.equal(fateOf(lost(240), anew), 'unknown', 'what was decided up to there may be forgotten')
+  t.equal(fateOf(lost(260), anew), 'never')
+  t.same(last.subarray(0, 24), encodeBallot(at(200)))
   t.end()
 })
