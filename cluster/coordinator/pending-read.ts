@@ -390,7 +390,7 @@ export class PendingRead implements ReplyHandler {
         this.#services.repair(replica, mutations, this.#beganMicros, leftMs).then((isDone) => {
           waiting--
           settled(replica.group, isDone)
-        })
+        }, reject)
     })
   }
 }

@@ -145,7 +145,7 @@ export function decodeReadRequest(payload: Buffer, ids: TableIds): ReadRequest {
     : { kind: 'partition', position: positionOf(reader) }
   const slices = has(Flag.SLICES) ? decodeSlices(reader, has(Flag.SINGLE)) : null
   const after = has(Flag.AFTER) ? decodePoint(reader) : null
-  const columns = has(Flag.COLUMNS) ? Array.from({ length: reader.varuint() }, () => reader.varuint()) : null
+  const columns = has(Flag.COLUMNS) ? decodeColumns(reader) : null
   const tombstonesMax = has(Flag.TOMBSTONES_MAX) ? reader.uint32() : null
   const index = has(Flag.INDEX) ? decodeIndex(reader) : null
   const command: ReadCommand = {
@@ -197,6 +197,12 @@ function decodeSlices(reader: ByteReader, single: boolean): Slice[] {
     slices.push(single ? { start, end, single } : { start, end })
   }
   return slices
+}
+
+function decodeColumns(reader: ByteReader): number[] {
+  const columns: number[] = []
+  for (let left = reader.varuint(); left > 0; left--) columns.push(reader.varuint())
+  return columns
 }
 
 function decodePoint(reader: ByteReader): ReadPoint {

@@ -20,7 +20,7 @@ export class ReadCollector {
   rows = 0
   bytes = 0
   tombstones = 0
-  /** Where the command goes on; what it came with until something was taken. */
+  /** Where the command goes on, null: it is answered; what it came with until something was taken. */
   after: ReadPoint | null
 
   constructor(command: ReadCommand) {
@@ -48,7 +48,15 @@ export class ReadCollector {
   take({ partitions, tombstones }: ReadResult, next: ReadPoint | null): void {
     if (tombstones > this.tombstones) this.tombstones = tombstones
     for (let i = 0; i < partitions.length && !this.isFull; i++) this.#partition(partitions[i]!, next)
-    this.after = next
+    this.after = next === null ? null : this.#beyondFull(next)
+  }
+
+  /** A partition that has given all that it may is done, also where replicas were asked for more of it. */
+  #beyondFull(next: ReadPoint): ReadPoint | null {
+    const { perPartitionLimit, target } = this.#command
+    if (next.partitionDone || next.rowsGiven < perPartitionLimit) return next
+    if (target.kind === 'partition') return null
+    return { position: next.position, clustering: null, partitionDone: true, rowsGiven: 0 }
   }
 
   #partition(partition: PartitionData, next: ReadPoint | null): void {

@@ -217,7 +217,7 @@ export class ReadCoordinator implements ReplicaSide {
     for (let round = 0; ; round++) {
       const { result, next } = await this.#ask(command, collector, plan, round)
       collector.take(result, next)
-      if (collector.isFull || next === null) return collector.result(false)
+      if (collector.isFull || collector.after === null) return collector.result(false)
       this.#services.counts.extraRounds++
     }
   }
@@ -294,13 +294,12 @@ export class ReadCoordinator implements ReplicaSide {
         }),
       )
       for (let i = 0; i < batch.length; i++) {
-        let { result, next } = answers[i]!
         const { start, end, plan } = batch[i]!
-        collector.take(result, next)
-        for (let round = 1; next !== null && !collector.isFull; round++) {
+        collector.take(answers[i]!.result, answers[i]!.next)
+        for (let round = 1; collector.after !== null && !collector.isFull; round++) {
           this.#services.counts.extraRounds++
           const part = { ...command, target: { kind: 'range' as const, start, end } }
-          ;({ result, next } = await this.#ask(part, collector, plan, round))
+          const { result, next } = await this.#ask(part, collector, plan, round)
           collector.take(result, next)
         }
         if (collector.isFull) return collector.result(true)
@@ -393,14 +392,13 @@ function roundOf(
 ): ReadCommand {
   const growth = Math.min(2 ** round, GROWTH_MAX)
   const missingBytes = Math.max(command.byteLimit - collector.bytes, ROUND_BYTES_MIN)
-  const part: ReadCommand = {
-    ...command,
-    limit: (command.limit - collector.rows) * growth,
-    perPartitionLimit: command.perPartitionLimit * growth,
-    byteLimit: Math.min(missingBytes, Math.max(Math.floor(ROUND_BYTES_MAX / atOnce), ROUND_BYTES_MIN)),
-    after: collector.after,
-  }
-  if (!whole) return part
-  const { columns: _, ...rest } = part
-  return { ...rest, whole: true }
+  const limit = (command.limit - collector.rows) * growth
+  const perPartitionLimit = command.perPartitionLimit * growth
+  const byteLimit = Math.min(missingBytes, Math.max(Math.floor(ROUND_BYTES_MAX / atOnce), ROUND_BYTES_MIN))
+  const { after } = collector
+  if (!whole) return { ...command, limit, perPartitionLimit, byteLimit, after }
+  const { table, target, slices, reversed, wantStatic, staticCounts, nowSeconds, tombstonesMax } = command
+  const part = { table, target, slices, reversed, wantStatic, staticCounts, nowSeconds }
+  const most = tombstonesMax ?? Number.POSITIVE_INFINITY
+  return { ...part, limit, perPartitionLimit, byteLimit, after, tombstonesMax: most, whole: true }
 }
