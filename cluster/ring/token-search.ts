@@ -69,7 +69,7 @@ export class TokenSearch {
 
   /** Where it is best to put the next of the new node's tokens, when `left` are still to be put and then `progress` of its share is reached. */
   best(left: number, progress: number): number {
-    let best = this.#widestMiddle()
+    let best = -1
     let least = Infinity
     for (const objective of this.#objectives) {
       this.#think(objective, left)
@@ -82,7 +82,7 @@ export class TokenSearch {
         }
       }
     }
-    return best
+    return best < 0 ? this.#widestMiddle() : best
   }
 
   take(place: number): void {
