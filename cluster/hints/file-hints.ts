@@ -354,7 +354,7 @@ export async function findHintFiles(options: HintFilesOptions): Promise<FoundHin
     }
     // Its records say themselves whether they are to be believed.
     const oldestMs = isOurs ? header.readUIntBE(8, 6) : Math.floor(clock.wallMicros() / 1000)
-    const newestMs = (await disk.stat(`${directory}/${name}`))?.modifiedMs ?? oldestMs
+    const newestMs = Math.floor((await disk.stat(`${directory}/${name}`))?.modifiedMs ?? oldestMs)
     const hostId = match[1]!
     files.set(hostId, [...(files.get(hostId) ?? []), { number: Number(match[2]), bytes, oldestMs, newestMs }])
   }

@@ -293,6 +293,7 @@ async function serve({
       store,
       schema: () => metadata.current,
       cluster,
+      hints: () => member?.hints ?? null,
       builtIndexes: () => indexes.builtIndexes(),
       views,
       late,

@@ -1,4 +1,6 @@
 /** What this node says of itself in system.local and system_views. */
+
+import type { HintedHandoff } from '../../cluster/hints/handoff.ts'
 import type { Store, Truncation } from '../../storage/store.ts'
 import { SETTINGS, type SettingName, type Settings } from '../config/settings.ts'
 import type { Metrics } from '../metrics.ts'
@@ -11,6 +13,7 @@ import type { Connection } from './connection.ts'
 import type { Identity } from './identity.ts'
 import type { ClientListener } from './listener.ts'
 import { gossipRows } from './system-tables/gossip-rows.ts'
+import { linkRows } from './system-tables/link-rows.ts'
 import { metricRows } from './system-tables/metric-rows.ts'
 import type { ClientInfo, NodeInfo } from './system-tables/node-info.ts'
 import type { PlainRow } from './system-tables/plain-values.ts'
@@ -21,6 +24,8 @@ export interface DescribedNode {
   readonly identity: Identity
   readonly store: Store
   readonly cluster: KnownCluster
+  /** Null: the node is alone. */
+  hints(): HintedHandoff | null
   schema(): Schema
   /** Keyspaces and names. */
   builtIndexes(): readonly { readonly keyspace: string; readonly name: string }[]
@@ -34,6 +39,7 @@ export function describeNode({
   identity,
   store,
   cluster,
+  hints,
   schema,
   builtIndexes,
   views,
@@ -65,6 +71,7 @@ export function describeNode({
       viewRows(table, views) ??
       (late.metrics ? metricRows(table, late.metrics) : null) ??
       gossipRows(table, cluster) ??
+      linkRows(table, cluster, hints()) ??
       estimateRows(table, {
         schema: schema(),
         hostId: identity.hostId,

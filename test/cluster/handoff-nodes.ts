@@ -92,6 +92,10 @@ t.test('a node that was away has what it missed', async (t) => {
     if (i === 20) await world.run(30_000)
   }
   await world.run(1_000)
+  const pending = await world.query(0, 'SELECT address, status FROM system_views.pending_hints', ONE)
+  t.same(pending.kind === 'rows' && pending.rows, [[Buffer.from([10, 0, 0, 3]), Buffer.from('DOWN')]])
+  const links = await world.query(0, 'SELECT address, active_connections FROM system_views.internode_outbound', ONE)
+  t.equal(links.kind === 'rows' && links.rows.length, 2)
   machines[0]!.crash(0)
   machines[0]!.start()
   await world.until(() => machines[0]!.phase === 'serving')
