@@ -149,7 +149,8 @@ async function runPlants(): Promise<void> {
       0,
     ].map(String)
     if (flags.nodes !== undefined) args.push('--nodes', flags.nodes)
-    if (flags.workloads !== undefined) args.push('--workloads', flags.workloads)
+    const workloads = flags.workloads ?? plant.workloads
+    if (workloads !== undefined) args.push('--workloads', workloads)
     const child = spawn(process.execPath, ['--import', register, fileURLToPath(import.meta.url), ...args], {
       stdio: ['ignore', 'pipe', 'inherit'],
       env: { ...process.env, SIMULATION_PLANT: String(index) },

@@ -4,107 +4,129 @@
  */
 import type { Plant } from '../../support/model/plants.ts'
 
-export const PLANTS: readonly Plant[] = [
+export interface SimulationPlant extends Plant {
+  /** Those that may find it. Default: all. */
+  readonly workloads?: string
+}
+
+export const PLANTS: readonly SimulationPlant[] = [
   {
     name: 'writes: acknowledged by one replica fewer than the level asks for',
     file: 'cluster/coordinator/tally.js',
     from: 'this.#missing = plan.blockFor;',
     to: 'this.#missing = Math.max(1, plan.blockFor - 1);',
+    workloads: 'rows,sets',
   },
   {
     name: 'writes: a replica that refused counts as one that acknowledged',
     file: 'cluster/coordinator/pending-write.js',
     from: 'this.#judge(this.#tally.fail(group, endpoint, reason));',
     to: 'this.#judge(this.#tally.ack(group));',
+    workloads: 'rows,sets',
   },
   {
     name: 'writes: a replica acknowledges before its commit log has synced',
     file: 'cluster/coordinator/replica-writes.js',
     from: 'return done === undefined ? DONE : done.then(toDone);',
     to: 'return DONE;',
+    workloads: 'rows,sets',
   },
   {
     name: 'reads: one replica fewer is heard than the level asks for',
     file: 'cluster/coordinator/pending-read.js',
     from: 'return received >= blockFor;',
     to: 'return received >= Math.max(1, blockFor - 1);',
+    workloads: 'rows,sets',
   },
   {
     name: 'reads: digests are not compared',
     file: 'cluster/coordinator/pending-read.js',
     from: 'if (this.#request.plan.blockFor > 1 && !this.#areEqual(data))',
     to: 'if (false)',
+    workloads: 'rows,sets',
   },
   {
     name: 'reads: nothing is repaired',
     file: 'cluster/coordinator/pending-read.js',
     from: 'if (lacking.length === 0 || !blocksForRepair)',
     to: 'if (true)',
+    workloads: 'rows,sets',
   },
   {
     name: 'reads: the answer does not wait for the repair',
     file: 'cluster/coordinator/pending-read.js',
     from: 'this.#repair(done).then(() => this.#settle(merged), (error) => this.#fail(error));',
     to: 'this.#repair(done).catch(() => undefined); this.#settle(merged);',
+    workloads: 'rows,sets',
   },
   {
     name: 'reads: rows are merged without the deletions of other replicas',
     file: 'cluster/coordinator/read-merge.js',
     from: 'if (row === null || deletion === null) return row;',
     to: 'return row;',
+    workloads: 'rows,sets',
   },
   {
     name: 'reads: a range tombstone that only some replicas have is not sent to the others',
     file: 'cluster/coordinator/read-merge.js',
     from: 'if (ranges[i].some((own) => isSame(own, range))) continue;',
     to: 'continue;',
+    workloads: 'rows,sets',
   },
   {
     name: 'reads: a page ends where the longest answer ends, not the shortest',
     file: 'cluster/coordinator/read-merge.js',
     from: 'const beyond = ends.find((end) => end !== null && end.compare(position) < 0);',
     to: 'const beyond = undefined;',
+    workloads: 'rows,sets',
   },
   {
     name: 'merge: ties of timestamps are not broken by the value',
     file: 'storage/model/merge.js',
     from: 'if (cellOrder(left, right) < 0)',
     to: 'if (compareTimestamps(left.tsHigh, left.tsLow, right.tsHigh, right.tsLow) <= 0)',
+    workloads: 'cas,rows,counters',
   },
   {
     name: 'batches: forgotten before they are written',
     file: 'cluster/coordinator/write.js',
     from: 'forget?.();',
     to: '',
+    workloads: 'batches',
   },
   {
     name: 'metadata: what an acceptor promises is not written down',
     file: 'cluster/metadata/acceptor.js',
     from: 'if (write === null) return reply;',
     to: 'return reply;',
+    workloads: 'ddl',
   },
   {
     name: 'paxos: what was accepted before is not proposed again',
     file: 'cluster/metadata/replicated-log.js',
     from: 'value = verdict.inProgress?.value ?? payload;',
     to: 'value = payload;',
+    workloads: 'ddl,cas',
   },
   {
     name: 'paxos: half of the participants are a majority',
     file: 'cluster/paxos/core.js',
     from: 'return Math.floor(participants / 2) + 1;',
     to: 'return Math.ceil(participants / 2);',
+    workloads: 'ddl,cas',
   },
   {
     name: 'commit log: a group is done before it is synced',
     file: 'storage/commitlog/writer.js',
     from: 'if (syncs && last.syncedTo < last.writtenTo) {',
     to: 'if (syncs && last.syncedTo < last.writtenTo && this.#full.length > 99) {',
+    workloads: 'rows,sets',
   },
   {
     name: 'commit log: names of new segments are not synced',
     file: 'storage/commitlog/segments.js',
     from: 'await disk.syncDirectory(this.#options.directory);',
     to: '',
+    workloads: 'rows,sets',
   },
 ]
