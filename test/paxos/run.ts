@@ -4,7 +4,8 @@
  */
 import yargs from 'yargs'
 import { hideBin } from 'yargs/helpers'
-import { type PaxosPlant, runPaxos } from '../support/paxos-cluster.ts'
+import { runPaxos } from '../support/paxos-cluster.ts'
+import type { PaxosPlant } from '../support/paxos-plants.ts'
 
 const PLANTS: readonly PaxosPlant[] = [
   'promise not persisted',

@@ -5,51 +5,26 @@
  */
 import type { CoordinatorEnvironment } from '../../cluster/coordinator/environment.ts'
 import { PaxosCoordinator } from '../../cluster/coordinator/paxos.ts'
-import { PaxosAcceptor, type PaxosAcceptorOptions } from '../../cluster/coordinator/paxos-acceptor.ts'
 import { PaxosCleaner } from '../../cluster/coordinator/paxos-cleanup.ts'
-import type {
-  PeekAnswer,
-  PrepareAnswer,
-  PrepareMessage,
-  ProposeMessage,
-} from '../../cluster/coordinator/paxos-messages.ts'
-import { PaxosStore, type RegisterState } from '../../cluster/coordinator/paxos-state.ts'
 import type { PaxosReads } from '../../cluster/coordinator/paxos-transaction.ts'
 import { WritePlans } from '../../cluster/coordinator/write-plans.ts'
 import type { Handler, Messenger, Payload, ReplyHandler } from '../../cluster/internode/messenger.ts'
-import { type Ballot, BallotSource, encodeBallot } from '../../cluster/paxos/ballot.ts'
-import type { ProposeReply } from '../../cluster/paxos/core.ts'
-import type { Register } from '../../cluster/paxos/register.ts'
+import { BallotSource } from '../../cluster/paxos/ballot.ts'
 import { Placements } from '../../cluster/ring/placement.ts'
 import type { RingNode, Topology } from '../../cluster/ring/topology.ts'
 import { ByteWriter } from '../../lib/base/bytes.ts'
 import { FailureReason, ReplicaFailure, RequestError } from '../../lib/base/errors.ts'
-import { uuidBytes } from '../../lib/base/uuid.ts'
 import { Kernel, type SimulatedProcess } from '../../lib/runtime/simulated/kernel.ts'
 import { createSeededRandom } from '../../lib/runtime/simulated/random.ts'
 import { Consistency } from '../../lib/types/consistency.ts'
 import { encodePosition } from '../../lib/types/partition-key.ts'
 import type { ReadCommand, ReadResult } from '../../storage/model/command.ts'
 import { LastWriteWins } from '../../storage/model/merge.ts'
-import { EntryKind, MutationReader, MutationWriter } from '../../storage/model/mutation.ts'
-import { RowReader, rowIsLive } from '../../storage/model/row.ts'
 import { History, type Violation } from '../simulation/oracles/history.ts'
 import { checkRegister, type RegisterInput, type RegisterOutput } from '../simulation/oracles/registers.ts'
+import { type PaxosPlant, PlantedAcceptor, PlantedStore } from './paxos-plants.ts'
+import { Disk, FakeStorage, mergeRows, mutation, readCommand, ringNode, TABLE, valueIn } from './paxos-storage.ts'
 import { createDice, type Dice } from './random.ts'
-
-/** What is broken on purpose. */
-export type PaxosPlant =
-  | 'promise not persisted'
-  | 'accepted not persisted'
-  | 'in progress ignored'
-  | 'ballot promised twice'
-  | 'commit lost'
-  | 'proposal without what was decided before it'
-  | 'origin lost when proposed again'
-  | 'read at one replica'
-  | 'reads ignore what is in progress'
-  | 'forgotten without a floor'
-  | 'unfinished forgotten'
 
 export interface PaxosRunOptions {
   readonly seed: number
@@ -66,197 +41,13 @@ export interface PaxosFindings {
   readonly trace: string
 }
 
-const TABLE = '11111111-2222-1333-8444-555555555555'
-const PAXOS_TABLE = '99999999-2222-1333-8444-555555555555'
 const KEYSPACE = 'k'
 const READ_VERB = 21
-const TABLE_ID_BYTES = 16
 
 export async function runPaxos({ seed, operations, plant = null }: PaxosRunOptions): Promise<PaxosFindings> {
   const world = new World(seed, plant)
   await world.run(operations)
   return world.findings()
-}
-
-/** Of the parts of a row's name: in none of them. */
-const SEPARATOR = ' \u0100 '
-
-/** One node's data, that outlives it. */
-export class Disk {
-  synced = new Map<string, Buffer>()
-}
-
-/** Storage as far as Paxos needs it: rows by table, position and clustering. */
-export class FakeStorage {
-  readonly #disk: Disk
-  readonly #clock: SimulatedProcess['clock']
-  readonly #dice: Dice
-  readonly #plant: PaxosPlant | null
-  readonly #seen: Map<string, Buffer>
-  readonly #law = new LastWriteWins()
-  readonly #out = new ByteWriter(256)
-  readonly #unsynced = new Set<readonly [string, Buffer][]>()
-  #lastSyncMs = 0
-
-  constructor(disk: Disk, clock: SimulatedProcess['clock'], dice: Dice, plant: PaxosPlant | null) {
-    this.#disk = disk
-    this.#clock = clock
-    this.#dice = dice
-    this.#plant = plant
-    this.#seen = new Map(disk.synced)
-  }
-
-  apply(mutations: readonly Buffer[]): Promise<void> {
-    const rows = mutations.flatMap((mutation) => rowsOf(Buffer.from(mutation)))
-    for (const [name, row] of rows) this.#merge(this.#seen, name, row)
-    if (this.#forgets(rows)) return Promise.resolve()
-    this.#unsynced.add(rows)
-    // Syncs end in the order in which they began.
-    this.#lastSyncMs = Math.max(this.#lastSyncMs, this.#clock.monotonicMs() + this.#dice.int(300) / 100)
-    return new Promise((resolve) => {
-      this.#clock.after(this.#lastSyncMs - this.#clock.monotonicMs(), () => {
-        this.#unsynced.delete(rows)
-        for (const [name, row] of rows) this.#merge(this.#disk.synced, name, row)
-        resolve()
-      })
-    })
-  }
-
-  /** Planted: said to be on disk when it is not. */
-  #forgets(rows: readonly [string, Buffer][]): boolean {
-    if (this.#plant !== 'promise not persisted' && this.#plant !== 'accepted not persisted') return false
-    const column = this.#plant === 'promise not persisted' ? 0 : 1
-    return rows.every(([name, row]) => {
-      if (!name.startsWith(PAXOS_TABLE)) return false
-      const cells = new RowReader().reset(row)
-      return cells.next() && cells.columnId === column
-    })
-  }
-
-  read({ table, target, slices }: ReadCommand): ReadResult {
-    if (target.kind !== 'partition') return this.#readAll(table)
-    const clustering = slices === null ? Buffer.alloc(0) : slices[0]!.start
-    const { position } = target
-    const known = this.#seen.get(nameOf(table, position, clustering)) ?? null
-    const row = known !== null && rowIsLive(new RowReader().reset(known), 0) ? known : null
-    const partitions =
-      row === null ? [] : [{ position, key: position.subarray(10), staticRow: null, rows: [{ clustering, row }] }]
-    return { partitions, more: false, tombstones: 0 }
-  }
-
-  #readAll(table: string): ReadResult {
-    const rows = new RowReader()
-    const partitions = [...this.#seen]
-      .filter(([name, row]) => name.startsWith(table) && rowIsLive(rows.reset(row), 0))
-      .map(([name, row]) => {
-        const [, position, clustering] = name.split(SEPARATOR).map((part) => Buffer.from(part, 'latin1'))
-        return {
-          position: position!,
-          key: position!.subarray(10),
-          staticRow: null,
-          rows: [{ clustering: clustering!, row }],
-        }
-      })
-    return { partitions, more: false, tombstones: 0 }
-  }
-
-  rowOf(position: Buffer): Buffer {
-    return this.#seen.get(nameOf(TABLE, position, Buffer.alloc(0))) ?? Buffer.alloc(0)
-  }
-
-  /** As a loss of power: each record that waits for its sync is there or not, but only what comes before those that are not. */
-  crash(): void {
-    for (const rows of this.#unsynced) {
-      if (this.#dice.chance(0.5)) break
-      for (const [name, row] of rows) this.#merge(this.#disk.synced, name, row)
-    }
-  }
-
-  #merge(into: Map<string, Buffer>, name: string, row: Buffer): void {
-    const before = into.get(name)
-    if (before === undefined) into.set(name, row)
-    else into.set(name, mergeRows(this.#law, this.#out, before, row))
-  }
-}
-
-export function mergeRows(law: LastWriteWins, out: ByteWriter, a: Buffer, b: Buffer): Buffer {
-  out.reset()
-  law.merge(out, a, 0, a.length, b, 0, b.length)
-  return Buffer.from(out.view())
-}
-
-function nameOf(table: string, position: Buffer, clustering: Buffer): string {
-  return [table, position.toString('latin1'), clustering.toString('latin1')].join(SEPARATOR)
-}
-
-function rowsOf(mutation: Buffer): [string, Buffer][] {
-  const reader = new MutationReader().reset(mutation)
-  const hex = mutation.toString('hex', 0, TABLE_ID_BYTES)
-  const table = hex === TABLE.replaceAll('-', '') ? TABLE : PAXOS_TABLE
-  const position = mutation.subarray(reader.positionStart, reader.positionEnd)
-  const rows: [string, Buffer][] = []
-  while (reader.next()) {
-    if (reader.kind !== EntryKind.ROW) throw new Error('only rows are kept')
-    const clustering = mutation.subarray(reader.boundStart, reader.boundEnd)
-    rows.push([nameOf(table, position, clustering), mutation.subarray(reader.valueStart, reader.valueEnd)])
-  }
-  return rows
-}
-
-/** Broken, too. */
-class PlantedStore extends PaxosStore {
-  readonly #plant: PaxosPlant | null
-
-  constructor(replica: CoordinatorEnvironment['replica'], plant: PaxosPlant | null) {
-    super(replica, PAXOS_TABLE)
-    this.#plant = plant
-  }
-
-  override async load(register: Register): Promise<RegisterState> {
-    const state = await super.load(register)
-    const isFloor = state.promised?.node.startsWith('ffff') === true
-    return this.#plant === 'forgotten without a floor' && isFloor ? { ...state, promised: null } : state
-  }
-}
-
-/** Broken acceptors. */
-class PlantedAcceptor extends PaxosAcceptor {
-  readonly #plant: PaxosPlant | null
-
-  constructor(options: PaxosAcceptorOptions, plant: PaxosPlant | null) {
-    super(options)
-    this.#plant = plant
-  }
-
-  override async prepare(message: PrepareMessage): Promise<PrepareAnswer> {
-    const answer = await super.prepare(message)
-    if (answer.kind === 'refused') {
-      if (this.#plant !== 'ballot promised twice' || answer.by.micros !== message.ballot.micros) return answer
-      return { kind: 'promised', accepted: null, committed: null, read: null }
-    }
-    return this.#plant === 'in progress ignored' ? { ...answer, accepted: null } : answer
-  }
-
-  override async peek(register: Register, request: Buffer): Promise<PeekAnswer> {
-    const answer = await super.peek(register, request)
-    return this.#plant === 'reads ignore what is in progress' ? { ...answer, accepted: null } : answer
-  }
-
-  override async isSettled(register: Register, ballot: Ballot): Promise<boolean> {
-    return this.#plant === 'unfinished forgotten' || (await super.isSettled(register, ballot))
-  }
-
-  override async forget(register: Register, ballot: Ballot): Promise<void> {
-    if (this.#plant === 'unfinished forgotten') await this.drop(register, { ...ballot, micros: ballot.micros * 2 })
-    else await super.forget(register, ballot)
-  }
-
-  override async propose(message: ProposeMessage): Promise<ProposeReply> {
-    const isBare = this.#plant === 'proposal without what was decided before it'
-    const { proposal } = message
-    if (this.#plant === 'origin lost when proposed again') encodeBallot(proposal.ballot).copy(proposal.value)
-    return await super.propose({ ...message, commit: isBare ? null : message.commit })
-  }
 }
 
 interface SimulatedNode {
@@ -695,65 +486,4 @@ class World {
 
 function bytesOf(payload: Payload): Buffer {
   return payload instanceof Uint8Array ? Buffer.from(payload) : Buffer.concat(payload)
-}
-
-export function ringNode(i: number, datacenter: string): RingNode {
-  return {
-    hostId: `00000000-0000-4000-8000-00000000000${i}`,
-    endpoint: `10.0.0.${i + 1}:7000`,
-    clientAddress: `10.0.0.${i + 1}`,
-    clientPort: 9042,
-    datacenter,
-    rack: 'r',
-    tokens: [`${i * 1000}`],
-    status: 'normal',
-    capacity: 1,
-  }
-}
-
-export function readCommand(position: Buffer): ReadCommand {
-  return {
-    table: TABLE,
-    target: { kind: 'partition', position },
-    slices: null,
-    reversed: false,
-    wantStatic: false,
-    staticCounts: false,
-    limit: 1,
-    perPartitionLimit: 1,
-    byteLimit: Number.POSITIVE_INFINITY,
-    nowSeconds: 0,
-    after: null,
-  }
-}
-
-/** The columns' values, null when the row has none. Two columns show whether a decision is seen without those before it. */
-export function valueIn({ partitions }: ReadResult): string | null {
-  const row = partitions[0]?.rows[0]?.row
-  if (row === undefined || !rowIsLive(new RowReader().reset(row), 0)) return null
-  const columns = ['-', '-']
-  const cells = new RowReader().reset(row)
-  while (cells.next())
-    if (cells.isLive(0)) columns[cells.columnId] = cells.buffer.toString('utf8', cells.valueStart, cells.valueEnd)
-  return columns.join('|')
-}
-
-/** Writes only the columns that change. */
-export function mutation(
-  position: Buffer,
-  { expected, value }: Extract<RegisterInput, { kind: 'cas' }>,
-  { high, low }: { readonly high: number; readonly low: number },
-  nowSeconds: number,
-): Buffer {
-  const writer = new MutationWriter()
-  writer.begin(uuidBytes(TABLE), position.readInt32BE(0) ^ 0x80000000, position.readInt32BE(4), position.subarray(10))
-  writer.beginRow(Buffer.alloc(0))
-  const before = expected === null ? ['-', '-'] : expected.split('|')
-  const after = value === null ? ['-', '-'] : value.split('|')
-  after.forEach((column, id) => {
-    if (value === null) writer.tombstone(id, high, low, nowSeconds)
-    else if (column !== before[id]) writer.cell(id, high, low, Buffer.from(column))
-  })
-  writer.endRow()
-  return Buffer.from(writer.finish())
 }

@@ -15,11 +15,17 @@ import { createSimulatedClock } from '../../../lib/runtime/simulated/clock.ts'
 import { createSeededRandom } from '../../../lib/runtime/simulated/random.ts'
 import { Consistency } from '../../../lib/types/consistency.ts'
 import { encodePosition } from '../../../lib/types/partition-key.ts'
-import { Disk, FakeStorage, mutation, readCommand, ringNode, valueIn } from '../../support/paxos-cluster.ts'
+import {
+  Disk,
+  FakeStorage,
+  mutation,
+  PAXOS_TABLE,
+  readCommand,
+  ringNode,
+  TABLE,
+  valueIn,
+} from '../../support/paxos-storage.ts'
 import { createDice } from '../../support/random.ts'
-
-const TABLE = '11111111-2222-1333-8444-555555555555'
-const PAXOS_TABLE = '99999999-2222-1333-8444-555555555555'
 
 /** Replicas 0 to 2, and perhaps more that are to be; the coordinator is the first. */
 class Trio {

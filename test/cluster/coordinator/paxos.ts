@@ -12,7 +12,8 @@ import {
   ORIGINS_MAX,
   originOf,
 } from '../../../cluster/paxos/register.ts'
-import { type PaxosPlant, runPaxos } from '../../support/paxos-cluster.ts'
+import { runPaxos } from '../../support/paxos-cluster.ts'
+import type { PaxosPlant } from '../../support/paxos-plants.ts'
 import { testSeed } from '../../support/random.ts'
 
 /** Those that show soon. All of them, each within 200 seeds: `npm run lwt -- --plants`. */
