@@ -1,4 +1,7 @@
 /** A cluster inside this process, as its users meet it: nodes that stop and die, links that are cut, time that moves, and a driver that knows who holds what. */
+import { existsSync, mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { Client } from 'cassandra-driver'
 import t, { type Test } from 'tap'
 import { murmur3Token } from '../../../lib/base/hash/murmur3.ts'
@@ -59,6 +62,26 @@ t.test('three nodes: what a quorum has taken outlives any one of them', async (t
   cluster.clock.advance('11d')
   t.equal(await count(two), 30, 'what lived ten days is gone after eleven')
   t.throws(() => cluster.clock.advance(-1), RangeError)
+})
+
+t.test('in a directory: what a killed node had written it finds again', async (t) => {
+  const directory = mkdtempSync(join(tmpdir(), 'polyxena-embedded-'))
+  const cluster = await startCluster({ nodes: 2, directory })
+  t.teardown(async () => {
+    await cluster.close()
+    rmSync(directory, { recursive: true })
+  })
+  const one = await connect(t, cluster, 1)
+  await one("CREATE KEYSPACE app WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 2}")
+  await one(TABLE)
+  for (let id = 0; id < 5; id++) await one(`INSERT INTO app.users (id, name) VALUES (${id}, 'x')`)
+  t.ok(existsSync(join(directory, 'node2', 'identity.json')))
+  const { hostId } = cluster.node(2)
+  await cluster.node(2).kill()
+  await cluster.node(2).restart()
+  t.equal(cluster.node(2).hostId, hostId, 'it is the same node')
+  const two = await connect(t, cluster, 2)
+  t.equal((await two('SELECT id FROM app.users')).length, 5)
 })
 
 t.test('a part that is no majority serves no quorum', async (t) => {
