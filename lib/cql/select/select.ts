@@ -51,6 +51,9 @@ export interface SelectParts {
 /** A writer that has grown beyond this is given up, so that one large result does not hold its memory for ever. */
 const WRITER_BYTES_KEPT = 256 * 1024
 const WRITER_BYTES = 512
+/** Writers that wait to be used again, and how large they may be. */
+const SPARE_WRITERS_MAX = 64
+const SPARE_BYTES_MAX = 8 * 1024
 
 const NO_BYTES = Buffer.alloc(0)
 
@@ -75,6 +78,8 @@ export class Select implements CompiledStatement {
   readonly #columns: readonly number[] | null
   /** Serves the executions that are over before another can begin. */
   #writer = new ByteWriter(WRITER_BYTES)
+  /** Of executions that had to wait: each needs one for itself until it is answered. */
+  readonly #spare: ByteWriter[] = []
 
   constructor(parts: SelectParts) {
     const { table, restrictions, selection } = parts
@@ -157,8 +162,12 @@ export class Select implements CompiledStatement {
       if (out.buffer.length > WRITER_BYTES_KEPT) this.#writer = new ByteWriter(WRITER_BYTES)
       return result
     }
-    this.#writer = new ByteWriter(WRITER_BYTES)
-    return running.then(() => this.#answer(scan, output, out, remaining, environment, options, warnings))
+    this.#writer = this.#spare.pop() ?? new ByteWriter(WRITER_BYTES)
+    return running.then(() => {
+      const result = this.#answer(scan, output, out, remaining, environment, options, warnings)
+      if (out.buffer.length <= SPARE_BYTES_MAX && this.#spare.length < SPARE_WRITERS_MAX) this.#spare.push(out)
+      return result
+    })
   }
 
   #output(out: ByteWriter, limits: OutputLimits, environment: Environment, options: QueryOptions): RowOutput {
