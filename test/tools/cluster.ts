@@ -28,7 +28,11 @@ t.test('plans', (t) => {
   )
   t.equal(two.nodes[4]!.address, '10.0.1.3')
   const { flags } = two.nodes[0]!
-  t.equal(flags[flags.indexOf('--seeds') + 1], '10.0.0.255,10.0.1.2,10.0.1.0', 'seeds in each data centre')
+  t.equal(
+    flags[flags.indexOf('--seeds') + 1],
+    '10.0.0.255,10.0.1.2,10.0.1.0,10.0.1.1,10.0.1.3',
+    'seeds in each data centre',
+  )
   t.same(flags.slice(-2), ['--num-tokens', '16'])
   t.equal(planCluster(['--help'], '/data'), null)
   t.equal(addressAfter('127.0.0.254', 3), '127.0.1.1')

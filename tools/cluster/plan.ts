@@ -86,9 +86,10 @@ export function planCluster(words: readonly string[], temporary: string): Cluste
   }
 }
 
-const SEEDS_MAX = 3
+/** Seeds found the cluster together; who comes later joins it, which takes longer. */
+const SEEDS_MAX = 7
 
-/** The first node of each data centre, and further ones until there are three. */
+/** The first node of each data centre, and further ones until there are so many. */
 function seedsOf(places: readonly { readonly address: string; readonly datacenter: string }[]): string[] {
   const firsts = places.filter(
     (place) => places.find(({ datacenter }) => datacenter === place.datacenter)!.address === place.address,

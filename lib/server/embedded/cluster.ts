@@ -89,7 +89,8 @@ const SETTLE_MS = 60_000
 const LOOK_EVERY_MS = 20
 /** A connection that is being made when links heal fails, and is tried again after the greatest back-off. */
 const LINKS_MS = INTERNODE_DEFAULTS.connectTimeoutMs + INTERNODE_DEFAULTS.backoffMaxMs
-const SEEDS_MAX = 3
+/** Seeds found the cluster together; who comes later joins it, which takes longer. */
+const SEEDS_MAX = 7
 const PORT = 9042
 /** Segments are made before they are needed, and here they take memory. */
 const MEMORY_SEGMENT_BYTES = 8 * 1024 * 1024
@@ -270,7 +271,7 @@ function placesOf({ nodes, dcs, racks = 1 }: ClusterOptions): Place[] {
   return places
 }
 
-/** The first node of each data centre, and further ones until there are three. */
+/** The first node of each data centre, and further ones until there are so many. */
 function seedsOf(places: readonly Place[]): number[] {
   const numbers = places.map((_, i) => i)
   const isFirst = (i: number): boolean =>
