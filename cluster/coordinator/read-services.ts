@@ -18,6 +18,8 @@ import { TableIds } from './table-ids.ts'
 export interface RepairSink {
   /** `writtenAt`: µs of the hybrid clock when the read began. Throws and rejects with ReplicaFailures. */
   apply(mutations: readonly Buffer[], writtenAt: number, epoch: number): Promise<void> | undefined
+  /** False: the table was being truncated while the read, which began then, went on; what it found is not to be written anywhere. */
+  mayRepair?(mutation: Buffer, began: number): boolean
 }
 
 const WRITER_BYTES_KEPT = 256 * 1024
@@ -92,6 +94,7 @@ export class ReadServices {
     writtenAt: number,
     timeoutMs: number,
   ): Promise<boolean> {
+    if (mutations.some((mutation) => this.#repairs.mayRepair?.(mutation, writtenAt) === false)) return true
     if (!replica.isSelf) {
       const outcomes = mutations.map((mutation) => this.#repairThere(replica.endpoint, mutation, writtenAt, timeoutMs))
       return (await Promise.all(outcomes)).every((isDone) => isDone)

@@ -70,6 +70,11 @@ export class ReplicaWrites implements ReplicaSide {
     return this.#marks.takes(mutation, writtenAt)
   }
 
+  /** Whether what a read of this node found, which began then, may be written to replicas that lack it. */
+  mayRepair(mutation: Buffer, began: number): boolean {
+    return this.#marks.mayRepair(mutation, began, this.#environment.timestampMicros())
+  }
+
   /** What another node sends. The bytes are copied before this returns; `epoch`: the sender's. Throws and rejects with ReplicaFailures. */
   apply(mutations: readonly Buffer[], writtenAt: number, epoch: number): Promise<void> | undefined {
     for (let i = 0; i < mutations.length; i++)

@@ -1,5 +1,7 @@
 /**
  * Up to when tables were truncated: what was written before that and comes late (delayed, or kept as a hint) is not taken any more.
+ * A truncation is under way on every node from before the first replica is empty until after the last one is: reads that overlap with it may see the one and
+ * the other, and repair nothing.
  * Always: who was told that a table is empty finds nothing in it that was acknowledged before.
  */
 import { uuidBytes, uuidText } from '../../lib/base/uuid.ts'
@@ -9,7 +11,13 @@ const TABLE_ID_BYTES = 16
 
 interface Mark {
   readonly id: Buffer
+  /** Until when writes are gone; 0: none are. */
   micros: number
+  /** Truncations under way, and until when they are taken for such if nothing more is heard of them. */
+  underWay: number
+  until: number
+  /** When the last one was known to have ended. */
+  ended: number
 }
 
 export class TruncationMarks {
@@ -18,22 +26,57 @@ export class TruncationMarks {
 
   /** What was written to the table until then is gone. µs of the cluster's hybrid clock. */
   set(table: string, micros: number): void {
+    const mark = this.#of(table)
+    if (mark.micros < micros) mark.micros = micros
+  }
+
+  /** A truncation begins; µs of this node's clock. */
+  begin(table: string, until: number): void {
+    const mark = this.#of(table)
+    mark.underWay++
+    mark.until = Math.max(mark.until, until)
+  }
+
+  end(table: string, now: number): void {
+    const mark = this.#of(table)
+    mark.ended = now
+    if (mark.underWay > 0) mark.underWay--
+  }
+
+  #of(table: string): Mark {
     const id = uuidBytes(table)
     const prefix = readInt32(id, 0)
     const marks = this.#marks.get(prefix) ?? []
     this.#marks.set(prefix, marks)
-    const known = marks.find((mark) => mark.id.equals(id))
-    if (known === undefined) marks.push({ id, micros })
-    else if (known.micros < micros) known.micros = micros
+    let mark = marks.find((each) => each.id.equals(id))
+    if (mark === undefined) {
+      mark = { id, micros: 0, underWay: 0, until: 0, ended: 0 }
+      marks.push(mark)
+    }
+    return mark
+  }
+
+  #find(mutation: Buffer): Mark | null {
+    if (this.#marks.size === 0) return null
+    const marks = this.#marks.get(readInt32(mutation, 0))
+    return marks?.find(({ id }) => id.compare(mutation, 0, TABLE_ID_BYTES) === 0) ?? null
   }
 
   /** Whether a mutation of a write that began then still counts. */
   takes(mutation: Buffer, writtenAt: number): boolean {
-    if (this.#marks.size === 0) return true
-    const marks = this.#marks.get(readInt32(mutation, 0))
-    if (marks === undefined) return true
-    for (const { id, micros } of marks) if (id.compare(mutation, 0, TABLE_ID_BYTES) === 0) return writtenAt > micros
-    return true
+    const mark = this.#find(mutation)
+    return mark === null || writtenAt > mark.micros
+  }
+
+  /** Whether what this node's read found, which began then, may be written to replicas that lack it. */
+  mayRepair(mutation: Buffer, began: number, now: number): boolean {
+    const mark = this.#find(mutation)
+    if (mark === null) return true
+    if (mark.underWay > 0 && now >= mark.until) {
+      mark.underWay = 0
+      mark.ended = now
+    }
+    return mark.underWay === 0 && began > mark.ended
   }
 
   /** Forgets tables that were dropped. */

@@ -3,6 +3,8 @@
  * The coordinator asks all nodes for their hybrid clocks: every write that was acknowledged by then began at or before the latest of them. That is
  * the truncation's time. Every node that hears of it has a clock beyond it from then on, so a write that begins after the truncation has ended is
  * later; a replica takes nothing that began before (TruncationMarks), however late it comes, and does not acknowledge it either.
+ * A read that goes on meanwhile may find the old on one replica and nothing on another: it must not bring the old back. So each node knows of the truncation
+ * from the question for its clock, before any replica is empty, until the coordinator says that all are.
  * Always: nothing that was acknowledged before the truncation began is there after it ended; nothing acknowledged after it ended is lost.
  */
 import { ByteReader, ByteWriter } from '../../lib/base/bytes.ts'
@@ -41,27 +43,64 @@ export class Truncation implements Truncations {
     // Cassandra looks before it sends anything, and tells it so, not as UNAVAILABLE.
     if (!nodes.every(({ hostId }) => isAlive(hostId)))
       throw refused(`Cannot achieve consistency level ${consistencyName(Consistency.ALL)}`)
-    const ask = (node: RingNode): Promise<Answer> => this.#ask(node, encodeQuestion(table))
+    try {
+      await this.#truncate(nodes, self, table)
+    } finally {
+      await this.#end(nodes, self, table)
+    }
+  }
+
+  async #truncate(nodes: readonly RingNode[], self: RingNode, table: string): Promise<void> {
+    const question = encodeRequest(table, Step.BEGIN, 0)
     const clocks = await this.#ofAll(nodes, (node) =>
-      node.hostId === self.hostId ? this.#ownClock(node.endpoint) : ask(node),
+      node.hostId === self.hostId ? this.#ownClock(node.endpoint, table) : this.#ask(node, question),
     )
     let latest = 0
     for (const { micros } of clocks) latest = Math.max(latest, micros)
     const atMs = Math.ceil(latest / 1000)
-    const order = encodeOrder(table, atMs)
+    const order = encodeRequest(table, Step.EMPTY, atMs)
     await this.#ofAll(nodes, (node) =>
       node.hostId === self.hostId ? this.#here(node.endpoint, table, atMs) : this.#ask(node, order),
     )
   }
 
-  async #ownClock(endpoint: Endpoint): Promise<Answer> {
-    return { endpoint, reason: null, micros: this.#environment.timestampMicros() }
+  /** Who does not hear of it takes it for ended after a while. */
+  async #end(nodes: readonly RingNode[], self: RingNode, table: string): Promise<void> {
+    const word = encodeRequest(table, Step.END, 0)
+    const { writeMs } = this.#environment.timeouts
+    await Promise.all(
+      nodes.map(async (node) => {
+        if (node.hostId === self.hostId) this.#ended(table)
+        else await this.#ask(node, word, writeMs)
+      }),
+    )
   }
 
-  #ask({ endpoint }: RingNode, payload: Buffer): Promise<Answer> {
-    const { messenger, timeouts } = this.#environment
+  async #ownClock(endpoint: Endpoint, table: string): Promise<Answer> {
+    return { endpoint, reason: null, micros: this.#began(table) }
+  }
+
+  /** What the clock says. */
+  #began(table: string): number {
+    const now = this.#environment.timestampMicros()
+    const until = now + 2 * this.#environment.timeouts.truncateMs * 1000
+    for (const id of this.#withViews(table)) this.#marks.begin(id, until)
+    return now
+  }
+
+  #ended(table: string): void {
+    const now = this.#environment.timestampMicros()
+    for (const id of this.#withViews(table)) this.#marks.end(id, now)
+  }
+
+  #withViews(table: string): readonly string[] {
+    return [table, ...(this.#environment.viewsOf?.(table) ?? [])]
+  }
+
+  #ask({ endpoint }: RingNode, payload: Buffer, timeoutMs = this.#environment.timeouts.truncateMs): Promise<Answer> {
+    const { messenger } = this.#environment
     return new Promise((resolve) => {
-      messenger.request(endpoint, Verb.TRUNCATE, payload, timeouts.truncateMs, {
+      messenger.request(endpoint, Verb.TRUNCATE, payload, timeoutMs, {
         replied: (_from, answer) =>
           resolve({ endpoint, reason: null, micros: answer.length === 0 ? 0 : readMicros(new ByteReader(answer)) }),
         failed: (_from, reason) => resolve({ endpoint, reason, micros: 0 }),
@@ -106,13 +145,17 @@ export class Truncation implements Truncations {
   }
 
   async #serve({ payload, epoch }: Incoming): Promise<Payload | undefined> {
-    const { table, atMs } = readRequest(payload)
+    const { table, step, atMs } = readRequest(payload)
     const id = uuidBytes(table).toString('latin1')
     if (this.#environment.keyspaceOf(id) === null && epoch > this.#environment.epoch())
       await this.#environment.catchUp(epoch)
     if (this.#environment.keyspaceOf(id) === null)
       throw failure(FailureReason.INCOMPATIBLE_SCHEMA, `table ${table} is unknown here`)
-    if (atMs === null) return encodeMicros(this.#environment.timestampMicros())
+    if (step === Step.BEGIN) return encodeMicros(this.#began(table))
+    if (step === Step.END) {
+      this.#ended(table)
+      return undefined
+    }
     try {
       await this.#empty(table, atMs)
     } catch (cause) {
@@ -126,7 +169,7 @@ export class Truncation implements Truncations {
   /** What comes late is refused first, so that none of it comes in between. */
   async #empty(table: string, atMs: number): Promise<void> {
     this.#environment.observe(atMs * 1000)
-    for (const id of [table, ...(this.#environment.viewsOf?.(table) ?? [])]) this.#marks.set(id, atMs * 1000)
+    for (const id of this.#withViews(table)) this.#marks.set(id, atMs * 1000)
     await this.#environment.replica.truncate(table, atMs)
   }
 }
@@ -151,13 +194,11 @@ function failure(reason: number, message: string): ReplicaFailure {
   return new ReplicaFailure(reasonName(reason), reason, message)
 }
 
-/** TRUNCATE := table id 16 | time 8 (µs, a whole number of ms; absent: what does the clock say? answered with 8 bytes of µs) */
-function encodeQuestion(table: string): Buffer {
-  return uuidBytes(table)
-}
+/** TRUNCATE := table id 16 | step u8 | time 8 (µs, a whole number of ms; of EMPTY). BEGIN is answered with what the clock says, 8 bytes of µs. */
+const Step = { BEGIN: 0, EMPTY: 1, END: 2 } as const
 
-function encodeOrder(table: string, atMs: number): Buffer {
-  return Buffer.concat([uuidBytes(table), encodeMicros(atMs * 1000)])
+function encodeRequest(table: string, step: number, atMs: number): Buffer {
+  return Buffer.concat([uuidBytes(table), Buffer.of(step), encodeMicros(atMs * 1000)])
 }
 
 function encodeMicros(micros: number): Buffer {
@@ -166,8 +207,8 @@ function encodeMicros(micros: number): Buffer {
   return out.copy()
 }
 
-function readRequest(payload: Buffer): { table: string; atMs: number | null } {
+function readRequest(payload: Buffer): { table: string; step: number; atMs: number } {
   const reader = new ByteReader(payload)
   const table = uuidText(reader.view(TABLE_ID_BYTES))
-  return { table, atMs: reader.remaining() === 0 ? null : readMicros(reader) / 1000 }
+  return { table, step: reader.uint8(), atMs: readMicros(reader) / 1000 }
 }

@@ -1,6 +1,7 @@
 /** TRUNCATE through a coordinator: all nodes or none, and nothing that was acknowledged before comes back, however late it is. */
 import t from 'tap'
 import { RequestLatencies } from '../../../cluster/coordinator/latencies.ts'
+import { TruncationMarks } from '../../../cluster/coordinator/truncation-marks.ts'
 import { WriteSide } from '../../../cluster/coordinator/write-side.ts'
 import type { RequestError } from '../../../lib/base/errors.ts'
 import { Consistency } from '../../../lib/types/consistency.ts'
@@ -109,4 +110,43 @@ t.test('nothing acknowledged before a truncation survives it, nothing acknowledg
   const first = testSeed()
   const runs = process.env.TEST_SEED ? 1 : Number(process.env.TEST_RUNS ?? 20)
   for (let i = 0; i < runs; i++) t.same(await lateWrites(createDice(first + i), first + i), [])
+})
+
+t.test('what a read found while a truncation was under way is not written to replicas', (t) => {
+  const marks = new TruncationMarks()
+  const mutation = mutationAt(1, 'a')
+  t.ok(marks.mayRepair(mutation, 10, 20))
+  marks.begin(TABLE, 1_000)
+  marks.begin(TABLE, 1_000)
+  t.notOk(marks.mayRepair(mutation, 10, 20))
+  marks.end(TABLE, 30)
+  t.notOk(marks.mayRepair(mutation, 35, 40), 'another one goes on')
+  marks.end(TABLE, 50)
+  t.notOk(marks.mayRepair(mutation, 45, 60), 'the read began before it ended')
+  t.ok(marks.mayRepair(mutation, 55, 60))
+  marks.begin(TABLE, 1_000)
+  t.notOk(marks.mayRepair(mutation, 900, 999))
+  t.notOk(marks.mayRepair(mutation, 900, 1_001), 'nothing more was heard of it')
+  t.ok(marks.mayRepair(mutation, 1_002, 1_003))
+  t.ok(marks.takes(mutation, 1), 'nothing was emptied')
+  t.end()
+})
+
+t.test('all nodes know of a truncation until all of them are empty', async (t) => {
+  const world = new ReplicaWorld(createDice(7), THREE, SPECS)
+  const sides = serve(world)
+  const done = sides.get(world.node(1))!.truncations.truncate(TABLE)
+  const mutation = mutationAt(1, 'a')
+  let wasEmpty = false
+  for (let step = 0; step < 400 && !wasEmpty; step++) {
+    await world.clock.advance(0.1)
+    const nodes = [...world.nodes.values()]
+    const some = nodes.some(({ truncated }) => truncated.length > 0)
+    wasEmpty = nodes.every(({ truncated }) => truncated.length > 0)
+    if (!some || wasEmpty) continue
+    for (const [node, side] of sides)
+      t.notOk(side.replica.mayRepair(mutation, node.environment.timestampMicros()), 'a read that begins now')
+  }
+  t.equal(await outcome(world, done), null)
+  for (const [node, side] of sides) t.ok(side.replica.mayRepair(mutation, node.environment.timestampMicros()))
 })
