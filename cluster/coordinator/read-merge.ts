@@ -13,7 +13,7 @@ import type {
   ReadResult,
   RowData,
 } from '../../storage/model/command.ts'
-import { compareDeletions, isNewer } from '../../storage/model/deletion.ts'
+import { compareDeletions } from '../../storage/model/deletion.ts'
 import { Coverage, type Resolution } from '../../storage/model/merge.ts'
 import { POSITION_HEAD_BYTES } from '../../storage/model/mutation.ts'
 import { PartitionMutationWriter } from '../../storage/model/partition-mutation.ts'
@@ -347,7 +347,7 @@ export function mergeRanges(
       if (range === undefined || range.start.compare(start) > 0) continue
       if (deletion === null || compareDeletions(range.deletion, 0, deletion, 0) > 0) deletion = range.deletion
     }
-    if (deletion === null || (covered !== null && !isNewer(deletion, covered))) continue
+    if (deletion === null || (covered !== null && compareDeletions(deletion, 0, covered, 0) <= 0)) continue
     const last = merged.at(-1)
     if (last?.end.equals(start) && last.deletion.equals(deletion)) last.end = end
     else merged.push({ start, end, deletion })

@@ -4,7 +4,7 @@
  * tombstone; one that holds at an edge of the slice is opened or closed there. What the partition's own deletion covers is none.
  * Always: a range is visited once, however many rows it covers and however many there are; in each source they do not overlap.
  */
-import { compareDeletions, DELETION_BYTES, isNewer } from '../model/deletion.ts'
+import { compareDeletions, DELETION_BYTES } from '../model/deletion.ts'
 import { EntryKind } from '../model/mutation.ts'
 import { readInt32 } from '../model/row.ts'
 import { isPrefix, partitionRecordKey } from './keys.ts'
@@ -241,7 +241,7 @@ export class RangeDeletions {
     this.deletion = deletion
     const counted =
       deletion !== null &&
-      (covered === null || this.#isBeyond(deletion, covered)) &&
+      (covered === null || compareDeletions(deletion, 0, covered, 0) > 0) &&
       readInt32(deletion, 8) >>> 0 >= gcBefore
     const open = counted ? deletion : null
     const changes = open === null || this.#open === null ? open !== this.#open : !open.equals(this.#open)
@@ -254,10 +254,5 @@ export class RangeDeletions {
       if (open !== null) sink.open(bound, open)
     }
     this.#open = open
-  }
-
-  /** Whether the partition's own deletion leaves the range's something to say. Counted as Cassandra does; told where it deletes more. */
-  #isBeyond(deletion: Buffer, covered: Buffer): boolean {
-    return this.#options.sink === null ? compareDeletions(deletion, 0, covered, 0) > 0 : isNewer(deletion, covered)
   }
 }

@@ -12,7 +12,6 @@ import {
   type Slice,
   START_OF_PARTITION,
 } from '../model/command.ts'
-import { isNewer } from '../model/deletion.ts'
 import type { Resolution } from '../model/merge.ts'
 import { EntryKind, POSITION_HEAD_BYTES } from '../model/mutation.ts'
 import { compareTimestamps, readInt32 } from '../model/row.ts'
@@ -165,11 +164,9 @@ class Read {
       })
   }
 
-  /** Whether a source has nothing to say beside a deletion of the partition: a whole read also wants the latest of those that are equally new. */
+  /** Whether a source has nothing to say beside a deletion of the partition: a whole read tells deletions that are equally new apart. */
   #isPassedOver(source: Source, deletion: Buffer): boolean {
-    return this.#whole === null
-      ? isCovered(source, deletion)
-      : !source.hasPartitionDeletions && isCovered(source, deletion)
+    return isCovered(source, deletion, this.#whole === null ? 0 : 1)
   }
 
   /** Gives one row with the deletions that cover it. */
@@ -185,8 +182,7 @@ class Read {
     const found = new WholePartition(false, Number.POSITIVE_INFINITY)
     const left = row === null ? null : whole.row(row)
     if (left !== null) found.add(clustering, left, !this.#resolver.isLive(left))
-    const isOfRange = covering !== null && (deletion === null || isNewer(covering, deletion))
-    const ofRange = isOfRange ? whole.deletion(covering) : null
+    const ofRange = covering === deletion ? null : whole.deletion(covering)
     const { start, end } = this.#slices[0]!
     if (ofRange !== null) found.range(start, end, ofRange)
     this.#rows += found.live
@@ -210,7 +206,7 @@ class Read {
     for (const source of holding) if (source.isFile) this.#tables++
     if (holding.length === 0) return
     const deletion = yield* this.#deletionOf(position, holding)
-    const sources = deletion === null ? holding : holding.filter((source) => !isCovered(source, deletion))
+    const sources = deletion === null ? holding : holding.filter((source) => !this.#isPassedOver(source, deletion))
     const staticRow = wantStatic ? yield* this.#static(position, sources, deletion) : null
     const inSlices = sources.filter((source) => this.#slices.some(({ start, end }) => source.mayHoldRows(start, end)))
     const ranged = sources.filter((source) => source.hasRangeTombstones)
@@ -451,11 +447,11 @@ class Read {
   }
 }
 
-/** Whether the deletion covers all that the source holds. */
-function isCovered(source: Source, deletion: Buffer): boolean {
+/** Whether the deletion covers all that the source holds, and is newer than all of it if `order` is 1. */
+function isCovered(source: Source, deletion: Buffer, order: 0 | 1): boolean {
   const max = source.maxTimestamp
   if (max === null) return false
-  return compareTimestamps(readInt32(deletion, 0), readInt32(deletion, 4) >>> 0, max.high, max.low) >= 0
+  return compareTimestamps(readInt32(deletion, 0), readInt32(deletion, 4) >>> 0, max.high, max.low) >= order
 }
 
 /** The kind of the record at the cursor; -1 when it is none of the partition. */
