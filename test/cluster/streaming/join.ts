@@ -282,8 +282,8 @@ t.test('a table that is emptied while it is fetched does not come back', async (
     const { dice, world, topology, joining, write, check } = await scene(createDice(seed + 200 + run))
     for (let i = 0; i < 300; i++) await write()
     const plan = planJoin(topology, joining.hostId, KEYSPACES, () => true)
-    const joiner = world.joiner(joining)
-    const at = 5 + dice.int(30)
+    const joiner = world.joiner(joining, { pageBytes: 200 })
+    const at = 5 + dice.int(20)
     let steps = 0
     await world.finish(joiner.fetch(plan), async () => {
       steps++
