@@ -100,8 +100,9 @@ export class NodeStreaming implements IndexedData, Disposable {
     return this.#options.data.read(command)
   }
 
-  truncate(table: string, also: readonly string[], atMs = this.#nowSeconds() * 1_000): Promise<void> {
-    for (const id of [table, ...also]) this.#joiner.truncated(id, atMs)
+  truncate(table: string, also: readonly string[], atMs?: number): Promise<void> {
+    const countsFromMs = atMs ?? Math.floor(this.#options.runtime.clock.wallMicros() / 1_000)
+    for (const id of [table, ...also]) this.#joiner.truncated(id, countsFromMs)
     return this.#options.data.truncate(table, also, atMs)
   }
 
