@@ -168,7 +168,7 @@ function cut(bytes: Buffer, columns: number, count: number): string[] {
 
 t.test('an index at a quorum finds what a scan of everything finds', async (t) => {
   const seed = testSeed()
-  for (let round = 0; round < 3; round++) {
+  for (let round = 0; round < 2; round++) {
     const dice = createDice(seed + round)
     const dead = dice.int(2)
     const world = await openWorld(dice, dead)
