@@ -5,6 +5,7 @@
  * later; a replica takes nothing that began before (TruncationMarks), however late it comes, and does not acknowledge it either.
  * A read that goes on meanwhile may find the old on one replica and nothing on another: it must not bring the old back. So each node knows of the truncation
  * from the question for its clock, before any replica is empty, until the coordinator says that all are.
+ * The answers tell, too, whether there are nodes of which the coordinator has not heard.
  * Always: nothing that was acknowledged before the truncation began is there after it ended; nothing acknowledged after it ended is lost.
  */
 import { ByteReader, ByteWriter } from '../../lib/base/bytes.ts'
@@ -21,6 +22,9 @@ import type { TruncationMarks } from './truncation-marks.ts'
 import { putMicros, readMicros } from './write-messages.ts'
 
 const TABLE_ID_BYTES = 16
+/** Nodes may join between one and the next. */
+const ATTEMPTS = 3
+const NOTHING = { micros: 0, epoch: 0 } as const
 
 export class Truncation implements Truncations {
   readonly #environment: CoordinatorEnvironment
@@ -36,6 +40,12 @@ export class Truncation implements Truncations {
   }
 
   async truncate(table: string): Promise<void> {
+    for (let attempt = 0; attempt < ATTEMPTS; attempt++) if (await this.#attempt(table)) return
+    throw refused('The ring is changing')
+  }
+
+  /** False: there are other nodes than this one knew of, and nothing was done. */
+  async #attempt(table: string): Promise<boolean> {
     const { liveness } = this.#environment
     const self = this.#environment.self()
     const nodes = [...this.#environment.nodes().values()]
@@ -44,24 +54,32 @@ export class Truncation implements Truncations {
     if (!nodes.every(({ hostId }) => isAlive(hostId)))
       throw refused(`Cannot achieve consistency level ${consistencyName(Consistency.ALL)}`)
     try {
-      await this.#truncate(nodes, self, table)
+      return await this.#truncate(nodes, self, table)
     } finally {
       await this.#end(nodes, self, table)
     }
   }
 
-  async #truncate(nodes: readonly RingNode[], self: RingNode, table: string): Promise<void> {
+  async #truncate(nodes: readonly RingNode[], self: RingNode, table: string): Promise<boolean> {
     const question = encodeRequest(table, Step.BEGIN, 0)
     const clocks = await this.#ofAll(nodes, (node) =>
       node.hostId === self.hostId ? this.#ownClock(node.endpoint, table) : this.#ask(node, question),
     )
     let latest = 0
-    for (const { micros } of clocks) latest = Math.max(latest, micros)
+    let epoch = 0
+    for (const answer of clocks) {
+      latest = Math.max(latest, answer.micros)
+      epoch = Math.max(epoch, answer.epoch)
+    }
+    if (epoch > this.#environment.epoch()) await this.#environment.catchUp(epoch)
+    const known = new Set(nodes.map(({ hostId }) => hostId))
+    for (const hostId of this.#environment.nodes().keys()) if (!known.has(hostId)) return false
     const atMs = Math.ceil(latest / 1000)
     const order = encodeRequest(table, Step.EMPTY, atMs)
     await this.#ofAll(nodes, (node) =>
       node.hostId === self.hostId ? this.#here(node.endpoint, table, atMs) : this.#ask(node, order),
     )
+    return true
   }
 
   /** Who does not hear of it takes it for ended after a while. */
@@ -77,7 +95,7 @@ export class Truncation implements Truncations {
   }
 
   async #ownClock(endpoint: Endpoint, table: string): Promise<Answer> {
-    return { endpoint, reason: null, micros: this.#began(table) }
+    return { endpoint, reason: null, micros: this.#began(table), epoch: this.#environment.epoch() }
   }
 
   /** What the clock says. */
@@ -102,8 +120,8 @@ export class Truncation implements Truncations {
     return new Promise((resolve) => {
       messenger.request(endpoint, Verb.TRUNCATE, payload, timeoutMs, {
         replied: (_from, answer) =>
-          resolve({ endpoint, reason: null, micros: answer.length === 0 ? 0 : readMicros(new ByteReader(answer)) }),
-        failed: (_from, reason) => resolve({ endpoint, reason, micros: 0 }),
+          resolve({ endpoint, reason: null, ...(answer.length === 0 ? NOTHING : readBeginning(answer)) }),
+        failed: (_from, reason) => resolve({ endpoint, reason, ...NOTHING }),
       })
     })
   }
@@ -111,7 +129,7 @@ export class Truncation implements Truncations {
   /** The answers of all; throws what the client is told when one fails or is late: this node's own part may take its time, too. */
   async #ofAll(nodes: readonly RingNode[], ask: (node: RingNode) => Promise<Answer>): Promise<Answer[]> {
     const { clock, timeouts } = this.#environment
-    const given = nodes.map(({ endpoint }): Answer => ({ endpoint, reason: FailureReason.TIMEOUT, micros: 0 }))
+    const given = nodes.map(({ endpoint }): Answer => ({ endpoint, reason: FailureReason.TIMEOUT, ...NOTHING }))
     let timer: Disposable | null = null
     const late = new Promise<void>((resolve) => {
       timer = clock.after(timeouts.truncateMs, resolve)
@@ -136,11 +154,11 @@ export class Truncation implements Truncations {
   async #here(endpoint: Endpoint, table: string, atMs: number): Promise<Answer> {
     try {
       await this.#empty(table, atMs)
-      return { endpoint, reason: null, micros: 0 }
+      return { endpoint, reason: null, ...NOTHING }
     } catch (cause) {
       if (!isReplicaFailure(cause)) throw cause
       this.#environment.report(cause)
-      return { endpoint, reason: FailureReason.UNKNOWN, micros: 0 }
+      return { endpoint, reason: FailureReason.UNKNOWN, ...NOTHING }
     }
   }
 
@@ -151,7 +169,7 @@ export class Truncation implements Truncations {
       await this.#environment.catchUp(epoch)
     if (this.#environment.keyspaceOf(id) === null)
       throw failure(FailureReason.INCOMPATIBLE_SCHEMA, `table ${table} is unknown here`)
-    if (step === Step.BEGIN) return encodeMicros(this.#began(table))
+    if (step === Step.BEGIN) return encodeBeginning(this.#began(table), this.#environment.epoch())
     if (step === Step.END) {
       this.#ended(table)
       return undefined
@@ -180,6 +198,8 @@ interface Answer {
   readonly reason: number | null
   /** Its clock, if that was asked for. */
   readonly micros: number
+  /** That of the metadata that it has, likewise. */
+  readonly epoch: number
 }
 
 function isSilence(reason: number): boolean {
@@ -194,11 +214,23 @@ function failure(reason: number, message: string): ReplicaFailure {
   return new ReplicaFailure(reasonName(reason), reason, message)
 }
 
-/** TRUNCATE := table id 16 | step u8 | time 8 (µs, a whole number of ms; of EMPTY). BEGIN is answered with what the clock says, 8 bytes of µs. */
+/** TRUNCATE := table id 16 | step u8 | time 8 (µs, a whole number of ms; of EMPTY). BEGIN is answered with what the clock says, 8 bytes of µs, and an epoch u32. */
 const Step = { BEGIN: 0, EMPTY: 1, END: 2 } as const
 
 function encodeRequest(table: string, step: number, atMs: number): Buffer {
   return Buffer.concat([uuidBytes(table), Buffer.of(step), encodeMicros(atMs * 1000)])
+}
+
+function encodeBeginning(micros: number, epoch: number): Buffer {
+  const out = new ByteWriter(12)
+  putMicros(out, micros)
+  out.int32(epoch)
+  return out.copy()
+}
+
+function readBeginning(answer: Buffer): Pick<Answer, 'micros' | 'epoch'> {
+  const reader = new ByteReader(answer)
+  return { micros: readMicros(reader), epoch: reader.uint32() }
 }
 
 function encodeMicros(micros: number): Buffer {

@@ -150,3 +150,18 @@ t.test('all nodes know of a truncation until all of them are empty', async (t) =
   t.equal(await outcome(world, done), null)
   for (const [node, side] of sides) t.ok(side.replica.mayRepair(mutation, node.environment.timestampMicros()))
 })
+
+t.test('a coordinator that has not heard of a node empties it, too', async (t) => {
+  const world = new ReplicaWorld(createDice(8), THREE, SPECS)
+  const { truncations } = serve(world).get(world.node(1))!
+  const [first, last] = [world.node(1), world.node(3)]
+  world.node(2).epoch = 2
+  first.environment.nodes = () => {
+    const known = new Map(world.topology.nodes)
+    if (first.epoch < 2) known.delete(last.self.hostId)
+    return known
+  }
+  t.equal(await outcome(world, truncations.truncate(TABLE)), null)
+  t.equal(last.truncated.length, 1)
+  t.equal(world.node(2).truncated.length, 1)
+})
