@@ -157,12 +157,15 @@ async function runPlants(): Promise<void> {
     })
     let seed: number | null = null
     let why = ''
+    let isComplete = false
     for await (const line of createInterface({ input: child.stdout })) {
       const failure = /^SEED=(\d+) failed/.exec(line)
       if (failure) seed = Number(failure[1]) - first + 1
       else if (seed !== null && why === '') why = line.trim()
+      if (/^\d+ passed, \d+ failed$/.test(line)) isComplete = true
     }
     if (seed === null) missed++
+    if (!isComplete) print(`${plant.name}: its run did not come to an end`)
     print(seed === null ? `NOT FOUND: ${plant.name}` : `found ${plant.name}, by seed ${seed}: ${why.slice(0, 120)}`)
   }
   print(`${tried - missed} passed, ${missed} failed`)
