@@ -77,6 +77,12 @@ const GOOD: Record<string, RegisterOperation[]> = {
   'a timeout that happened late': [lostCas(0, null, 'a'), read(5, 6, null), read(7, 8, null), read(9, 10, 'a')],
   'a timeout that never happened': [lostCas(0, null, 'a'), cas(5, 6, null, 'b'), read(7, 8, 'b')],
   'a deletion in doubt': [write(0, 1, 'a'), write(2, NEVER, null, 'unknown'), read(3, 4, 'a'), read(5, 6, null)],
+  'timeouts that build on each other, up to a deletion': [
+    write(0, 1, 'a'),
+    lostCas(2, 'a', 'b'),
+    lostCas(3, 'b', null),
+    cas(9, 10, null, 'c'),
+  ],
   'timeouts that build on each other': [
     lostCas(0, null, 'a'),
     lostCas(1, 'a', 'b'),

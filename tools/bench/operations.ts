@@ -1,7 +1,7 @@
 /** What the bench asks: tables, their filling, and one prepared request of each kind, whose key the load program puts in again and again. */
 import { Opcode, ResultKind } from '../../protocol/opcodes.ts'
 import { plainParameters, type Request } from '../../protocol/requests.ts'
-import { type ToolClient, VERSION } from '../support/client.ts'
+import { rowsOf, type ToolClient, VERSION } from '../support/client.ts'
 
 export type OperationName = 'select' | 'insert' | 'slice' | 'collect' | 'collected' | 'batch' | 'count' | 'cas'
 
@@ -163,6 +163,7 @@ export async function fill(
     `CREATE KEYSPACE IF NOT EXISTS bench WITH replication = {'class': 'SimpleStrategy', 'replication_factor': ${replicas}}`,
   )
   await client.query(operation.table)
+  await schemaAgreement(client)
   if (operation.fill === null) return
   const { text, values } = operation.fill
   const id = await client.prepare(text)
@@ -184,4 +185,21 @@ export async function fill(
   }
 }
 
+/** Until all nodes of the server have one schema, as drivers wait; some servers refuse writes before. */
+async function schemaAgreement(client: ToolClient): Promise<void> {
+  for (let tries = 0; tries < AGREEMENT_TRIES; tries++) {
+    const versions = new Set<string>()
+    for (const table of ["system.local WHERE key = 'local'", 'system.peers']) {
+      const response = await client.query(`SELECT schema_version FROM ${table}`)
+      if (response.kind !== 'rows') continue
+      for (const row of rowsOf(response)) versions.add(String(row.get('schema_version')?.bytes?.toString('hex')))
+    }
+    if (versions.size === 1) return
+    await new Promise((resolve) => setTimeout(resolve, AGREEMENT_POLL_MS))
+  }
+  throw new Error('the nodes of the server do not agree about the schema')
+}
+
+const AGREEMENT_TRIES = 100
+const AGREEMENT_POLL_MS = 100
 const IN_FLIGHT = 256

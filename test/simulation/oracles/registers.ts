@@ -57,7 +57,7 @@ export function checkRegisterKey(operations: readonly RegisterOperation[], steps
 }
 
 /**
- * What the search has to look at. Failed operations never happened. One of unknown outcome whose value nobody saw may as well have never
+ * What the search has to look at. Failed operations never happened. One of unknown outcome whose value nobody can have seen may as well have never
  * happened; one whose value was seen had happened by the time the first who saw it was told so. This keeps the search short.
  */
 function relevant(operations: readonly RegisterOperation[]): RegisterOperation[] {
@@ -81,6 +81,15 @@ function relevant(operations: readonly RegisterOperation[]): RegisterOperation[]
       again = true
     }
   }
+  // A deletion of unknown outcome is always looked at, for nothing tells whether it was seen: so is what it compares with, and so on.
+  const perhapsSeen = new Set<string>()
+  for (let size = -1; size !== perhapsSeen.size; ) {
+    size = perhapsSeen.size
+    for (const { input, outcome } of operations) {
+      if (outcome !== 'unknown' || input.kind !== 'cas' || input.expected === null) continue
+      if (input.value === null || perhapsSeen.has(input.value)) perhapsSeen.add(input.expected)
+    }
+  }
   const kept: RegisterOperation[] = []
   for (const operation of operations) {
     const { input, outcome } = operation
@@ -91,6 +100,7 @@ function relevant(operations: readonly RegisterOperation[]): RegisterOperation[]
     else {
       const end = seenAt.get(input.value)
       if (end !== undefined) kept.push({ ...operation, return: Math.max(end, operation.call) })
+      else if (perhapsSeen.has(input.value)) kept.push(operation)
     }
   }
   return kept
