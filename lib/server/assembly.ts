@@ -23,6 +23,7 @@ import type { TableSchema } from '../schema/table.ts'
 import type { NodeViews } from '../view/node-views.ts'
 import { addressBytes } from './addresses.ts'
 import { serveAdmin } from './admin/serve.ts'
+import { openClockLedger } from './clock-ledger.ts'
 import { ClusterEvents } from './cluster/cluster-events.ts'
 import { KnownCluster } from './cluster/known-cluster.ts'
 import { type ClusterMember, openMember } from './cluster/member.ts'
@@ -306,7 +307,7 @@ async function serve({
     truncate: (table, atMs) => views.truncate(table, atMs),
   }
   const report = reporter(log, clock)
-  const hybrid = member?.hybrid ?? new HybridClock(clock)
+  const hybrid = member?.hybrid ?? new HybridClock(clock, undefined, await openClockLedger(store, clock))
   const coordinator = member
     ? await member.coordinate(replica, report)
     : new LocalCoordinator({

@@ -5,7 +5,11 @@
  * Always: what this node gives is at most SKEW_MAX ahead of the greatest it read from its own wall clock, or follows what it gave or had to pass; a clock
  * that is further ahead is told of, not followed, so that no node drags the others into the future.
  */
+import type { TimeLedger } from '../index/clock.ts'
 import type { Clock } from '../runtime/runtime.ts'
+
+/** So far ahead of what is given the ledger is told; after a restart times go on from there, or from the wall clock if that is later. */
+const BLOCK_MICROS = 1_000_000
 
 /** Clocks of a cluster that keep time by NTP differ by a few ms; beyond this something is wrong with one of them. */
 export const SKEW_MAX_MICROS = 500_000
@@ -23,11 +27,19 @@ export class HybridClock {
   #last = 0
   #refused = 0
   #aheadMicrosMax = 0
+  readonly #ledger: TimeLedger | null
+  #reserved: number
 
-  /** `report` is told once, when the first clock is too far off to be followed. */
-  constructor(clock: Clock, report: (message: string) => void = () => {}) {
+  /**
+   * `report` is told once, when the first clock is too far off to be followed. With a ledger no time is given below one that was given before a
+   * restart, however the wall clock was set meanwhile.
+   */
+  constructor(clock: Clock, report: (message: string) => void = () => {}, ledger: TimeLedger | null = null) {
     this.#clock = clock
     this.#report = report
+    this.#ledger = ledger
+    this.#reserved = ledger?.reserved ?? Number.POSITIVE_INFINITY
+    if (ledger !== null) this.#last = ledger.reserved
   }
 
   get counts(): HybridClockCounts {
@@ -38,7 +50,13 @@ export class HybridClock {
   next(): number {
     const wall = this.#clock.wallMicros()
     this.#last = wall > this.#last ? wall : this.#last + 1
+    if (this.#last >= this.#reserved) this.#reserve()
     return this.#last
+  }
+
+  #reserve(): void {
+    this.#reserved = this.#last + BLOCK_MICROS
+    this.#ledger?.reserve(this.#reserved)
   }
 
   /** What messages carry: no less than any that it gave, and than any that it follows. */

@@ -131,10 +131,11 @@ export class StoredMarks implements IndexMarks {
     void this.#apply()
   }
 
-  /** Whether it lasts is told to nobody: what comes after it in the log lasts only if it does. */
+  /** Whether it lasts is told to nobody: what comes after it in the log lasts only if it does. A log that takes nothing any more throws at once. */
   async #apply(): Promise<void> {
-    const durable = this.#store.apply([this.#mutation.finish()]) ?? this.#store.flush(this.#table)
-    await durable.catch(() => undefined)
+    try {
+      await (this.#store.apply([this.#mutation.finish()]) ?? this.#store.flush(this.#table))
+    } catch {}
   }
 
   /** Ids are never used twice, so what comes later need only be later within this run. */

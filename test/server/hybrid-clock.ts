@@ -70,3 +70,30 @@ t.test('a clock that is too far ahead is told of once, counted, and not followed
   t.equal(hybrid.next(), wall + SKEW_MAX_MICROS + 3, 'one that is behind is let be')
   t.end()
 })
+
+t.test('times go on where they were before a restart, however the wall clock was set', (t) => {
+  const clock = createSimulatedClock()
+  const told: number[] = []
+  const ledger = {
+    get reserved() {
+      return told.at(-1) ?? 0
+    },
+    reserve: (micros: number) => void told.push(micros),
+  }
+  const before = new HybridClock(clock, undefined, ledger)
+  const given = [before.next(), before.next()]
+  t.equal(told.length, 1, 'what is told serves for a while')
+  t.ok(told[0]! > given[1]!, 'and is told ahead')
+  clock.skew(-60_000_000)
+  const after = new HybridClock(clock, undefined, ledger)
+  const next = after.next()
+  t.ok(next > given[1]!, 'later than all before')
+  t.ok(told.at(-1)! > next)
+  clock.skew(3_600_000_000)
+  t.equal(
+    new HybridClock(clock, undefined, ledger).next(),
+    clock.wallMicros(),
+    'the wall clock counts when it is ahead',
+  )
+  t.end()
+})

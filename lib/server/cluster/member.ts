@@ -21,6 +21,7 @@ import { Closers } from '../../base/closers.ts'
 import type { Settings } from '../../config/settings.ts'
 import type { Runtime } from '../../runtime/runtime.ts'
 import type { ViewPlaces } from '../../view/places.ts'
+import { openClockLedger } from '../clock-ledger.ts'
 import { HybridClock } from '../hybrid-clock.ts'
 import type { Identity } from '../identity.ts'
 import { type MetadataLog, openMetadataLog } from '../metadata-log.ts'
@@ -252,7 +253,11 @@ export async function openMember(options: MemberOptions): Promise<ClusterMember>
   const opened = new Closers()
   try {
     const self = selfNode(settings, identity)
-    const hybrid = new HybridClock(clock, (message) => log.warn('hybrid-clock.ts', message))
+    const hybrid = new HybridClock(
+      clock,
+      (message) => log.warn('hybrid-clock.ts', message),
+      await openClockLedger(store, clock),
+    )
     const late: { metadata: MetadataLog | null; gossiper: Gossiper | null } = { metadata: null, gossiper: null }
     const messenger = await openLinks({ settings, runtime, identity, self, hybrid, metadata: () => late.metadata })
     opened.defer(() => messenger.close())
