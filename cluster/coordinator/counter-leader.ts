@@ -5,7 +5,7 @@
  */
 import { assert } from '../../lib/base/assert.ts'
 import { SerialLocks } from '../../lib/base/serial-locks.ts'
-import { ALL_ROWS, type ReadCommand, type ReadResult, type Slice } from '../../storage/model/command.ts'
+import type { ReadCommand, ReadResult, Slice } from '../../storage/model/command.ts'
 import { COUNT_BYTES } from '../../storage/model/counter.ts'
 import { EntryKind, MutationReader, MutationWriter } from '../../storage/model/mutation.ts'
 import { RowReader } from '../../storage/model/row.ts'
@@ -83,13 +83,17 @@ export class CounterLeader {
     if (slices.size === 0 && !wantStatic) return null
     const sorted = [...slices.values()].sort((a, b) => Buffer.compare(a.start, b.start))
     return {
-      ...ALL_ROWS,
       table: tableOf(mutation),
       target: { kind: 'partition', position: mutation.subarray(positionStart, positionEnd) },
       slices: sorted.length === 1 && sorted[0]!.start.length === 0 ? null : sorted,
+      reversed: false,
       wantStatic,
       staticCounts: wantStatic,
+      limit: Number.POSITIVE_INFINITY,
+      perPartitionLimit: Number.POSITIVE_INFINITY,
+      byteLimit: Number.POSITIVE_INFINITY,
       nowSeconds: this.#options.nowSeconds(),
+      after: null,
       unsynced: true,
     }
   }

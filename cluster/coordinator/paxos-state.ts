@@ -10,7 +10,7 @@
  */
 import { ByteReader } from '../../lib/base/bytes.ts'
 import { uuidBytes } from '../../lib/base/uuid.ts'
-import { ALL_ROWS, END_OF_PARTITION, type ReadCommand, type RowData } from '../../storage/model/command.ts'
+import { END_OF_PARTITION, type ReadCommand, type RowData } from '../../storage/model/command.ts'
 import { MutationWriter, POSITION_HEAD_BYTES } from '../../storage/model/mutation.ts'
 import { RowReader } from '../../storage/model/row.ts'
 import { BALLOT_BYTES, type Ballot, compareBallots, encodeBallot, highestBallot, readBallot } from '../paxos/ballot.ts'
@@ -189,11 +189,17 @@ export class PaxosStore {
 
   #command(target: ReadCommand['target'], slices: ReadCommand['slices']): ReadCommand {
     return {
-      ...ALL_ROWS,
       table: this.#table,
       target,
       slices,
+      reversed: false,
+      wantStatic: false,
+      staticCounts: false,
+      limit: Number.POSITIVE_INFINITY,
+      perPartitionLimit: Number.POSITIVE_INFINITY,
+      byteLimit: Number.POSITIVE_INFINITY,
       nowSeconds: 0,
+      after: null,
     }
   }
 }

@@ -2,7 +2,7 @@
  * The entries that a read of an index meets, in the order of their rows. Those of one term lie so, and are read as they are wanted; those of a
  * range of terms are gathered and sorted, if they are not too many.
  */
-import { ALL_ROWS, type ReadCommand, type ReadPoint, type ReadResult, type Slice } from '../../storage/model/command.ts'
+import type { ReadCommand, ReadPoint, ReadResult, Slice } from '../../storage/model/command.ts'
 import { RowReader } from '../../storage/model/row.ts'
 import { afterEntries, ENTRIES_END, ENTRIES_START, entryBound, type IndexEntry, readEntry } from './entry.ts'
 
@@ -44,16 +44,20 @@ function resumeAt({ position, clustering, partitionDone }: ReadPoint, ofPartitio
 function entryCommand(command: ReadCommand, slice: Slice, limit: number): ReadCommand {
   const { terms, id } = command.index!
   return {
-    ...ALL_ROWS,
     table: id,
     target:
       terms.kind === 'one'
         ? { kind: 'partition', position: terms.position }
         : { kind: 'range', start: terms.start, end: terms.end },
     slices: [slice],
+    reversed: false,
+    wantStatic: false,
+    staticCounts: false,
     limit,
+    perPartitionLimit: Number.POSITIVE_INFINITY,
     byteLimit: CHUNK_BYTES,
     nowSeconds: command.nowSeconds,
+    after: null,
   }
 }
 

@@ -96,7 +96,10 @@ export interface ReadCommand {
   readonly supposed?: readonly Buffer[]
 }
 
-/** Of a command for all rows of its target, ascending and without bounds, their static rows apart; what else is wanted is said after it. */
+/**
+ * Of a command for all rows of its target, ascending and without bounds, their static rows apart; what else is wanted is said after it. To
+ * spread it costs more than to spell it out: not where each request would pay for it.
+ */
 export const ALL_ROWS = {
   slices: null,
   reversed: false,

@@ -3,7 +3,6 @@
  * Always: an answer is the one that a read of the sources gives, or there is none: what lies beyond the head, or before its time, is not known here.
  */
 import {
-  ALL_ROWS,
   END_OF_PARTITION,
   type PartitionData,
   type ReadCommand,
@@ -33,13 +32,17 @@ const WHOLE: readonly Slice[] = [{ start: START_OF_PARTITION, end: END_OF_PARTIT
 export function headCommand(command: ReadCommand, rows: number, byteLimit: number): ReadCommand {
   const { table, target, nowSeconds } = command
   return {
-    ...ALL_ROWS,
     table,
     target,
+    slices: null,
+    reversed: false,
     wantStatic: true,
+    staticCounts: false,
     limit: rows,
+    perPartitionLimit: Number.POSITIVE_INFINITY,
     byteLimit,
     nowSeconds,
+    after: null,
     ...(command.tombstonesMax === undefined ? {} : { tombstonesMax: command.tombstonesMax }),
   }
 }

@@ -1,11 +1,5 @@
 /** Rows read before they are written: for elements of lists, which are known by their place, and for conditions. */
-import {
-  ALL_ROWS,
-  type PartitionData,
-  type ReadCommand,
-  type ReadResult,
-  type Slice,
-} from '../../../storage/model/command.ts'
+import type { PartitionData, ReadCommand, ReadResult, Slice } from '../../../storage/model/command.ts'
 import { COUNT_BYTES } from '../../../storage/model/counter.ts'
 import { RowReader } from '../../../storage/model/row.ts'
 import { ByteReader, ByteWriter } from '../../base/bytes.ts'
@@ -160,14 +154,17 @@ export class PartitionRead {
     this.#wanted = wanted
     const all = typeof wanted === 'string' || table.clustering.length === 0
     this.command = {
-      ...ALL_ROWS,
       table: table.id,
       target: { kind: 'partition', position: encodePosition(key, new Int32Array(2)) },
       slices: all ? null : slicesOf(wanted),
+      reversed: false,
       wantStatic: true,
       staticCounts: true,
       limit: !all ? Number.POSITIVE_INFINITY : wanted === 'inserted' ? ROWS_AT_ONCE : 1,
+      perPartitionLimit: Number.POSITIVE_INFINITY,
+      byteLimit: Number.POSITIVE_INFINITY,
       nowSeconds,
+      after: null,
     }
   }
 
