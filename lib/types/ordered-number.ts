@@ -100,7 +100,15 @@ export function decodeOrderedDecimal(reader: ByteReader, mask: number, writer: B
 /** Whole numbers are given without an exponent, up to as many zeros. */
 const ZEROS_MAX = 40
 
+/** A scale has 32 bits: a number that came with zeros at its end may need some of them back. */
+const SCALE_MIN = -(2 ** 31)
+
 function plain(value: Decimal): Decimal {
-  if (value.scale >= 0 || value.scale < -ZEROS_MAX) return value
-  return { unscaled: value.unscaled * 10n ** BigInt(-value.scale), scale: 0 }
+  if (value.scale < SCALE_MIN) return withScale(value, SCALE_MIN)
+  return value.scale >= 0 || value.scale < -ZEROS_MAX ? value : withScale(value, 0)
+}
+
+/** The same number with a greater scale. */
+function withScale({ unscaled, scale }: Decimal, wanted: number): Decimal {
+  return { unscaled: unscaled * 10n ** BigInt(wanted - scale), scale: wanted }
 }

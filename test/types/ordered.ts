@@ -100,3 +100,11 @@ t.test('bounds enclose what begins with a prefix', (t) => {
   )
   t.end()
 })
+
+t.test('a decimal of the least scale that ends in zeros is read back', (t) => {
+  // -150 × 10^(2^31): without its zero it would have a scale of 33 bits.
+  const bytes = Buffer.from([0x80, 0, 0, 0, 0xff, 0x6a])
+  const back = decodeComponent(NATIVE.decimal, false, new ByteReader(component(NATIVE.decimal, false, bytes)))
+  t.same(back, bytes)
+  t.end()
+})
