@@ -21,7 +21,7 @@ import type { TableFile } from './manifest.ts'
 import type { ReadCommand, ReadResult } from './model/command.ts'
 import { LastWriteWins } from './model/merge.ts'
 import { MutationReader } from './model/mutation.ts'
-import { readInt32 } from './model/row.ts'
+import { TableMap } from './model/table-map.ts'
 import { PeriodicFlush } from './periodic-flush.ts'
 import type { RestoreOptions, RestoreResult } from './restore.ts'
 import { RowCache } from './row-cache.ts'
@@ -161,8 +161,8 @@ export class Store {
   readonly #periodicFlush: PeriodicFlush
   readonly #resolution = new LastWriteWins()
   readonly #tables = new Map<string, TableStore>()
-  /** By the first four bytes of their ids: a look-up without making a string. */
-  readonly #byPrefix = new Map<number, TableStore[]>()
+  /** The same, as mutations name them. */
+  readonly #byId = new TableMap<TableStore>()
   readonly #mutation = new MutationReader()
   readonly #record = new LogRecord()
   /** Null: nothing is told to wait for a sync. */
@@ -239,7 +239,7 @@ export class Store {
 
   #replay(mutation: Buffer, position: number): string | null {
     const reader = this.#mutation.reset(mutation)
-    const table = this.#find(mutation, reader.tableStart)
+    const table = this.#byId.find(mutation, reader.tableStart)
     if (table === null || position < this.#files!.manifest.tables.get(table.id)!.flushedPosition) return null
     this.#insert(table, reader)
     return table.id
@@ -295,8 +295,7 @@ export class Store {
       failed: (store, error) => this.#files?.damaged.report(store, error),
     })
     this.#tables.set(id, made)
-    const prefix = readInt32(made.idBytes, 0)
-    this.#byPrefix.set(prefix, [...(this.#byPrefix.get(prefix) ?? []), made])
+    this.#byId.set(id, made)
     return made
   }
 
@@ -306,10 +305,7 @@ export class Store {
     if (!table) return
     this.#tables.delete(id)
     this.#periodicFlush.set(id, 0)
-    const prefix = readInt32(table.idBytes, 0)
-    const others = this.#byPrefix.get(prefix)!.filter((other) => other !== table)
-    if (others.length > 0) this.#byPrefix.set(prefix, others)
-    else this.#byPrefix.delete(prefix)
+    this.#byId.delete(id)
     await this.compactions?.drop(id)
     await this.#flusher.run(id, async () => {
       table.swapMemtable(0)
@@ -470,7 +466,7 @@ export class Store {
       const record = this.#record
       record.clear()
       for (let i = 0; i < mutations.length; i++) {
-        const table = this.#find(mutations[i]!, 0)
+        const table = this.#byId.find(mutations[i]!, 0)
         if (table?.table.durableWrites) record.add(mutations[i]!, table.id)
       }
       if (!record.isEmpty) {
@@ -483,7 +479,7 @@ export class Store {
     for (let i = 0; i < mutations.length; i++) {
       bytes += mutations[i]!.length
       const reader = this.#mutation.reset(mutations[i]!)
-      const table = this.#find(reader.buffer, reader.tableStart)
+      const table = this.#byId.find(reader.buffer, reader.tableStart)
       if (table === null) continue
       this.#insert(table, reader)
       if (durable) this.#unsynced?.note(table, reader.buffer)
@@ -496,7 +492,7 @@ export class Store {
   /** What the node itself keeps is written as long as it can be: a table could not be dropped otherwise. */
   #refuseFull(mutations: readonly Buffer[]): void {
     for (let i = 0; i < mutations.length; i++) {
-      const table = this.#find(mutations[i]!, 0)
+      const table = this.#byId.find(mutations[i]!, 0)
       if (table !== null && !table.table.isEssential) throw new NoRoomError(`the disk is full: ${this.#space!.problem}`)
     }
   }
@@ -505,7 +501,7 @@ export class Store {
   async restoreArchive(options: ArchiveRestoreOptions): Promise<ArchiveRestoreResult> {
     const target = {
       takes: (buffer: Buffer, start: number) => {
-        const table = this.#find(buffer, start)
+        const table = this.#byId.find(buffer, start)
         return table !== null && !table.table.isEssential
       },
       apply: (mutations: readonly Buffer[]) => this.apply(mutations),
@@ -679,16 +675,6 @@ export class Store {
       stalls: this.#flusher.stalls,
     }
   }
-
-  #find(bytes: Buffer, at: number): TableStore | null {
-    const candidates = this.#byPrefix.get(readInt32(bytes, at))
-    if (candidates === undefined) return null
-    for (let i = 0; i < candidates.length; i++) {
-      const candidate = candidates[i]!
-      if (sameId(candidate.idBytes, bytes, at)) return candidate
-    }
-    return null
-  }
 }
 
 function createDiskSpace(runtime: Runtime, settings: StoreSettings, files: Files): DiskSpace {
@@ -706,10 +692,4 @@ function createDiskSpace(runtime: Runtime, settings: StoreSettings, files: Files
 async function both(durable: Promise<void>, room: Promise<void>): Promise<void> {
   await durable
   await room
-}
-
-/** The first four bytes were compared before. */
-function sameId(id: Buffer, bytes: Buffer, at: number): boolean {
-  for (let i = 4; i < 16; i++) if (id[i] !== bytes[at + i]) return false
-  return true
 }

@@ -4,14 +4,13 @@
  */
 import { ByteWriter } from '../../lib/base/bytes.ts'
 import { Consistency } from '../../lib/types/consistency.ts'
+import { tableKeyOf } from '../../storage/model/mutation.ts'
 import type { Endpoint } from '../internode/messenger.ts'
 import { Verb } from '../internode/verbs.ts'
 import type { CoordinatorEnvironment } from './environment.ts'
 import type { ReplicaWrites } from './replica-writes.ts'
 import { putMutation, putMutationHead } from './write-messages.ts'
 import type { WritePlans } from './write-plans.ts'
-
-const TABLE_ID_BYTES = 16
 
 export interface DeliverOptions {
   readonly environment: CoordinatorEnvironment
@@ -56,7 +55,7 @@ export async function deliver(
 
 /** It could bring back what was deleted since: the deletion may be purged by now. Only repair can tell. */
 export function isTooOld(environment: CoordinatorEnvironment, mutation: Buffer, writtenAt: number): boolean {
-  const seconds = environment.gcGraceSeconds?.(mutation.toString('latin1', 0, TABLE_ID_BYTES)) ?? null
+  const seconds = environment.gcGraceSeconds?.(tableKeyOf(mutation)) ?? null
   return seconds !== null && writtenAt + seconds * 1e6 <= environment.clock.wallMicros()
 }
 

@@ -5,9 +5,8 @@
 
 import { Latency } from '../../lib/base/latency.ts'
 import { uuidText } from '../../lib/base/uuid.ts'
-import { readInt32 } from '../../storage/model/row.ts'
-
-const TABLE_ID_BYTES = 16
+import { TABLE_ID_BYTES } from '../../storage/model/mutation.ts'
+import { TableMap } from '../../storage/model/table-map.ts'
 
 /** Of all reads of several replicas since the start. */
 export interface ReadCounts {
@@ -29,8 +28,8 @@ export interface ReadCounts {
 
 export class RequestLatencies {
   readonly #tables = new Map<string, TableLatencies>()
-  /** By the first four bytes of their ids, as mutations name them: the finest part of the time in which the id was made. */
-  readonly #byPrefix = new Map<number, TableLatencies>()
+  /** The same, for those who know the table by what a mutation says of it. */
+  readonly #byId = new TableMap<TableLatencies>()
   /** By consistency level, of partitions and of ranges; those that were never used are undefined. */
   readonly readsByLevel: (Latency | undefined)[] = []
   readonly counts: ReadCounts = {
@@ -58,28 +57,20 @@ export class RequestLatencies {
     if (latencies === undefined) {
       latencies = { reads: new Latency(), scans: new Latency(), writes: new Latency() }
       this.#tables.set(table, latencies)
+      this.#byId.set(table, latencies)
     }
     return latencies
   }
 
   /** Of the table to which a mutation belongs. */
   ofMutation(mutation: Buffer): TableLatencies {
-    const prefix = readInt32(mutation, 0)
-    let latencies = this.#byPrefix.get(prefix)
-    if (latencies === undefined) {
-      latencies = this.of(uuidText(mutation.subarray(0, TABLE_ID_BYTES)))
-      this.#byPrefix.set(prefix, latencies)
-    }
-    return latencies
+    return this.#byId.find(mutation, 0) ?? this.of(uuidText(mutation.subarray(0, TABLE_ID_BYTES)))
   }
 
   /** Forgets tables that were dropped. */
   keep(isKnown: (table: string) => boolean): void {
-    for (const [table, latencies] of this.#tables) {
-      if (isKnown(table)) continue
-      this.#tables.delete(table)
-      for (const [prefix, those] of this.#byPrefix) if (those === latencies) this.#byPrefix.delete(prefix)
-    }
+    for (const table of this.#tables.keys()) if (!isKnown(table)) this.#tables.delete(table)
+    this.#byId.keep(isKnown)
   }
 
   /** Called every few seconds. */

@@ -18,14 +18,13 @@
  */
 import { ByteReader, ByteWriter } from '../../lib/base/bytes.ts'
 import { uuidBytes, uuidText } from '../../lib/base/uuid.ts'
-import { POSITION_HEAD_BYTES, validateMutation } from '../../storage/model/mutation.ts'
+import { POSITION_HEAD_BYTES, TABLE_ID_BYTES, validateMutation } from '../../storage/model/mutation.ts'
 import { BALLOT_BYTES, type Ballot, encodeBallot, readBallot } from '../paxos/ballot.ts'
 import type { PrepareReply, Proposal, ProposeReply } from '../paxos/core.ts'
 import { checkValue, mutationOf, type Register } from '../paxos/register.ts'
 
 const Flag = { COMMIT: 1, READ: 2 } as const
 const Found = { ACCEPTED: 1, COMMITTED: 2, READ: 4, FLOOR: 8 } as const
-const TABLE_ID_BYTES = 16
 
 export interface PrepareMessage {
   readonly register: Register

@@ -11,7 +11,7 @@
 import { ByteReader } from '../../lib/base/bytes.ts'
 import { uuidBytes } from '../../lib/base/uuid.ts'
 import { END_OF_PARTITION, type ReadCommand, type RowData } from '../../storage/model/command.ts'
-import { MutationWriter, POSITION_HEAD_BYTES } from '../../storage/model/mutation.ts'
+import { MutationWriter, POSITION_HEAD_BYTES, TABLE_ID_BYTES } from '../../storage/model/mutation.ts'
 import { RowReader } from '../../storage/model/row.ts'
 import { BALLOT_BYTES, type Ballot, compareBallots, encodeBallot, highestBallot, readBallot } from '../paxos/ballot.ts'
 import type { AcceptorState, Proposal } from '../paxos/core.ts'
@@ -34,7 +34,6 @@ export interface KeptRegisters {
 
 const Column = { PROMISED: 0, ACCEPTED: 1, COMMITTED: 2, FLOOR: 3 } as const
 
-const TABLE_ID_BYTES = 16
 const TWO_32 = 4294967296
 /** No partition has an empty key. */
 const FLOOR_POSITION = Buffer.alloc(POSITION_HEAD_BYTES)

@@ -17,11 +17,10 @@ import type {
   Slice,
 } from '../../storage/model/command.ts'
 import { DELETION_BYTES } from '../../storage/model/deletion.ts'
-import { POSITION_HEAD_BYTES, validateMutation } from '../../storage/model/mutation.ts'
+import { POSITION_HEAD_BYTES, TABLE_ID_BYTES, validateMutation } from '../../storage/model/mutation.ts'
 import type { TableIds } from './table-ids.ts'
 
 const VERSION = 1
-const TABLE_ID_BYTES = 16
 export const DIGEST_BYTES = 16
 const NO_LIMIT = 0xffffffff
 

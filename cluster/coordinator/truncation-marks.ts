@@ -4,13 +4,10 @@
  * the other, and repair nothing.
  * Always: who was told that a table is empty finds nothing in it that was acknowledged before.
  */
-import { uuidBytes, uuidText } from '../../lib/base/uuid.ts'
-import { readInt32 } from '../../storage/model/row.ts'
-
-const TABLE_ID_BYTES = 16
+import { uuidBytes } from '../../lib/base/uuid.ts'
+import { TableMap } from '../../storage/model/table-map.ts'
 
 interface Mark {
-  readonly id: Buffer
   /** Until when writes are gone; 0: none are. */
   micros: number
   /** Truncations under way, and until when they are taken for such if nothing more is heard of them. */
@@ -21,8 +18,7 @@ interface Mark {
 }
 
 export class TruncationMarks {
-  /** By the first four bytes of the table's id. */
-  readonly #marks = new Map<number, Mark[]>()
+  readonly #marks = new TableMap<Mark>()
 
   /** What was written to the table until then is gone. µs of the cluster's hybrid clock. */
   set(table: string, micros: number): void {
@@ -44,33 +40,22 @@ export class TruncationMarks {
   }
 
   #of(table: string): Mark {
-    const id = uuidBytes(table)
-    const prefix = readInt32(id, 0)
-    const marks = this.#marks.get(prefix) ?? []
-    this.#marks.set(prefix, marks)
-    let mark = marks.find((each) => each.id.equals(id))
-    if (mark === undefined) {
-      mark = { id, micros: 0, underWay: 0, until: 0, ended: 0 }
-      marks.push(mark)
-    }
+    const known = this.#marks.find(uuidBytes(table), 0)
+    if (known !== null) return known
+    const mark = { micros: 0, underWay: 0, until: 0, ended: 0 }
+    this.#marks.set(table, mark)
     return mark
-  }
-
-  #find(mutation: Buffer): Mark | null {
-    if (this.#marks.size === 0) return null
-    const marks = this.#marks.get(readInt32(mutation, 0))
-    return marks?.find(({ id }) => id.compare(mutation, 0, TABLE_ID_BYTES) === 0) ?? null
   }
 
   /** Whether a mutation of a write that began then still counts. */
   takes(mutation: Buffer, writtenAt: number): boolean {
-    const mark = this.#find(mutation)
+    const mark = this.#marks.find(mutation, 0)
     return mark === null || writtenAt > mark.micros
   }
 
   /** Whether what this node's read found, which began then, may be written to replicas that lack it. */
   mayRepair(mutation: Buffer, began: number, now: number): boolean {
-    const mark = this.#find(mutation)
+    const mark = this.#marks.find(mutation, 0)
     if (mark === null) return true
     if (mark.underWay > 0 && now >= mark.until) {
       mark.underWay = 0
@@ -81,10 +66,6 @@ export class TruncationMarks {
 
   /** Forgets tables that were dropped. */
   keep(isKnown: (table: string) => boolean): void {
-    for (const [prefix, marks] of this.#marks) {
-      const kept = marks.filter(({ id }) => isKnown(uuidText(id)))
-      if (kept.length === 0) this.#marks.delete(prefix)
-      else this.#marks.set(prefix, kept)
-    }
+    this.#marks.keep(isKnown)
   }
 }

@@ -12,6 +12,7 @@ import { ByteReader, ByteWriter } from '../../lib/base/bytes.ts'
 import { FailureReason, ReplicaFailure, RequestError } from '../../lib/base/errors.ts'
 import { uuidBytes, uuidText } from '../../lib/base/uuid.ts'
 import { Consistency, consistencyName } from '../../lib/types/consistency.ts'
+import { TABLE_ID_BYTES } from '../../storage/model/mutation.ts'
 import type { Endpoint, Incoming, Messenger, Payload } from '../internode/messenger.ts'
 import { Verb } from '../internode/verbs.ts'
 import type { RingNode } from '../ring/topology.ts'
@@ -21,7 +22,6 @@ import { isReplicaFailure, reasonName } from './request-errors.ts'
 import type { TruncationMarks } from './truncation-marks.ts'
 import { putMicros, readMicros } from './write-messages.ts'
 
-const TABLE_ID_BYTES = 16
 /** Nodes may join between one and the next. */
 const ATTEMPTS = 3
 const NOTHING = { micros: 0, epoch: 0 } as const

@@ -9,6 +9,7 @@
  */
 import { ByteReader, ByteWriter } from '../../lib/base/bytes.ts'
 import { uuidBytes, uuidText } from '../../lib/base/uuid.ts'
+import { TABLE_ID_BYTES } from '../../storage/model/mutation.ts'
 import { readInt32 } from '../../storage/model/row.ts'
 import { Verb } from '../internode/verbs.ts'
 import type { ReplicaSet } from '../ring/placement.ts'
@@ -18,7 +19,6 @@ import { isTooOld } from './deliver.ts'
 import type { CoordinatorEnvironment } from './environment.ts'
 import { putMicros, putMutation, putMutationHead, readMicros } from './write-messages.ts'
 
-const TABLE_ID_BYTES = 16
 const HOST_ID_BYTES = 16
 
 interface Errand {

@@ -3,6 +3,7 @@
  * changes; so a write pays for none of that.
  */
 import { uuidText } from '../../lib/base/uuid.ts'
+import { TABLE_ID_BYTES, tableKeyOf } from '../../storage/model/mutation.ts'
 import { readInt32 } from '../../storage/model/row.ts'
 import type { Placement } from '../ring/placement.ts'
 import { ownerIndex, type Ring, ringOf } from '../ring/replicas.ts'
@@ -11,7 +12,6 @@ import type { CoordinatorEnvironment } from './environment.ts'
 import type { Replication } from './levels.ts'
 import { planWrite, type WritePlan } from './write-plan.ts'
 
-const TABLE_ID_BYTES = 16
 /** Positions are tokens with their sign bit flipped. */
 const SIGN = 0x80000000 | 0
 /** Levels have codes below it. */
@@ -75,7 +75,7 @@ export class WritePlans {
   planOfWrite(mutation: Buffer, level: number, keyspace: string): WritePlan | null {
     const plan = this.planOf(mutation, level, keyspace)
     if (this.#sloppyTables.size === 0 || plan === null || plan.dead.length === 0) return plan
-    if (!this.#sloppyTables.has(mutation.toString('latin1', 0, TABLE_ID_BYTES))) return plan
+    if (!this.#sloppyTables.has(tableKeyOf(mutation))) return plan
     return this.#sloppyPlan(mutation, level, keyspace)
   }
 

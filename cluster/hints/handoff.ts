@@ -5,6 +5,7 @@
  * the latter is written down, for repair.
  */
 import type { Clock, Disk, Log, Random } from '../../lib/runtime/runtime.ts'
+import { TABLE_ID_BYTES } from '../../storage/model/mutation.ts'
 import type { Hints } from '../coordinator/environment.ts'
 import type { Liveness } from '../gossip/liveness.ts'
 import type { Endpoint, Messenger } from '../internode/messenger.ts'
@@ -16,7 +17,6 @@ import { MemoryHints } from './memory-hints.ts'
 
 const SOURCE = 'handoff.ts'
 
-const TABLE_ID_BYTES = 16
 /** Nodes that are alive and have hints here are tried again so often. Source: Cassandra's HintsDispatchTrigger. */
 const TRY_AGAIN_MS = 10_000
 /** A node that comes back is given a moment, by chance, so that not all send at once. */

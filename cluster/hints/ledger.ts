@@ -5,9 +5,9 @@
 
 import { uuidText } from '../../lib/base/uuid.ts'
 import type { Clock, Disk } from '../../lib/runtime/runtime.ts'
+import { TABLE_ID_BYTES } from '../../storage/model/mutation.ts'
 
 const FILE = 'missed.json'
-const TABLE_ID_BYTES = 16
 const SAVE_DELAY_MS = 500
 
 /** Every 64th. */

@@ -5,6 +5,7 @@
  * Always: while it is on, a write is acknowledged here only if it is there too, or that node is down.
  */
 import { FailureReason, ReplicaFailure } from '../../lib/base/errors.ts'
+import { TABLE_ID_BYTES, tableKeyOf } from '../../storage/model/mutation.ts'
 import type { Messenger } from '../internode/messenger.ts'
 import { Verb } from '../internode/verbs.ts'
 import { encodeMutations } from './messages.ts'
@@ -20,7 +21,6 @@ export interface MirrorOptions {
 }
 
 const MIRROR_MS = 2_000
-const TABLE_ID_BYTES = 16
 
 interface Former {
   readonly hostId: string
@@ -52,7 +52,7 @@ export class Mirror {
   }
 
   #covers({ ranges }: Former, mutation: Buffer): boolean {
-    const keyspace = this.#options.keyspaceOf(mutation.toString('latin1', 0, TABLE_ID_BYTES))
+    const keyspace = this.#options.keyspaceOf(tableKeyOf(mutation))
     const own = keyspace === null ? undefined : ranges.get(keyspace)
     return own !== undefined && isWithin(own, mutation.subarray(TABLE_ID_BYTES, TABLE_ID_BYTES + 8))
   }

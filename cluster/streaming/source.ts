@@ -10,6 +10,7 @@ import { BytesError } from '../../lib/base/bytes.ts'
 import { FailureReason, ReplicaFailure } from '../../lib/base/errors.ts'
 import { uuidBytes } from '../../lib/base/uuid.ts'
 import { ALL_ROWS, type ReadCommand, type ReadPoint, type ReadResult } from '../../storage/model/command.ts'
+import { TABLE_ID_BYTES, tableKeyOf } from '../../storage/model/mutation.ts'
 import { partitionMutations } from '../../storage/model/partition-mutation.ts'
 import type { Endpoint, Incoming, Messenger } from '../internode/messenger.ts'
 import { Verb } from '../internode/verbs.ts'
@@ -50,8 +51,6 @@ export interface StreamSourceOptions {
 
 /** How long a write waits for the node that joins. */
 const FORWARD_MS = 2_000
-
-const TABLE_ID_BYTES = 16
 
 /** A mutation of a page: a row that is larger makes it larger. */
 const MUTATION_BYTES = 64 * 1024
@@ -113,7 +112,7 @@ export class StreamSource {
   }
 
   #covers({ ranges }: Session, mutation: Buffer): boolean {
-    const keyspace = this.#options.keyspaceOf(mutation.toString('latin1', 0, TABLE_ID_BYTES))
+    const keyspace = this.#options.keyspaceOf(tableKeyOf(mutation))
     const own = keyspace === null ? undefined : ranges.get(keyspace)
     return own !== undefined && isWithin(own, mutation.subarray(TABLE_ID_BYTES, TABLE_ID_BYTES + 8))
   }

@@ -8,7 +8,7 @@
  */
 
 import type { ReadCommand, ReadResult } from '../../storage/model/command.ts'
-import { EntryKind, MutationReader } from '../../storage/model/mutation.ts'
+import { EntryKind, MutationReader, TABLE_ID_BYTES } from '../../storage/model/mutation.ts'
 import { readInt32 } from '../../storage/model/row.ts'
 import { ReplicaFailure } from '../base/errors.ts'
 import { uuidBytes } from '../base/uuid.ts'
@@ -63,7 +63,6 @@ const GATHERED_MAX = 65_536
 const SOURCE = 'lib/index/node-indexes.ts'
 /** native_protocol_v5.spec §9. */
 const REASON_INDEX_NOT_AVAILABLE = 0x0006
-const TABLE_ID_BYTES = 16
 const NO_CLUSTERING = Buffer.alloc(0)
 
 export class NodeIndexes implements TermSink {

@@ -6,7 +6,7 @@
  */
 
 import type { ReadCommand, ReadResult, Slice } from '../../storage/model/command.ts'
-import { EntryKind, MutationReader } from '../../storage/model/mutation.ts'
+import { EntryKind, MutationReader, TABLE_ID_BYTES, tableKeyOf } from '../../storage/model/mutation.ts'
 import { invalid } from '../base/errors.ts'
 import { SerialLocks } from '../base/serial-locks.ts'
 import { uuidBytes } from '../base/uuid.ts'
@@ -62,7 +62,6 @@ interface PartitionWrite {
   readonly mutations: Buffer[]
 }
 
-const TABLE_ID_BYTES = 16
 const SOURCE = 'lib/view/node-views.ts'
 const AFTER = Buffer.of(0)
 
@@ -135,7 +134,7 @@ export class NodeViews {
     if (this.#options.schema() !== this.#seen) this.refresh()
     if (this.#bases.size === 0) return this.#options.store.apply(mutations)
     for (let i = 0; i < mutations.length; i++)
-      if (this.#bases.has(mutations[i]!.toString('latin1', 0, TABLE_ID_BYTES)))
+      if (this.#bases.has(tableKeyOf(mutations[i]!)))
         // The caller takes its bytes back when this call returns.
         return this.#applyWithViews(mutations.map((mutation) => Buffer.from(mutation)))
     return this.#options.store.apply(mutations)

@@ -16,10 +16,15 @@ import { CellFlag, compareRanges, RowFlag, type RowReader, RowWriter, readInt32 
 /** Also the order of a partition's entries in memtable and SSTable keys. */
 export const EntryKind = { PARTITION_DELETION: 0, STATIC_ROW: 1, RANGE_TOMBSTONE: 2, ROW: 3 } as const
 
-const TABLE_ID_BYTES = 16
+export const TABLE_ID_BYTES = 16
 /** Token and key length, before the key. */
 export const POSITION_HEAD_BYTES = 10
 export const PARTITION_KEY_BYTES_MAX = 65535
+
+/** The id of the table that a mutation is of, as one character a byte: a key for maps. */
+export function tableKeyOf(mutation: Buffer): string {
+  return mutation.toString('latin1', 0, TABLE_ID_BYTES)
+}
 
 /** Writes one mutation at a time; it is reused, so that a write of a row allocates nothing. */
 export class MutationWriter {

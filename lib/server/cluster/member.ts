@@ -137,6 +137,7 @@ export class ClusterMember implements AsyncDisposable {
       table: (id) => metadata.current.tablesById.get(id)?.options ?? null,
     })
     const { marks, plans } = writeSide
+    metadata.listen((_, schema) => marks.keep((table) => schema.tablesById.has(table)))
     const paxos = await openPaxosSide({ environment, store, log: runtime.log, replica, marks, plans, reads })
     this.#paxos = paxos
     const coordinator = new ClusterCoordinator({
