@@ -67,6 +67,18 @@ export class RequestLatencies {
     return this.#byId.find(mutation, 0) ?? this.of(uuidText(mutation.subarray(0, TABLE_ID_BYTES)))
   }
 
+  /** Counts writes; gives those that shall be timed, null: none. */
+  beginWrites(mutations: readonly Buffer[]): Latency[] | null {
+    let timed: Latency[] | null = null
+    for (let i = 0; i < mutations.length; i++) {
+      const { writes } = this.ofMutation(mutations[i]!)
+      if (!writes.begins()) continue
+      if (timed === null) timed = [writes]
+      else timed.push(writes)
+    }
+    return timed
+  }
+
   /** Forgets tables that were dropped. */
   keep(isKnown: (table: string) => boolean): void {
     for (const table of this.#tables.keys()) if (!isKnown(table)) this.#tables.delete(table)
@@ -88,4 +100,8 @@ export interface TableLatencies {
   readonly reads: Latency
   readonly scans: Latency
   readonly writes: Latency
+}
+
+export function endWrites(timed: readonly Latency[], ms: number): void {
+  for (const latency of timed) latency.sampled(ms)
 }

@@ -3,14 +3,13 @@
  * be met is refused before anything is written or read.
  */
 import { ReplicaFailure, RequestError } from '../../lib/base/errors.ts'
-import type { Latency } from '../../lib/base/latency.ts'
 import { SerialLocks } from '../../lib/base/serial-locks.ts'
 import type { Clock } from '../../lib/runtime/runtime.ts'
 import { Consistency, consistencyName } from '../../lib/types/consistency.ts'
 import type { ReadCommand, ReadResult } from '../../storage/model/command.ts'
 import type { CasRequest, CasScene } from './cas.ts'
 import { CounterLeader, type CounterLeaderOptions } from './counter-leader.ts'
-import { RequestLatencies } from './latencies.ts'
+import { endWrites, RequestLatencies } from './latencies.ts'
 import { type Replication, requirement } from './levels.ts'
 import { isReplicaFailure, unavailable } from './request-errors.ts'
 
@@ -69,13 +68,14 @@ export class LocalCoordinator {
   ): Promise<void> | undefined {
     const verdict = this.#verdict(consistency, keyspace)
     if (verdict.error && consistency !== Consistency.ANY) throw verdict.error
-    const timed = this.#beginWrites(mutations)
+    const timed = this.latencies.beginWrites(mutations)
     const began = timed === null ? 0 : this.#options.clock.monotonicMs()
     try {
       const done = kind === 'COUNTER' ? this.#count(mutations) : this.#options.replica.apply(mutations)
       if (timed !== null) {
-        if (done) done.then(() => this.#endWrites(timed, began)).catch(() => {})
-        else this.#endWrites(timed, began)
+        const end = (): void => endWrites(timed, this.#options.clock.monotonicMs() - began)
+        if (done) done.then(end, () => {})
+        else end()
       }
       return done?.catch((cause: unknown) => {
         throw this.#writeFailure(cause, kind, consistency, verdict.required)
@@ -89,23 +89,6 @@ export class LocalCoordinator {
   async #count(mutations: readonly Buffer[]): Promise<void> {
     const counted = await Promise.all(mutations.map((mutation) => this.#counters.count(mutation)))
     await Promise.all(counted.map(({ durable }) => durable))
-  }
-
-  /** Counts writes; gives those that shall be timed. */
-  #beginWrites(mutations: readonly Buffer[]): Latency[] | null {
-    let timed: Latency[] | null = null
-    for (let i = 0; i < mutations.length; i++) {
-      const { writes } = this.latencies.ofMutation(mutations[i]!)
-      if (!writes.begins()) continue
-      if (timed === null) timed = [writes]
-      else timed.push(writes)
-    }
-    return timed
-  }
-
-  #endWrites(timed: readonly Latency[], began: number): void {
-    const ms = this.#options.clock.monotonicMs() - began
-    for (const latency of timed) latency.sampled(ms)
   }
 
   read(command: ReadCommand, consistency: number, keyspace: string): ReadResult | Promise<ReadResult> {

@@ -6,7 +6,6 @@
  * In another data centre one replica gets the write and hands it on to the others there; they acknowledge to the coordinator themselves, so
  * that the one who hands on may die without delaying what it handed on.
  */
-import type { Latency } from '../../lib/base/latency.ts'
 import type { Messenger } from '../internode/messenger.ts'
 import { Verb } from '../internode/verbs.ts'
 import { BatchWrite } from './batch-write.ts'
@@ -15,7 +14,7 @@ import type { CounterLeader } from './counter-leader.ts'
 import { Counters } from './counters.ts'
 import { Deadlines } from './deadlines.ts'
 import type { CoordinatorEnvironment } from './environment.ts'
-import type { RequestLatencies } from './latencies.ts'
+import { endWrites, type RequestLatencies } from './latencies.ts'
 import type { WriteType } from './local.ts'
 import { PendingWrite, type WriteShop } from './pending-write.ts'
 import { unavailable } from './request-errors.ts'
@@ -109,16 +108,13 @@ export class WriteCoordinator implements Writes {
     consistency: number,
     keyspace: string,
   ): Promise<void> | undefined {
-    const timed = this.#beginTiming(mutations)
+    const timed = this.#latencies.beginWrites(mutations)
     if (timed === null) return this.#write(mutations, kind, consistency, keyspace)
     const began = this.#environment.clock.monotonicMs()
     const done = this.#write(mutations, kind, consistency, keyspace)
-    if (done === undefined) this.#endTiming(timed, began)
-    else
-      done.then(
-        () => this.#endTiming(timed, began),
-        () => {},
-      )
+    const end = (): void => endWrites(timed, this.#environment.clock.monotonicMs() - began)
+    if (done === undefined) end()
+    else done.then(end, () => {})
     return done
   }
 
@@ -194,22 +190,5 @@ export class WriteCoordinator implements Writes {
     if (local.length > 0) await this.#environment.replica.apply(local)
     if (placed.length > 0) await new BatchWrite(this.#shop, placed, replicated, kind).begin()
     forget?.()
-  }
-
-  /** Counts writes; gives those that shall be timed. */
-  #beginTiming(mutations: readonly Buffer[]): Latency[] | null {
-    let timed: Latency[] | null = null
-    for (let i = 0; i < mutations.length; i++) {
-      const { writes } = this.#latencies.ofMutation(mutations[i]!)
-      if (!writes.begins()) continue
-      if (timed === null) timed = [writes]
-      else timed.push(writes)
-    }
-    return timed
-  }
-
-  #endTiming(timed: readonly Latency[], began: number): void {
-    const ms = this.#environment.clock.monotonicMs() - began
-    for (const latency of timed) latency.sampled(ms)
   }
 }

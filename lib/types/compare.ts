@@ -8,6 +8,34 @@ import { decodeDecimal, decodeVarint } from './number.ts'
 import type { CqlType, NativeTypeName, VectorType } from './type.ts'
 import { fixedLength, readVectorLength } from './vector.ts'
 
+/** Operators of WHERE and IF that ask for nothing but the order of two values. */
+const ORDER_OPERATORS = ['=', '!=', '<', '<=', '>', '>='] as const
+export type OrderOperator = (typeof ORDER_OPERATORS)[number]
+
+export function isOrderOperator(operator: string): operator is OrderOperator {
+  return (ORDER_OPERATORS as readonly string[]).includes(operator)
+}
+
+/** Whether `a operator b` holds, where `order` is what compare(a, b) gave. */
+export function holds(operator: OrderOperator, order: number): boolean {
+  switch (operator) {
+    case '=':
+      return order === 0
+    case '!=':
+      return order !== 0
+    case '<':
+      return order < 0
+    case '<=':
+      return order <= 0
+    case '>':
+      return order > 0
+    case '>=':
+      return order >= 0
+    default:
+      return unreachable(operator)
+  }
+}
+
 /** Negative, zero or positive as `a` is less than, equal to or greater than `b`. */
 export function compare(type: CqlType, a: Buffer, b: Buffer): number {
   switch (type.kind) {

@@ -10,7 +10,7 @@ import { typeToCql } from './names.ts'
 import type { CqlType, NativeTypeName, TupleType, UserType, VectorType } from './type.ts'
 import { fixedLength, readVectorLength } from './vector.ts'
 
-export { compare } from './compare.ts'
+export { compare, holds, isOrderOperator, type OrderOperator } from './compare.ts'
 
 /** Throws INVALID, in Cassandra's words, when the bytes are no value of the type. */
 export function validate(type: CqlType, bytes: Buffer): void {

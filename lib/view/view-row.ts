@@ -8,7 +8,7 @@ import type { ColumnSchema, TableSchema, ViewSchema } from '../schema/table.ts'
 import { NATIVE, someType } from '../types/names.ts'
 import { decodeClustering, encodeClustering } from '../types/ordered.ts'
 import { KEY_BYTES_MAX, serializePartitionKey, splitPartitionKey } from '../types/partition-key.ts'
-import { compare } from '../types/value.ts'
+import { compare, holds, isOrderOperator, type OrderOperator } from '../types/value.ts'
 
 /** What a view shows of one base row. */
 export interface ViewRow {
@@ -28,7 +28,7 @@ export class KeyTooLong extends Error {}
 
 interface Condition {
   readonly indexes: readonly number[]
-  readonly operator: ViewSchema['conditions'][number]['operator']
+  readonly operator: OrderOperator
   readonly values: readonly (readonly (Buffer | null)[])[]
 }
 
@@ -66,7 +66,11 @@ export class ViewRows {
     // IS NOT NULL of a column outside the view's key says nothing, as in Cassandra.
     this.#conditions = view.view.conditions
       .filter(({ operator }) => operator !== 'IS NOT')
-      .map(({ columns, operator, values }) => ({ indexes: columns.map(indexOf), operator, values }))
+      .map(({ columns, operator, values }) => ({
+        indexes: columns.map(indexOf),
+        operator: isOrderOperator(operator) ? operator : '=',
+        values,
+      }))
     this.#spells = view.clustering.some(({ type }) => someType(type, (part) => part === NATIVE.decimal))
   }
 
@@ -160,18 +164,7 @@ export class ViewRows {
       const { type } = columns[index < partitionKey.length ? index : index - partitionKey.length]!
       order = compare(type, values[index]!, given)
     }
-    switch (operator) {
-      case '<':
-        return order < 0
-      case '<=':
-        return order <= 0
-      case '>':
-        return order > 0
-      case '>=':
-        return order >= 0
-      default:
-        return order === 0
-    }
+    return holds(operator, order)
   }
 }
 

@@ -7,23 +7,12 @@
  * (any CQL servers) whose writes are durable like our `commitlog_sync: periodic` and `group`.
  */
 import { mkdtempSync } from 'node:fs'
-import { cpus, tmpdir } from 'node:os'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { Consistency } from '../../lib/types/consistency.ts'
 import { type NodeProcess, startProcess } from '../support/server.ts'
-import {
-  type Asked,
-  hasErrors,
-  heading,
-  type Measured,
-  measure,
-  type Operation,
-  peer,
-  type Server,
-  stop,
-  table,
-} from './compare.ts'
+import { type Asked, compareAll, type Operation, peer, type Server } from './compare.ts'
 
 const { values: flags } = parseArgs({
   options: {
@@ -74,32 +63,16 @@ async function startOurs(sync: 'periodic' | 'group'): Promise<Server> {
 
 const OPERATIONS: readonly Operation[] = ['select', 'insert']
 const chosen = flags.only === undefined ? OPERATIONS : (flags.only.split(',') as Operation[])
-const plans: (() => Promise<Server>)[] = []
-if (flags.periodic || !flags.batch) plans.push(() => startOurs('periodic'))
-if (flags.periodic) plans.push(async () => peer('periodic', flags.periodic!))
+const contenders: (() => Promise<Server>)[] = []
+if (flags.periodic || !flags.batch) contenders.push(() => startOurs('periodic'))
+if (flags.periodic) contenders.push(async () => peer('periodic', flags.periodic!))
 if (flags.batch)
-  plans.push(
+  contenders.push(
     () => startOurs('group'),
     async () => peer('batch', flags.batch!),
   )
-
-const results: Measured[] = []
-for (const open of plans) {
-  const server = await open()
-  try {
-    results.push(await measure(server, chosen, asked))
-  } finally {
-    await stop(server)
-  }
-}
-process.stdout.write(`${nodes} nodes, ${asked.replicas} replicas, QUORUM; ${heading(asked, cpus().length)}`)
-process.stdout.write(
-  `${table(results, [
-    ['polyxena periodic', 'peer periodic'],
-    ['polyxena group', 'peer batch'],
-  ])}\n`,
+await compareAll(
+  contenders.map((open) => ({ open, operations: chosen })),
+  asked,
+  `${nodes} nodes, ${asked.replicas} replicas, QUORUM; `,
 )
-if (hasErrors(results)) {
-  process.stdout.write('\nsome answers were wrong: the figures above are void\n')
-  process.exitCode = 1
-}

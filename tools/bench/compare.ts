@@ -1,6 +1,7 @@
 /** Servers under the same load, one after the other in one run, and the table that compares them. */
 import { execFile } from 'node:child_process'
 import { rmSync } from 'node:fs'
+import { cpus } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
@@ -38,7 +39,7 @@ export interface Asked {
   shapesOf(operation: Operation): readonly Shape[]
 }
 
-export interface Measured {
+interface Measured {
   readonly server: Server
   readonly reports: ReadonlyMap<string, LoadReport>
 }
@@ -53,7 +54,7 @@ export function peer(name: string, given: string): Server {
   return { name: `peer ${name}`, addresses, port: nodes[0]!.port, nodes: [], directories: [] }
 }
 
-export async function stop(server: Server): Promise<void> {
+async function stop(server: Server): Promise<void> {
   for (const node of server.nodes) await endProcess(node, 'SIGTERM')
   for (const directory of server.directories) rmSync(directory, { recursive: true })
 }
@@ -74,7 +75,7 @@ function usage(server: Server): { readonly rssBytes: number; readonly cpuSeconds
   return { rssBytes, cpuSeconds }
 }
 
-export async function measure(server: Server, operations: readonly Operation[], asked: Asked): Promise<Measured> {
+async function measure(server: Server, operations: readonly Operation[], asked: Asked): Promise<Measured> {
   const { keys, replicas, consistency } = asked
   const reports = new Map<string, LoadReport>()
   const plan = (operation: Operation, shape: Shape, seconds: number): LoadPlan => ({
@@ -115,8 +116,14 @@ function row(cells: readonly string[]): string {
   return `| ${cells.join(' | ')} |`
 }
 
-/** The figures, and the ratios of each pair of servers, by name. */
-export function table(results: readonly Measured[], pairs: readonly (readonly [string, string])[]): string {
+/** Ours and those that are compared with them, by name. */
+const PAIRS = [
+  ['polyxena periodic', 'peer periodic'],
+  ['polyxena group', 'peer batch'],
+] as const
+
+/** The figures, and the ratios of each pair of servers. */
+function table(results: readonly Measured[]): string {
   const lines = [
     row([
       'request',
@@ -156,7 +163,7 @@ export function table(results: readonly Measured[], pairs: readonly (readonly [s
     row(Array<string>(6).fill('---')),
   )
   for (const key of keys) {
-    for (const [ours, theirs] of pairs) {
+    for (const [ours, theirs] of PAIRS) {
       const a = results.find(({ server }) => server.name === ours)?.reports.get(key)
       const b = results.find(({ server }) => server.name === theirs)?.reports.get(key)
       if (!a || !b) continue
@@ -177,11 +184,29 @@ export function table(results: readonly Measured[], pairs: readonly (readonly [s
   return lines.join('\n')
 }
 
-/** Whether some answers were wrong: the figures are void then. */
-export function hasErrors(results: readonly Measured[]): boolean {
-  return results.some(({ reports }) => [...reports.values()].some(({ errors }) => errors > 0))
+/** What is measured of one server, and how it comes up. */
+export interface Contender {
+  open(): Promise<Server>
+  readonly operations: readonly Operation[]
 }
 
-export function heading(asked: Asked, cores: number): string {
-  return `${cores} cores, Node ${process.version}, ${VALUE_BYTES}-byte values, ${asked.keys} keys, ${asked.seconds} s a row\n\n`
+/** One after the other; prints the table, and fails the process when answers were wrong. */
+export async function compareAll(contenders: readonly Contender[], asked: Asked, title: string): Promise<void> {
+  const results: Measured[] = []
+  for (const { open, operations } of contenders) {
+    if (operations.length === 0) continue
+    const server = await open()
+    try {
+      results.push(await measure(server, operations, asked))
+    } finally {
+      await stop(server)
+    }
+  }
+  process.stdout.write(
+    `${title}${cpus().length} cores, Node ${process.version}, ${VALUE_BYTES}-byte values, ${asked.keys} keys, ${asked.seconds} s a row\n\n`,
+  )
+  process.stdout.write(`${table(results)}\n`)
+  if (!results.some(({ reports }) => [...reports.values()].some(({ errors }) => errors > 0))) return
+  process.stdout.write('\nsome answers were wrong: the figures above are void\n')
+  process.exitCode = 1
 }

@@ -9,23 +9,12 @@
  * them our node is measured alone. Figures are of this machine and this run: trust the ratios.
  */
 import { mkdtempSync } from 'node:fs'
-import { cpus, tmpdir } from 'node:os'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { Consistency } from '../../lib/types/consistency.ts'
 import { startProcess } from '../support/server.ts'
-import {
-  type Asked,
-  hasErrors,
-  heading,
-  type Measured,
-  measure,
-  type Operation,
-  peer,
-  type Server,
-  stop,
-  table,
-} from './compare.ts'
+import { type Asked, type Contender, compareAll, type Operation, peer, type Server } from './compare.ts'
 
 const SHAPES = [
   { inFlight: 1, connections: 1 },
@@ -71,33 +60,16 @@ async function startOurs(sync: 'periodic' | 'group'): Promise<Server> {
 }
 
 const only = flags.only?.split(',')
-const plans: { open: () => Promise<Server>; operations: Operation[] }[] = [
-  { open: () => startOurs('periodic'), operations: [...FULL, ...OTHERS] },
-]
+const contenders: Contender[] = [{ open: () => startOurs('periodic'), operations: [...FULL, ...OTHERS] }]
 if (flags.periodic)
-  plans.push({ open: async () => peer('periodic', flags.periodic!), operations: [...FULL, ...OTHERS] })
-plans.push({ open: () => startOurs('group'), operations: ['insert'] })
-if (flags.batch) plans.push({ open: async () => peer('batch', flags.batch!), operations: ['insert'] })
-
-const results: Measured[] = []
-for (const { open, operations } of plans) {
-  const chosen = operations.filter((operation) => only === undefined || only.includes(operation))
-  if (chosen.length === 0) continue
-  const server = await open()
-  try {
-    results.push(await measure(server, chosen, asked))
-  } finally {
-    await stop(server)
-  }
-}
-process.stdout.write(heading(asked, cpus().length))
-process.stdout.write(
-  `${table(results, [
-    ['polyxena periodic', 'peer periodic'],
-    ['polyxena group', 'peer batch'],
-  ])}\n`,
+  contenders.push({ open: async () => peer('periodic', flags.periodic!), operations: [...FULL, ...OTHERS] })
+contenders.push({ open: () => startOurs('group'), operations: ['insert'] })
+if (flags.batch) contenders.push({ open: async () => peer('batch', flags.batch!), operations: ['insert'] })
+await compareAll(
+  contenders.map(({ open, operations }) => ({
+    open,
+    operations: operations.filter((operation) => only === undefined || only.includes(operation)),
+  })),
+  asked,
+  '',
 )
-if (hasErrors(results)) {
-  process.stdout.write('\nsome answers were wrong: the figures above are void\n')
-  process.exitCode = 1
-}

@@ -6,7 +6,7 @@ import { invalid } from '../../base/errors.ts'
 import type { ColumnSchema, TableSchema } from '../../schema/table.ts'
 import { isCollection, isMultiCell, NATIVE, someType } from '../../types/names.ts'
 import type { CqlType } from '../../types/type.ts'
-import { compare } from '../../types/value.ts'
+import { compare, holds, isOrderOperator } from '../../types/value.ts'
 import type { ConditionClause, InValues, RelationOperator, Term } from '../ast.ts'
 import { type BoundValue, type Environment, type QueryOptions, UNSET } from '../statement.ts'
 import { splitCollection, splitFields } from '../terms/collection-parts.ts'
@@ -216,23 +216,8 @@ class Comparison implements ColumnCondition {
       throw invalid(`Invalid comparison with an empty ${this.#type.kind} for operator "${operator}"`)
     const known = actual ?? (ofCells && !SLICES.has(operator) ? EMPTY_COLLECTION : null)
     if (known === null) return operator === '!='
-    const order = compare(this.#type, known, value)
-    switch (operator) {
-      case '=':
-        return order === 0
-      case '!=':
-        return order !== 0
-      case '<':
-        return order < 0
-      case '<=':
-        return order <= 0
-      case '>':
-        return order > 0
-      case '>=':
-        return order >= 0
-      default:
-        throw invalid(`Unsupported operator ${operator} in a condition`)
-    }
+    if (!isOrderOperator(operator)) throw invalid(`Unsupported operator ${operator} in a condition`)
+    return holds(operator, compare(this.#type, known, value))
   }
 
   #contains(actual: Buffer | null, value: Buffer | null, operator: 'CONTAINS' | 'CONTAINS KEY'): boolean {

@@ -5,7 +5,7 @@
 import { invalid } from '../../base/errors.ts'
 import { type Analyzer, type Analyzers, NO_ANALYZERS } from '../../schema/index-analysis.ts'
 import type { ColumnSchema } from '../../schema/table.ts'
-import { compare } from '../../types/compare.ts'
+import { compare, holds } from '../../types/compare.ts'
 import { type BoundValue, type Environment, type QueryOptions, UNSET } from '../statement.ts'
 import type { Value } from '../terms/terms.ts'
 import type { Bound, Restriction } from '../where/restrictions-relations.ts'
@@ -62,15 +62,11 @@ function matches(expression: Expression, values: RowValues): boolean {
   const seen = isWhole && analyzer !== undefined ? analyzer(found) : found
   switch (expression.operator) {
     case '=':
-      return compare(type, seen, expression.value) === 0
     case '<':
-      return compare(type, seen, expression.value) < 0
     case '<=':
-      return compare(type, seen, expression.value) <= 0
     case '>':
-      return compare(type, seen, expression.value) > 0
     case '>=':
-      return compare(type, seen, expression.value) >= 0
+      return holds(expression.operator, compare(type, seen, expression.value))
     case 'IN':
       return expression.values.some((value) => compare(type, found, value) === 0)
     case 'CONTAINS':
