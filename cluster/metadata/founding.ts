@@ -12,7 +12,8 @@ import { TopologyError } from '../ring/topology.ts'
 import type { LogReplica } from './catch-up.ts'
 import type { Exchange } from './exchange.ts'
 import type { DiscoverRequest, Discovery } from './messages.ts'
-import type { Instance, ReplicatedLog } from './replicated-log.ts'
+import type { Instance } from './proposer.ts'
+import type { ReplicatedLog } from './replicated-log.ts'
 
 const SOURCE = 'founding.ts'
 
@@ -163,7 +164,7 @@ export class Founding {
       if (!(error instanceof TopologyError)) throw error
       throw new FoundingError(`The seeds cannot be one cluster: ${error.message}`)
     }
-    const result = await log.attempt(instance, payload)
+    const result = await log.proposer.attempt(instance, payload)
     if (result.kind === 'decided') {
       reports.info(SOURCE, `A new cluster is founded by ${founders.length} of ${this.#seeds.length} seeds`)
       await log.learn(instance, result.payload)

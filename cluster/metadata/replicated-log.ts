@@ -8,12 +8,10 @@
  *   than the call;
  * - without a majority of the members it rejects within a bound, and says whether the entry may still be decided.
  */
-import { assert } from '../../lib/base/assert.ts'
 import type { Log } from '../../lib/runtime/runtime.ts'
 import type { Endpoint, Sender } from '../internode/messenger.ts'
 import { Verb } from '../internode/verbs.ts'
-import { type Ballot, BallotSource, highestBallot } from '../paxos/ballot.ts'
-import { Attempt, majorityOf, type ProposeVerdict } from '../paxos/core.ts'
+import { majorityOf } from '../paxos/core.ts'
 import { type AcceptorRecord, LogAcceptor } from './acceptor.ts'
 import { BehindError, CatchUp, type LogPeer, type LogReplica } from './catch-up.ts'
 import type { Exchange } from './exchange.ts'
@@ -31,6 +29,7 @@ import type {
   ProposeRequest,
   ReachedMessage,
 } from './messages.ts'
+import { type AttemptResult, type Instance, type Participant, Proposer } from './proposer.ts'
 
 const SOURCE = 'replicated-log.ts'
 
@@ -71,30 +70,6 @@ const TIMES: LogTimes = {
   pullEveryMs: 5_000,
 }
 
-/** Who takes part in an instance: members by host id, or, to found a cluster, seeds by their endpoint. */
-export interface Participant {
-  readonly id: string
-  readonly endpoint: Endpoint
-}
-
-export interface Instance {
-  readonly epoch: number
-  readonly clusterId: string
-  readonly seeds: readonly Endpoint[] | null
-  readonly participants: readonly Participant[]
-}
-
-export type AttemptResult =
-  | { readonly kind: 'decided'; readonly payload: string }
-  /** Nothing was proposed, and nothing is in progress. */
-  | { readonly kind: 'free' }
-  /** The participant has the decision already; uncertain: it may be what was proposed. */
-  | { readonly kind: 'over'; readonly from: Endpoint; readonly isUncertain: boolean }
-  | { readonly kind: 'contended'; readonly isUncertain: boolean }
-  | { readonly kind: 'unreachable'; readonly isUncertain: boolean; readonly answered: number }
-
-type Defeat = Exclude<ProposeVerdict, { kind: 'pending' | 'decided' }>
-
 /** No entry could be decided. */
 export class NoMajorityError extends Error {
   override name = 'NoMajorityError'
@@ -121,14 +96,13 @@ export class ReplicatedLog {
   readonly #replica: LogReplica
   readonly #log: Log
   readonly #acceptor: LogAcceptor
-  readonly #ballots: BallotSource
+  readonly proposer: Proposer
   readonly #isAlive: (hostId: string) => boolean
   readonly #whereabouts: (hostId: string) => Endpoint | null
   /** Of nodes that were heard: they may have moved since the log was told. */
   readonly #endpoints = new Map<string, Endpoint>()
   /** The epochs that nodes are known to have, at least. */
   readonly #reached = new Map<string, number>()
-  #heard: Ballot | null = null
   #appending: Promise<unknown> = Promise.resolve()
   /** When it was found out last that no majority answers. */
   #lostMajority: { readonly atMs: number; readonly answered: number; readonly members: number } | null = null
@@ -144,7 +118,7 @@ export class ReplicatedLog {
     this.#isAlive = options.isAlive ?? (() => true)
     this.#whereabouts = options.whereabouts ?? (() => null)
     this.#acceptor = new LogAcceptor(options.acceptor, options.saveAcceptor)
-    this.#ballots = new BallotSource(exchange.self.hostId, () => exchange.clock.wallMicros())
+    this.proposer = new Proposer({ exchange, requestMs: this.times.requestMs })
     this.catchUp = new CatchUp({
       exchange,
       replica,
@@ -246,7 +220,7 @@ export class ReplicatedLog {
       }
       if (payload !== null) {
         last = { epoch: instance.epoch, payload }
-        result = await this.attempt(instance, payload)
+        result = await this.proposer.attempt(instance, payload)
       } else {
         if (isConfirmed) {
           if (failure !== null) throw failure
@@ -281,79 +255,6 @@ export class ReplicatedLog {
       if (result.kind === 'over') await this.#reachQuietly(instance.epoch, result.from)
       else await exchange.sleep(exchange.jitter(isUnreachable ? 200 : Math.min(500, 10 * 2 ** Math.min(tries, 6))))
     }
-  }
-
-  /** One attempt at one instance. With a null payload it only finishes what is in progress. */
-  async attempt(instance: Instance, payload: string | null): Promise<AttemptResult> {
-    const { epoch, clusterId, seeds, participants } = instance
-    const { requestMs } = this.times
-    const ballot = this.#ballots.next(this.#heard)
-    const attempt = new Attempt<string>(
-      ballot,
-      participants.map(({ id }) => id),
-    )
-    const name = (to: string): InstanceName => ({ clusterId, seeds, epoch, to })
-    let result: AttemptResult | null = null
-    let lost = null as Defeat | null
-    let value: string | null = null
-    let answered = 0
-    await this.exchange.gather<Participant, PrepareAnswer>(
-      participants,
-      ({ id, endpoint }) =>
-        this.exchange.ask(endpoint, Verb.METADATA_PREPARE, { ...name(id), ballot } satisfies PrepareRequest, requestMs),
-      ({ id, endpoint }, answer) => {
-        if (answer !== null && answer.kind !== 'absent') answered += 1
-        if (answer?.kind === 'decided') {
-          result = { kind: 'over', from: endpoint, isUncertain: false }
-          return true
-        }
-        const verdict = attempt.promise(id, isPart(answer) ? answer : null)
-        if (verdict.kind === 'pending') return false
-        if (verdict.kind === 'promised') {
-          value = verdict.inProgress?.value ?? payload
-          if (value === null) result = { kind: 'free' }
-        } else lost = { ...verdict, isUncertain: false }
-        // Who cannot be reached is known at once; who can is still counted.
-        return verdict.kind !== 'unreachable'
-      },
-    )
-    if (result !== null) return result
-    if (lost !== null) return this.#lost(lost, answered)
-    assert(value !== null, 'a verdict comes with the last answer')
-    const proposal = attempt.propose(value)
-    answered = 0
-    await this.exchange.gather<Participant, ProposeAnswer>(
-      participants,
-      ({ id, endpoint }) =>
-        this.exchange.ask(
-          endpoint,
-          Verb.METADATA_PROPOSE,
-          { ...name(id), proposal } satisfies ProposeRequest,
-          requestMs,
-        ),
-      ({ id, endpoint }, answer) => {
-        if (answer !== null && answer.kind !== 'absent') answered += 1
-        if (answer?.kind === 'decided') {
-          result = { kind: 'over', from: endpoint, isUncertain: true }
-          return true
-        }
-        const verdict = attempt.accept(id, isPart(answer) ? answer : null)
-        if (verdict.kind === 'pending') return false
-        if (verdict.kind === 'decided') result = { kind: 'decided', payload: proposal.value }
-        else lost = verdict
-        return verdict.kind !== 'unreachable'
-      },
-    )
-    if (result !== null) return result
-    assert(lost !== null, 'a verdict comes with the last answer')
-    return this.#lost(lost, answered)
-  }
-
-  #lost(defeat: Defeat, answered: number): AttemptResult {
-    const { isUncertain } = defeat
-    if (defeat.kind === 'unreachable') return { kind: 'unreachable', isUncertain, answered }
-    this.#heard = highestBallot(this.#heard, defeat.by)
-    return { kind: 'contended', isUncertain }
   }
 
   /** What was decided is taken here first, then told to everybody. */
@@ -433,7 +334,7 @@ export class ReplicatedLog {
       return this.#replica.view().epoch >= epoch ? 'older' : { kind: 'over', from: seen.from, isUncertain: false }
     }
     if (!isInProgress) return 'newest'
-    const result = await this.attempt(instance, null)
+    const result = await this.proposer.attempt(instance, null)
     return result.kind === 'free' ? 'newest' : result
   }
 
@@ -539,10 +440,6 @@ export class ReplicatedLog {
     this.exchange.close()
     await this.settle()
   }
-}
-
-function isPart<R extends PrepareAnswer | ProposeAnswer>(answer: R | null): answer is Exclude<R, NoPart> {
-  return answer !== null && answer.kind !== 'decided' && answer.kind !== 'absent'
 }
 
 function ignoreBehind(error: unknown): void {
