@@ -21,7 +21,7 @@ export interface Replica {
   truncate(table: string, atMs?: number): Promise<void>
 }
 
-export type WriteType = 'SIMPLE' | 'BATCH' | 'UNLOGGED_BATCH' | 'COUNTER' | 'CAS'
+export type WriteType = 'SIMPLE' | 'BATCH' | 'UNLOGGED_BATCH' | 'COUNTER' | 'CAS' | 'CAUSAL'
 
 export interface LocalCoordinatorOptions {
   readonly clock: Pick<Clock, 'monotonicMs'>

@@ -2,6 +2,7 @@
  * A compiled statement, and what it is executed with. Names are looked up and types checked once, when it is compiled; executing it again
  * after the schema changed is the caller's to prevent (processor.ts compares Schema.epoch).
  */
+import type { Dots } from '../../storage/model/causal/dots.ts'
 import type { ReadCommand, ReadResult } from '../../storage/model/command.ts'
 import type { Schema, SchemaChange } from '../schema/keyspace.ts'
 import { UNSET } from '../types/unset.ts'
@@ -43,8 +44,17 @@ export interface ClientState {
 
 /** Who sends reads and writes to replicas. `undefined` from a write: done already. Errors are RequestErrors. */
 export interface Coordinator {
-  /** All of them in one commit-log record, visible at once. Bytes of storage/model/mutation.ts; copied before the call returns. */
-  write(mutations: readonly Buffer[], kind: WriteKind, consistency: number, keyspace: string): Promise<void> | undefined
+  /**
+   * All of them in one commit-log record, visible at once. Bytes of storage/model/mutation.ts; copied before the call returns. `warnings`: gets
+   * what the client is to be told beside the answer, before it is done.
+   */
+  write(
+    mutations: readonly Buffer[],
+    kind: WriteKind,
+    consistency: number,
+    keyspace: string,
+    warnings?: string[],
+  ): Promise<void> | undefined
   /** Throws UNAVAILABLE when the level cannot be met, INVALID when it cannot be used for this. */
   read(command: ReadCommand, consistency: number, keyspace: string): MaybePromise<ReadResult>
   /** Decides and writes as one step in the order of all others on the partition. Whether it was applied. */
@@ -80,7 +90,8 @@ export interface CasScene {
   read(command: ReadCommand): MaybePromise<ReadResult>
 }
 
-export type WriteKind = 'SIMPLE' | 'BATCH' | 'UNLOGGED_BATCH' | 'COUNTER' | 'CAS'
+/** CAUSAL: mutations with entries that a leader turns into versions; each by itself. Clients are told SIMPLE. */
+export type WriteKind = 'SIMPLE' | 'BATCH' | 'UNLOGGED_BATCH' | 'COUNTER' | 'CAS' | 'CAUSAL'
 
 /** Schema changes go through one door, which makes them durable and tells the world. */
 export interface SchemaDoor {
@@ -97,6 +108,8 @@ export interface Environment {
   readonly coordinator: Coordinator
   /** µs since 1970, from the hybrid clock: strictly greater than any it gave before. */
   timestampMicros(): number
+  /** Of versions that conditional writes decide on; those of others are the coordinator's. */
+  readonly dots: Dots
   /** µs since 1970. */
   wallMicros(): number
   /** Fills with random bytes (uuid(), timeuuid node and clock sequence). */

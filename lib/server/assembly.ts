@@ -3,6 +3,7 @@
  * Always: what was opened is closed in the opposite order, also when the start fails half-way.
  */
 import { resolve } from 'node:path'
+import { ActorDots } from '../../cluster/coordinator/actor-dots.ts'
 import { LocalCoordinator, type Replica } from '../../cluster/coordinator/local.ts'
 import { CorruptionError } from '../../storage/errors.ts'
 import type { ReadCommand } from '../../storage/model/command.ts'
@@ -329,6 +330,7 @@ async function serve({
     schema: metadata,
     coordinator,
     timestampMicros: () => hybrid.next(),
+    dots: new ActorDots(random.stream('conditional dots'), () => hybrid.next()),
     wallMicros: () => clock.wallMicros(),
     randomBytes: (target) => idBytes.fill(target),
     limits: cqlLimits(settings),

@@ -12,6 +12,7 @@ import { openIndexes } from '../../lib/server/indexes.ts'
 import { type MetadataLog, openMetadataLog } from '../../lib/server/metadata-log.ts'
 import { Consistency } from '../../lib/types/consistency.ts'
 import { openStore, type Store } from '../../storage/store.ts'
+import { countedDots } from '../support/dots.ts'
 import { INDEXES, queries, randomStatement, SCHEMA, TABLE } from '../support/index-script.ts'
 import { createDice, type Dice, testSeed } from '../support/random.ts'
 import { Replicas } from '../support/replicas.ts'
@@ -71,6 +72,7 @@ async function openWorld(dice: Dice, dead: number): Promise<World> {
   const environment = (coordinator: Pick<Coordinator, 'read' | 'write'>): Environment => ({
     schema: late.metadata!,
     coordinator: { ...coordinator, truncate: async () => {}, cas: async () => false } as Coordinator,
+    dots: countedDots(),
     timestampMicros: () => ++micros,
     wallMicros: () => replicas.clock.wallMicros(),
     randomBytes: (target) => shared.fill(target),

@@ -17,6 +17,7 @@ import { openMetadataLog } from '../../lib/server/metadata-log.ts'
 import { replicationOf } from '../../lib/server/replication.ts'
 import { Consistency } from '../../lib/types/consistency.ts'
 import { openStore } from '../../storage/store.ts'
+import { countedDots } from '../support/dots.ts'
 
 const LIMITS: CqlLimits = {
   batchSizeWarnBytes: 5120,
@@ -74,6 +75,7 @@ export async function openStorageNode(limits: Partial<CqlLimits> = {}): Promise<
   const environment: Environment = {
     schema: metadata,
     coordinator,
+    dots: countedDots(),
     timestampMicros,
     wallMicros: () => runtime.clock.wallMicros(),
     randomBytes: (target) => target.fill(7),

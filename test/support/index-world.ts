@@ -13,6 +13,7 @@ import { openViews } from '../../lib/server/views.ts'
 import { Consistency } from '../../lib/types/consistency.ts'
 import type { NodeViews, ViewStore } from '../../lib/view/node-views.ts'
 import { openStore, type Store } from '../../storage/store.ts'
+import { countedDots } from './dots.ts'
 import { ALL, settled } from './power-loss.ts'
 import { storageRuntime } from './storage-runtime.ts'
 
@@ -101,6 +102,7 @@ export async function openIndexWorld(
   const environment: Environment = {
     schema: metadata,
     coordinator,
+    dots: countedDots(),
     timestampMicros: () => {
       micros = Math.max(micros + 1, clock.wallMicros())
       return micros
@@ -113,7 +115,7 @@ export async function openIndexWorld(
   const judge = new QueryProcessor({
     ...environment,
     coordinator: {
-      write: (...parts) => coordinator.write(...parts),
+      write: (mutations, kind, level, keyspace) => coordinator.write(mutations, kind, level, keyspace),
       cas: (request) => coordinator.cas(request),
       truncate: (table) => coordinator.truncate(table),
       read: ({ index: _, ...command }, consistency, keyspace) => coordinator.read(command, consistency, keyspace),

@@ -1,0 +1,26 @@
+import t from 'tap'
+import { ActorDots } from '../../../cluster/coordinator/actor-dots.ts'
+import { createSeededRandom } from '../../../lib/runtime/simulated/random.ts'
+
+t.test('counters grow, whatever the clock does, and whatever a row has seen', async (t) => {
+  let now = 1000
+  const dots = new ActorDots(createSeededRandom(1), () => now)
+  t.equal(dots.next(0), 1000, 'the time')
+  t.equal(dots.next(0), 1001, 'never the same twice')
+  now = 500
+  t.equal(dots.next(0), 1002, 'never back')
+  t.equal(dots.next(5000), 5001, 'above what was seen')
+  t.equal(dots.next(0), 5002)
+  now = 10_000
+  t.equal(dots.next(0), 10_000)
+  t.throws(() => dots.next(Number.MAX_SAFE_INTEGER), 'no counter is given that is not exact')
+})
+
+t.test('an actor is eight bytes of chance, and never nobody', async (t) => {
+  const random = createSeededRandom(1)
+  const [a, b] = [new ActorDots(random, () => 1), new ActorDots(random, () => 1)]
+  t.equal(a.actor.length, 8)
+  t.notSame(a.actor, b.actor)
+  const zero = new ActorDots({ fill: (target) => target.fill(0) }, () => 1)
+  t.notSame(zero.actor, Buffer.alloc(8))
+})
