@@ -116,6 +116,8 @@ export type Selector =
   | { readonly kind: 'column'; readonly name: string }
   | { readonly kind: 'count_all' }
   | { readonly kind: 'writetime' | 'maxwritetime' | 'ttl'; readonly of: Selector }
+  /** Null: `vclock(*)`. */
+  | { readonly kind: 'vclock'; readonly of: string | null }
   | { readonly kind: 'cast'; readonly of: Selector; readonly type: TypeNode }
   | { readonly kind: 'function'; readonly name: QualifiedName; readonly arguments: readonly Selector[] }
   | { readonly kind: 'field'; readonly of: Selector; readonly field: string }
@@ -165,6 +167,8 @@ export interface SelectStatement {
 export interface UsingClause {
   readonly timestamp: Term | null
   readonly timeToLive: Term | null
+  /** What the writer has seen of the row: of tables with vector clocks. */
+  readonly vclock: Term | null
 }
 
 /** A condition after IF: column, element, field, or a whole-column comparison. */
@@ -196,6 +200,7 @@ export interface InsertStatement {
   readonly columns: readonly string[]
   readonly values: readonly Term[]
   readonly ifNotExists: boolean
+  readonly ifVclock: Term | null
   readonly using: UsingClause
 }
 
@@ -205,6 +210,7 @@ export interface InsertJsonStatement {
   readonly json: Term
   readonly defaultUnset: boolean
   readonly ifNotExists: boolean
+  readonly ifVclock: Term | null
   readonly using: UsingClause
 }
 

@@ -15,6 +15,7 @@ import type { KeyspaceSchema, Schema } from './keyspace.ts'
 import { checkReadable, tableOptions } from './options.ts'
 import type { PropertyMap } from './properties.ts'
 import { tableRecord } from './records.ts'
+import { resolutionOf, validateResolution, withoutResolver } from './resolution.ts'
 import type { ColumnSchema, DroppedColumn, TableSchema } from './table.ts'
 import type { TypeReference } from './type-changes.ts'
 import { expandUserTypes } from './type-text.ts'
@@ -64,6 +65,11 @@ export function alterTable(
   if (isView(table)) throw invalid('Cannot use ALTER TABLE on a materialized view; use ALTER MATERIALIZED VIEW instead')
   const views = viewsOf(keyspace, name)
   const altered = alteration(keyspace, table, action, views)
+  validateResolution(altered, table, action.kind === 'options' ? action.properties : null)
+  if (views.length > 0 && resolutionOf(altered.options) === 'vclock')
+    throw invalid(
+      `Cannot set resolution = 'vclock' on a table with materialized views (${views.map((view) => view.name).join(', ')})`,
+    )
   const records = alteredViews(table, altered, views).map(tableRecord)
   if (action.kind === 'add') warnOfIndexes(altered, warnings)
   const record = tableRecord(altered)
@@ -166,6 +172,7 @@ function dropColumns(
 ): TableSchema {
   const columns = new Map(table.columns)
   const dropped = new Map(table.dropped)
+  let { options } = table
   for (const name of hashMapOrder(new Set(names), identifierHash)) {
     const column = table.columns.get(name)
     if (!column) {
@@ -179,10 +186,11 @@ function dropColumns(
     refuseIndexed(table, name, `Cannot drop column ${name}`)
     refuseDroppedOfBase(table, name, views)
     columns.delete(name)
+    options = withoutResolver(options, name)
     const type = expandUserTypes(column.type)
     dropped.set(name, { name, id: column.id, kind: column.kind, type, droppedAtMicros: nextTimestampMicros() })
   }
-  return rebuildTable(table, { columns: columns.values(), dropped })
+  return rebuildTable(table, { columns: columns.values(), dropped, options })
 }
 
 function renameColumns(

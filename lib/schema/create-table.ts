@@ -11,6 +11,7 @@ import type { Schema } from './keyspace.ts'
 import { checkReadable, givenTableId, tableOptions } from './options.ts'
 import type { PropertyMap } from './properties.ts'
 import { tableRecord } from './records.ts'
+import { validateResolution } from './resolution.ts'
 import type { ColumnSchema, TableSchema } from './table.ts'
 import type { TypeReference } from './type-changes.ts'
 import { viewsOf } from './views.ts'
@@ -85,6 +86,7 @@ export function createTable(schema: Schema, definition: NewTable, id: string): O
     options,
   })
   validateTable(table)
+  validateResolution(table, null, properties)
   const change = { change: 'CREATED', target: 'TABLE', keyspace: keyspace.name, name } as const
   return changed(schema, [tableRecord(table)], change)
 }

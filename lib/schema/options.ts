@@ -15,6 +15,7 @@ import {
   type PropertyMap,
   textProperty,
 } from './properties.ts'
+import { parseResolution, RESOLUTION_OPTIONS } from './resolution.ts'
 import { parseSpeculativeRetry } from './speculation.ts'
 import type { TableOptions } from './table.ts'
 
@@ -45,6 +46,7 @@ const NAMES: ReadonlySet<string> = new Set([
   'read_repair',
   'sloppy_quorum',
   'speculative_retry',
+  ...RESOLUTION_OPTIONS,
 ])
 
 export const DEFAULT_CACHING: ReadonlyMap<string, string> = new Map([
@@ -142,7 +144,7 @@ function parse(properties: PropertyMap, previous: TableOptions | null): TableOpt
     compression,
     crcCheckChance,
     defaultTimeToLive,
-    extensions: parseExtensions(properties, base.extensions),
+    extensions: parseResolution(properties, parseExtensions(properties, base.extensions)),
     gcGraceSeconds,
     incrementalBackups,
     maxIndexInterval,

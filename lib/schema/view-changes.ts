@@ -13,6 +13,7 @@ import type { Schema } from './keyspace.ts'
 import { checkReadable, givenTableId, tableOptions } from './options.ts'
 import { intProperty, type PropertyMap } from './properties.ts'
 import { tableRecord } from './records.ts'
+import { isFlattened, resolutionOf, validateResolution } from './resolution.ts'
 import type { ColumnSchema, TableSchema, ViewCondition } from './table.ts'
 import { isView } from './views.ts'
 
@@ -72,6 +73,8 @@ export function createView(
     return unchanged(schema)
   }
   if (base.isCounter) throw invalid('Materialized views are not supported on counter tables')
+  if (resolutionOf(base.options) === 'vclock' || isFlattened(base.options))
+    throw invalid("Materialized views are not supported on tables that have, or once had, resolution = 'vclock'")
   if (base.options.gcGraceSeconds === 0)
     throw invalid(
       `Cannot create materialized view '${name}' for base table '${base.name}' with gc_grace_seconds of 0, ${TOO_EARLY}`,
@@ -97,6 +100,7 @@ export function createView(
     view: { baseId: base.id, baseName: base.name, includesAll: named === null, conditions },
   })
   validateTable(view)
+  validateResolution(view, null, properties)
   warnings.push(EXPERIMENTAL)
   return changed(schema, [tableRecord(view)], {
     change: 'CREATED',
@@ -200,7 +204,9 @@ export function alterView(
       `Forbidden default_time_to_live detected for a materialized view. ${EXPIRES_WITH_BASE} ` +
         'default_time_to_live must be set to zero, see CASSANDRA-12868 for more information',
     )
-  const record = tableRecord(rebuildTable(view, { options }))
+  const altered = rebuildTable(view, { options })
+  validateResolution(altered, view, properties)
+  const record = tableRecord(altered)
   if (JSON.stringify(record) === JSON.stringify(tableRecord(view))) return unchanged(schema)
   return changed(schema, [record], { change: 'UPDATED', target: 'TABLE', keyspace: keyspaceName, name })
 }

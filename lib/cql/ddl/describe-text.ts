@@ -4,6 +4,7 @@
 import { javaDouble } from '../../schema/java.ts'
 import type { KeyspaceSchema } from '../../schema/keyspace.ts'
 import { isSloppy, SLOPPY_QUORUM } from '../../schema/options.ts'
+import { RESOLUTION_OPTIONS, resolutionWords } from '../../schema/resolution.ts'
 import type { ColumnSchema, DroppedColumn, IndexSchema, TableSchema, ViewSchema } from '../../schema/table.ts'
 import { conditionsText } from '../../schema/views.ts'
 import { quoteIdentifier } from '../../types/identifier.ts'
@@ -163,15 +164,18 @@ function* tableWords(table: TableSchema, isVirtual: boolean, internals: boolean)
   yield `gc_grace_seconds = ${options.gcGraceSeconds}`
   yield `incremental_backups = ${options.incrementalBackups ?? true}`
   yield `max_index_interval = ${options.maxIndexInterval}`
+  const { maxSiblings, resolution } = resolutionWords(options)
+  if (maxSiblings !== null) yield maxSiblings
   yield `memtable_flush_period_in_ms = ${options.memtableFlushPeriodInMs}`
   yield `min_index_interval = ${options.minIndexInterval}`
   yield `read_repair = ${quoted(options.readRepair)}`
+  yield* resolution
   if (isSloppy(options)) yield 'sloppy_quorum = true'
   yield `speculative_retry = ${quoted(options.speculativeRetry)}`
 }
 
 /** What has a word of its own is said by it. */
 function extensionTexts({ extensions }: TableSchema['options']): string[] {
-  const others = [...extensions].filter(([key]) => key !== SLOPPY_QUORUM)
+  const others = [...extensions].filter(([key]) => key !== SLOPPY_QUORUM && !RESOLUTION_OPTIONS.includes(key))
   return others.map(([key, value]) => `${quoted(key)}: 0x${value.toString('hex')}`)
 }

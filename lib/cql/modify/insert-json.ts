@@ -15,7 +15,7 @@ import { type BoundValue, type Environment, type QueryOptions, UNSET } from '../
 import { ConstantValue, compileTerm, MarkerValue, type TermScope, type Value } from '../terms/terms.ts'
 import { Modification } from './modify.ts'
 import { ColumnWrites, setOperation } from './modify-assignments.ts'
-import { compileAttributes } from './modify-attributes.ts'
+import { compileAttributes, needsVclock } from './modify-attributes.ts'
 import { compileCondition } from './modify-conditions.ts'
 import { RowKey } from './modify-keys.ts'
 import { type MutationSink, writeTarget } from './modify-sink.ts'
@@ -26,6 +26,7 @@ export function compileInsertJson(
   scope: TermScope,
   sink: MutationSink,
 ): Modification {
+  if (statement.ifVclock !== null) throw needsVclock('IF VCLOCK')
   const attributes = compileAttributes(statement.using, table.keyspace, table.name, scope)
   const condition = compileCondition(
     { kind: statement.ifNotExists ? 'not_exists' : 'none' },

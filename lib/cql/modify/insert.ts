@@ -5,7 +5,7 @@ import type { InsertStatement, Term } from '../ast.ts'
 import { columnReceiver, compileTerm, type Receiver, type TermScope, type Value } from '../terms/terms.ts'
 import { Modification } from './modify.ts'
 import { ColumnWrites, compileSet } from './modify-assignments.ts'
-import { compileAttributes } from './modify-attributes.ts'
+import { compileAttributes, needsVclock } from './modify-attributes.ts'
 import { compileCondition } from './modify-conditions.ts'
 import { RowKey } from './modify-keys.ts'
 import { type MutationSink, writeTarget } from './modify-sink.ts'
@@ -16,6 +16,7 @@ export function compileInsert(
   scope: TermScope,
   sink: MutationSink,
 ): Modification {
+  if (statement.ifVclock !== null) throw needsVclock('IF VCLOCK')
   const attributes = compileAttributes(statement.using, table.keyspace, table.name, scope)
   const condition = compileCondition(
     { kind: statement.ifNotExists ? 'not_exists' : 'none' },

@@ -22,12 +22,18 @@ export interface Attributes {
 
 /** Keyspace and table are those that bind metadata names: the table's, or `[batch]`. */
 export function compileAttributes(using: UsingClause, keyspace: string, table: string, scope: TermScope): Attributes {
-  const { timestamp, timeToLive } = using
+  const { timestamp, timeToLive, vclock } = using
+  if (vclock !== null) throw needsVclock('USING VCLOCK')
   return {
     timestamp:
       timestamp && compileTerm(timestamp, { keyspace, table, name: '[timestamp]', type: NATIVE.bigint }, scope),
     timeToLive: timeToLive && compileTerm(timeToLive, { keyspace, table, name: '[ttl]', type: NATIVE.int }, scope),
   }
+}
+
+/** Of clauses that other tables have no meaning for. */
+export function needsVclock(what: string): Error {
+  return invalid(`${what} needs a table with resolution = 'vclock'`)
 }
 
 /** The timestamp's bytes; null for the request's own: none was given, or its marker was left unset. */

@@ -16,7 +16,7 @@ import type {
 import type { Cursor } from './parser-cursor.ts'
 import { Keyword, Token } from './parser-keywords.ts'
 import { parseConditionClause, parseWhereClause } from './parser-relations.ts'
-import { parseIntegerTerm, parseTermNode, startsCall } from './parser-terms.ts'
+import { parseBlobTerm, parseIntegerTerm, parseTermNode, startsCall } from './parser-terms.ts'
 
 /** INSERT, UPDATE or DELETE; null if none is here. */
 export function parseModification(c: Cursor): ModificationStatement | null {
@@ -46,8 +46,7 @@ function parseInsert(c: Cursor): InsertStatement | InsertJsonStatement {
   const values = [parseTermNode(c)]
   while (c.accept(Token.COMMA)) values.push(parseTermNode(c))
   c.expect(Token.RIGHT_PAREN)
-  const ifNotExists = c.acceptIfNotExists()
-  return { kind: 'insert', table, columns, values, ifNotExists, using: parseUsing(c) }
+  return { kind: 'insert', table, columns, values, ...parseInsertCondition(c), using: parseUsing(c) }
 }
 
 function parseInsertJson(c: Cursor, table: QualifiedName): InsertJsonStatement {
@@ -57,8 +56,15 @@ function parseInsertJson(c: Cursor, table: QualifiedName): InsertJsonStatement {
     defaultUnset = c.accept(Keyword.UNSET)
     if (!defaultUnset && !c.accept(Keyword.NULL)) throw c.noViable()
   }
-  const ifNotExists = c.acceptIfNotExists()
-  return { kind: 'insert_json', table, json, defaultUnset, ifNotExists, using: parseUsing(c) }
+  return { kind: 'insert_json', table, json, defaultUnset, ...parseInsertCondition(c), using: parseUsing(c) }
+}
+
+/** `IF NOT EXISTS` or `IF VCLOCK = term`. */
+function parseInsertCondition(c: Cursor): Pick<InsertStatement, 'ifNotExists' | 'ifVclock'> {
+  if (c.kind !== Keyword.IF || !isVclock(c, 1)) return { ifNotExists: c.acceptIfNotExists(), ifVclock: null }
+  c.at += 2
+  c.expect(Token.EQUAL)
+  return { ifNotExists: false, ifVclock: parseBlobTerm(c) }
 }
 
 function parseJsonValue(c: Cursor): Term {
@@ -68,17 +74,29 @@ function parseJsonValue(c: Cursor): Term {
   return marker
 }
 
-/** `USING TIMESTAMP 1 AND TTL 2`, in any order; of one given twice the last counts. */
+/** `USING TIMESTAMP 1 AND TTL 2 AND VCLOCK ?`, in any order; of one given twice the last counts. */
 function parseUsing(c: Cursor): UsingClause {
   let timestamp: Term | null = null
   let timeToLive: Term | null = null
+  let vclock: Term | null = null
   if (c.accept(Keyword.USING))
     do {
       if (c.accept(Keyword.TIMESTAMP)) timestamp = parseIntegerTerm(c)
       else if (c.accept(Keyword.TTL)) timeToLive = parseIntegerTerm(c)
+      else if (isVclock(c, 0)) vclock = parseVclock(c)
       else throw c.noViable()
     } while (c.accept(Keyword.AND))
-  return { timestamp, timeToLive }
+  return { timestamp, timeToLive, vclock }
+}
+
+/** No keyword: it may name anything elsewhere. */
+function isVclock(c: Cursor, places: number): boolean {
+  return c.ahead(places) === Token.IDENTIFIER && c.tokens.texts[c.at + places] === 'vclock'
+}
+
+function parseVclock(c: Cursor): Term {
+  c.at++
+  return parseBlobTerm(c)
 }
 
 function parseUpdate(c: Cursor): UpdateStatement {
@@ -186,13 +204,18 @@ function parseDelete(c: Cursor): DeleteStatement {
   c.expect(Keyword.FROM)
   const table = c.qualifiedName()
   let timestamp: Term | null = null
-  if (c.accept(Keyword.USING)) {
-    c.expect(Keyword.TIMESTAMP)
-    timestamp = parseIntegerTerm(c)
-  }
+  let vclock: Term | null = null
+  if (c.accept(Keyword.USING))
+    do {
+      if (isVclock(c, 0)) vclock = parseVclock(c)
+      else {
+        c.expect(Keyword.TIMESTAMP)
+        timestamp = parseIntegerTerm(c)
+      }
+    } while ((vclock !== null || isVclock(c, 1)) && c.accept(Keyword.AND))
   c.expect(Keyword.WHERE)
   const where = parseWhereClause(c)
-  const using = { timestamp, timeToLive: null }
+  const using = { timestamp, timeToLive: null, vclock }
   return { kind: 'delete', table, targets, using, where, condition: parseConditionClause(c) }
 }
 

@@ -151,6 +151,10 @@ function parseFunction(c: Cursor): Selector {
     case Keyword.CAST:
       return parseCast(c)
   }
+  if (c.kind === Token.IDENTIFIER && c.text === 'vclock') {
+    const selector = parseVclock(c)
+    if (selector !== null) return selector
+  }
   if (!isFunctionName(c.kind)) throw isName(c.kind) ? c.noViable(1) : c.noViable()
   return parseCall(c)
 }
@@ -161,6 +165,16 @@ function parseMetadataColumn(c: Cursor): Selector {
   const of = parseModifiers(c, { kind: 'column', name: c.name() })
   c.expect(Token.RIGHT_PAREN)
   return of
+}
+
+/** `vclock(*)`, `vclock(column)`; null: another function of that name. */
+function parseVclock(c: Cursor): Selector | null {
+  if (c.ahead(3) !== Token.RIGHT_PAREN || !(c.ahead(2) === Token.STAR || c.isColumnName(2))) return null
+  c.at += 2
+  const of = c.kind === Token.STAR ? null : c.columnName()
+  if (of === null) c.at++
+  c.expect(Token.RIGHT_PAREN)
+  return { kind: 'vclock', of }
 }
 
 function parseCast(c: Cursor): Selector {

@@ -298,6 +298,15 @@ export function parseIntegerTerm(c: Cursor): Term {
   return marker
 }
 
+/** Bytes in hex, NULL or a marker. */
+export function parseBlobTerm(c: Cursor): Term {
+  if (c.kind === Token.HEX) return constant(c, 'hex')
+  if (c.accept(Keyword.NULL)) return { kind: 'null' }
+  const marker = c.marker()
+  if (marker === null) throw c.noViable()
+  return marker
+}
+
 /** What follows `column IN`: a list in parentheses, or one marker for all of it. Null if neither is here. */
 export function parseInValues(c: Cursor): InValues | null {
   const marker = c.marker()

@@ -13,6 +13,7 @@ import { resolveType, typeText as writtenTypeText } from '../ddl/type-nodes.ts'
 import { COUNT_ROWS } from '../functions/aggregates.ts'
 import type { Assignability, CqlFunction, FunctionArgument, FunctionName } from '../functions/function.ts'
 import { resolveFunction } from '../functions/resolve.ts'
+import { needsVclock } from '../modify/modify-attributes.ts'
 import {
   columnReceiver,
   compileTerm,
@@ -93,6 +94,8 @@ export class SelectorCompiler {
       case 'maxwritetime':
       case 'ttl':
         return this.#times(selector.kind, selector.of)
+      case 'vclock':
+        throw needsVclock('vclock()')
       case 'cast':
         return this.#cast(selector)
       case 'function':
@@ -297,7 +300,7 @@ export class SelectorCompiler {
 
   /** writetime, maxwritetime and ttl: of a column, or of elements or a field of one. */
   #times(part: 'writetime' | 'maxwritetime' | 'ttl', of: Selector): Selectable {
-    const base = of.kind === 'column' ? of : 'of' in of ? of.of : of
+    const base = of.kind === 'field' || of.kind === 'element' || of.kind === 'slice' ? of.of : of
     const prepared = this.prepare(of)
     if (base.kind !== 'column') throw invalid(`Cannot use selection function ${part} on ${prepared.text}`)
     const column = this.table.columns.get(base.name)!
