@@ -9,6 +9,7 @@ import type { ReadCommand, ReadResult, Slice } from '../../storage/model/command
 import { COUNT_BYTES } from '../../storage/model/counter.ts'
 import { EntryKind, MutationReader, MutationWriter } from '../../storage/model/mutation.ts'
 import { RowReader } from '../../storage/model/row.ts'
+import type { Leader, Led } from './led-writes.ts'
 import type { Replica } from './local.ts'
 import { tableOf } from './write-plans.ts'
 
@@ -22,13 +23,6 @@ export interface CounterLeaderOptions {
   nowSeconds(): number
 }
 
-export interface Counted {
-  /** What all replicas are to get. */
-  readonly mutation: Buffer
-  /** Resolves when it is durable here; undefined: it is. */
-  readonly durable: Promise<void> | undefined
-}
-
 /** State of this node's shard of one counter. */
 interface Shard {
   clock: bigint
@@ -38,7 +32,10 @@ interface Shard {
 const STATIC = 's'
 const AFTER = Buffer.of(0)
 
-export class CounterLeader {
+export class CounterLeader implements Leader {
+  readonly writeType = 'COUNTER'
+  /** What it counts next goes on from its shard: a shard that others may get to see is durable here. */
+  readonly isFirst = true
   readonly #options: CounterLeaderOptions
   readonly #locks = new SerialLocks()
   readonly #mutation = new MutationReader()
@@ -51,7 +48,7 @@ export class CounterLeader {
   }
 
   /** Applies a mutation of one partition here. Its bytes are copied before the call returns. */
-  async count(mutation: Buffer): Promise<Counted> {
+  async lead(mutation: Buffer): Promise<Led> {
     const own = Buffer.from(mutation)
     const { positionEnd } = this.#mutation.reset(own)
     return await this.#locks.run(own.toString('latin1', 0, positionEnd), async () => {
@@ -60,7 +57,7 @@ export class CounterLeader {
       if (command !== null) this.#find(await this.#options.replica.read(command), shards)
       // No turn of the event loop lies between the writing and the applying of the shards.
       const counted = command === null ? own : this.#sharded(own, shards)
-      return { mutation: counted, durable: this.#options.replica.apply([counted]) }
+      return { mutation: counted, durable: this.#options.replica.apply([counted]), warnings: null }
     })
   }
 

@@ -87,7 +87,7 @@ export class LocalCoordinator {
 
   /** One partition after another, as they come; all are copied before the call returns. */
   async #count(mutations: readonly Buffer[]): Promise<void> {
-    const counted = await Promise.all(mutations.map((mutation) => this.#counters.count(mutation)))
+    const counted = await Promise.all(mutations.map((mutation) => this.#counters.lead(mutation)))
     await Promise.all(counted.map(({ durable }) => durable))
   }
 

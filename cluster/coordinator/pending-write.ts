@@ -75,10 +75,15 @@ export class PendingWrite implements ReplyHandler, Waiting {
   }
 
   /**
-   * Undefined: it is done already. Throws what the client is to be told. `isHere`: this node's replica has it, for good; only the others are
-   * to get it.
+   * Undefined: it is done already. Throws what the client is to be told. `here`: this node's replica has it, for good when that resolves (undefined:
+   * already); only the others are to get it.
    */
-  begin(plan: WritePlan, mutations: readonly Buffer[], kind: string, isHere = false): Promise<void> | undefined {
+  begin(
+    plan: WritePlan,
+    mutations: readonly Buffer[],
+    kind: string,
+    here: { readonly durable: Promise<void> | undefined } | null = null,
+  ): Promise<void> | undefined {
     const { environment, deadlines } = this.#shop
     this.#plan = plan
     this.#kind = kind
@@ -98,8 +103,9 @@ export class PendingWrite implements ReplyHandler, Waiting {
       this.#bodyView = body.view()
     deadlines.add(this)
     if (plan.self !== null) {
-      if (isHere) this.#acked(plan.self)
-      else this.#applyHere(mutations)
+      if (here === null) this.#applyHere(mutations)
+      else if (here.durable === undefined) this.#acked(plan.self)
+      else here.durable.then(this.#ownDone, this.#ownFailed)
     }
     this.#send(plan)
     if (plan.standIns.length > 0) this.#sendToStandIns(plan)

@@ -96,6 +96,11 @@ export function readMutations(reader: ByteReader): { readonly body: Buffer; read
   return { body, mutations }
 }
 
+/** Those of a leader: mutations that are not to be written as they are. */
+export function readLedMutations(reader: ByteReader): Buffer[] {
+  return readMutations(reader).mutations
+}
+
 export function putForwarded(
   out: ByteWriter,
   message: { readonly writtenAt: number; readonly writeId: Uint8Array; readonly remainingMs: number },

@@ -43,13 +43,13 @@ export class WriteSide implements ReplicaSide {
     this.plans = plans
     this.replica = new ReplicaWrites({ environment, plans, marks })
     this.batchlog = new Batchlog(environment, new BatchStore(batches))
-    const leader = new CounterLeader({
+    const counters = new CounterLeader({
       replica: environment.replica,
       shard: uuidBytes(environment.self().hostId),
       timestampMicros: () => environment.timestampMicros(),
       nowSeconds: () => Math.floor(environment.clock.wallMicros() / 1e6),
     })
-    this.writes = new WriteCoordinator({ environment, plans, latencies, batchlog: this.batchlog, leader })
+    this.writes = new WriteCoordinator({ environment, plans, latencies, batchlog: this.batchlog, counters })
     this.truncations = new Truncation(environment, marks)
   }
 

@@ -10,11 +10,10 @@ import type { Messenger } from '../internode/messenger.ts'
 import { Verb } from '../internode/verbs.ts'
 import { BatchWrite } from './batch-write.ts'
 import type { Writes } from './coordinator.ts'
-import type { CounterLeader } from './counter-leader.ts'
-import { Counters } from './counters.ts'
 import { Deadlines } from './deadlines.ts'
 import type { CoordinatorEnvironment } from './environment.ts'
 import { endWrites, type RequestLatencies } from './latencies.ts'
+import { type Leader, LedWrites, type LedWritesOptions } from './led-writes.ts'
 import type { WriteType } from './local.ts'
 import { PendingWrite, type WriteShop } from './pending-write.ts'
 import { unavailable } from './request-errors.ts'
@@ -33,7 +32,7 @@ export interface WriteCoordinatorOptions {
   readonly plans: WritePlans
   readonly latencies: RequestLatencies
   readonly batchlog: BatchGuard
-  readonly leader: CounterLeader
+  readonly counters: Leader
 }
 
 /** Pending writes that are kept for use. */
@@ -44,7 +43,7 @@ export class WriteCoordinator implements Writes {
   readonly #plans: WritePlans
   readonly #latencies: RequestLatencies
   readonly #batchlog: BatchGuard
-  readonly #counters: Counters
+  readonly #counters: LedWrites
   readonly #deadlines: Deadlines
   readonly #shop: WriteShop
   readonly #pool: PendingWrite[] = []
@@ -54,16 +53,20 @@ export class WriteCoordinator implements Writes {
   readonly #incarnation: number
   #names = 0
 
-  constructor({ environment, plans, latencies, batchlog, leader }: WriteCoordinatorOptions) {
+  constructor({ environment, plans, latencies, batchlog, counters }: WriteCoordinatorOptions) {
     this.#environment = environment
     this.#plans = plans
     this.#latencies = latencies
     this.#batchlog = batchlog
-    this.#counters = new Counters({
+    const replicate: LedWritesOptions['replicate'] = (...led) => this.#replicate(...led)
+    this.#counters = new LedWrites({
       environment,
       plans,
-      leader,
-      replicate: (plan, mutation) => this.replicate(plan, mutation, 'COUNTER'),
+      leader: counters,
+      kind: 'COUNTER',
+      verb: Verb.COUNTER,
+      timeoutMs: environment.timeouts.counterMs,
+      replicate,
     })
     this.#deadlines = new Deadlines(environment.clock, environment.timeouts.writeMs)
     this.#incarnation = environment.random.fill(Buffer.alloc(4)).readUInt32BE(0)
@@ -118,9 +121,14 @@ export class WriteCoordinator implements Writes {
     return done
   }
 
-  /** What this node's replica has already, for good: to the others. */
-  replicate(plan: WritePlan, mutation: Buffer, kind: WriteType): Promise<void> | undefined {
-    return (this.#pool.pop() ?? new PendingWrite(this.#shop)).begin(plan, [mutation], kind, true)
+  /** What this node's replica has, for good when `durable` resolves: to the others. */
+  #replicate(
+    plan: WritePlan,
+    mutation: Buffer,
+    kind: WriteType,
+    durable: Promise<void> | undefined,
+  ): Promise<void> | undefined {
+    return (this.#pool.pop() ?? new PendingWrite(this.#shop)).begin(plan, [mutation], kind, { durable })
   }
 
   #write(
@@ -129,7 +137,7 @@ export class WriteCoordinator implements Writes {
     consistency: number,
     keyspace: string,
   ): Promise<void> | undefined {
-    if (kind === 'COUNTER') return this.#counters.write(mutations, consistency, keyspace)
+    if (kind === 'COUNTER') return this.#counters.write(mutations, consistency, keyspace, undefined)
     const first = this.#plans.planOfWrite(mutations[0]!, consistency, keyspace)
     if (mutations.length === 1) return this.#writeTo(first, mutations, kind)
     const plans: (WritePlan | null)[] = [first]

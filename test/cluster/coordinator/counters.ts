@@ -128,8 +128,8 @@ t.test(
     const { natural } = world.placement.at(5 ^ -0x80000000, 0)
     const outside = [...world.nodes.values()].find(({ self }) => !natural.some(({ hostId }) => hostId === self.hostId))!
     const { writes } = sides.get(outside)!
-    const add = (level: number): Promise<RequestError | null> =>
-      outcome(world, writes.write([delta(5, 'k', 1)], 'COUNTER', level, 'ks'))
+    const add = async (level: number): Promise<RequestError | null> =>
+      outcome(world, (async () => writes.write([delta(5, 'k', 1)], 'COUNTER', level, 'ks'))())
     world.unreachable.add(natural[0]!.endpoint)
     for (let i = 0; i < 3; i++) t.equal(await add(Consistency.ONE), null)
     world.setAlive(world.nodes.get(natural[0]!.hostId)!, false)

@@ -44,7 +44,7 @@ function serve(world: ReplicaWorld): Map<WorldNode, WriteCoordinator> {
       plans,
       latencies: new RequestLatencies(),
       batchlog: noBatchlog,
-      leader: leaderOf(environment),
+      counters: leaderOf(environment),
     })
     node.serve(writes, new ReplicaWrites({ environment, plans, marks: new TruncationMarks() }))
     coordinators.set(node, writes)
