@@ -65,6 +65,10 @@ export class BrokenSource implements Source {
       get value() {
         return fail()
       },
+      keyInto: (span) => {
+        span.setTo(first)
+      },
+      valueInto: fail,
       seek(key) {
         if (compare(key, first) > 0 && compare(key, last) <= 0) fail()
         valid = compare(key, first) <= 0

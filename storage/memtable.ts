@@ -16,6 +16,7 @@ import type { Resolution } from './model/merge.ts'
 import { EntryKind, type MutationReader } from './model/mutation.ts'
 import { compareRanges, RowFlag } from './model/row.ts'
 import type { Source, SourceCursor } from './read/source.ts'
+import type { Span } from './read/span.ts'
 
 export class Memtable implements Source {
   readonly #slabs = new Slabs()
@@ -207,6 +208,19 @@ export class MemtableCursor implements SourceCursor {
 
   get value(): Buffer {
     return this.#view(this.#cursor.value)
+  }
+
+  keyInto(span: Span): void {
+    this.#into(span, this.#cursor.key)
+  }
+
+  valueInto(span: Span): void {
+    this.#into(span, this.#cursor.value)
+  }
+
+  #into(span: Span, address: number): void {
+    const start = this.#slabs.start(address)
+    span.set(this.#slabs.slab(address), start, start + this.#slabs.length(address))
   }
 
   get recordBytes(): number {

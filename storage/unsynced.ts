@@ -4,7 +4,7 @@
  * Writes are put into groups by the sync that they wait for. A read by key looks at one bucket of token hashes (a stranger's write there
  * costs it a wait and nothing else), a read of a range at its table.
  */
-import type { ReadCommand, ReadResult, RowData } from './model/command.ts'
+import { type ReadCommand, type ReadResult, RowData } from './model/command.ts'
 import { readInt32 } from './model/row.ts'
 
 /** A power of two. Few writes are under way at a time, beside so many. */
@@ -93,6 +93,6 @@ function copyResult({ partitions, ...rest }: ReadResult): ReadResult {
   }
 }
 
-function copyRow(row: RowData): RowData {
-  return { ...row, clustering: Buffer.from(row.clustering), row: Buffer.from(row.row) }
+function copyRow({ clustering, row, isDead }: RowData): RowData {
+  return RowData.of(Buffer.from(clustering), Buffer.from(row), isDead)
 }

@@ -6,15 +6,15 @@
 import { hash } from 'node:crypto'
 import { ByteReader, BytesError, type ByteWriter } from '../../lib/base/bytes.ts'
 import { uuidBytes, uuidText } from '../../lib/base/uuid.ts'
-import type {
-  IndexRead,
-  PartitionData,
-  RangeTombstone,
-  ReadCommand,
-  ReadPoint,
-  ReadResult,
+import {
+  type IndexRead,
+  type PartitionData,
+  type RangeTombstone,
+  type ReadCommand,
+  type ReadPoint,
+  type ReadResult,
   RowData,
-  Slice,
+  type Slice,
 } from '../../storage/model/command.ts'
 import { DELETION_BYTES } from '../../storage/model/deletion.ts'
 import { POSITION_HEAD_BYTES, TABLE_ID_BYTES, validateMutation } from '../../storage/model/mutation.ts'
@@ -257,10 +257,11 @@ function encodePartition(out: ByteWriter, partition: PartitionData, isWhole: boo
   if (staticRow !== null) sized(out, staticRow)
   out.varuint(rows.length)
   for (let i = 0; i < rows.length; i++) {
-    const { clustering, row, isDead } = rows[i]!
-    sized(out, clustering)
-    out.varuint(row.length * 2 + (isDead ? 1 : 0))
-    out.bytes(row)
+    const row = rows[i]!
+    out.varuint(row.clusteringEnd - row.clusteringStart)
+    out.slice(row.clusteringBuffer, row.clusteringStart, row.clusteringEnd)
+    out.varuint((row.rowEnd - row.rowStart) * 2 + (row.isDead ? 1 : 0))
+    out.slice(row.rowBuffer, row.rowStart, row.rowEnd)
   }
 }
 
@@ -324,7 +325,7 @@ function decodePartition(reader: ByteReader, isWhole: boolean): PartitionData {
     const clustering = length === 0 ? NO_BYTES : reader.view(length)
     const size = reader.varuint()
     const row = rowOf(reader, size >>> 1)
-    rows.push(isWhole ? { clustering, row, isDead: (size & 1) !== 0 } : { clustering, row })
+    rows.push(RowData.of(clustering, row, isWhole && (size & 1) !== 0))
   }
   const key = position.subarray(POSITION_HEAD_BYTES)
   if (!isWhole) return { position, key, staticRow, rows }

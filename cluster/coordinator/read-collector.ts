@@ -77,7 +77,7 @@ export class ReadCollector {
     }
     this.rows += rows.length
     this.bytes += known === null ? (staticRow?.length ?? 0) : 0
-    for (let i = 0; i < rows.length; i++) this.bytes += rows[i]!.clustering.length + rows[i]!.row.length
+    for (let i = 0; i < rows.length; i++) this.bytes += rows[i]!.bytes
     if (known === null) this.partitions.push({ position, key, staticRow, rows })
     else known.rows = known.rows.concat(rows)
   }

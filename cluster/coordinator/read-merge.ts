@@ -5,12 +5,12 @@
  * and deletions are merged by the table's own law.
  */
 import { ByteWriter } from '../../lib/base/bytes.ts'
-import type {
-  PartitionData,
-  RangeTombstone,
-  ReadCommand,
-  ReadPoint,
-  ReadResult,
+import {
+  type PartitionData,
+  type RangeTombstone,
+  type ReadCommand,
+  type ReadPoint,
+  type ReadResult,
   RowData,
 } from '../../storage/model/command.ts'
 import { compareDeletions } from '../../storage/model/deletion.ts'
@@ -225,7 +225,7 @@ class Merge {
         nearest !== undefined && nearest.start.compare(clustering) <= 0 && nearest.end.compare(clustering) > 0
       const row = this.#row(of, isCovered ? nearest.deletion : deletion)
       versions.push({ clustering, row, of })
-      if (row !== null) rows.push({ clustering, row, isDead: !rowIsLive(this.#reader.reset(row), nowSeconds) })
+      if (row !== null) rows.push(RowData.of(clustering, row, !rowIsLive(this.#reader.reset(row), nowSeconds)))
     }
     return { rows, versions }
   }

@@ -4,7 +4,13 @@
  * Source: Cassandra's CassandraIndexSearcher for the idea of stale entries.
  * Always: rows come in the order of the table, each once, and no live row with the term is left out.
  */
-import type { PartitionData, ReadCommand, ReadResult, RowData, Slice } from '../../storage/model/command.ts'
+import {
+  type PartitionData,
+  type ReadCommand,
+  type ReadResult,
+  RowData,
+  type Slice,
+} from '../../storage/model/command.ts'
 import { AFTER_PREFIX } from '../types/ordered.ts'
 import { type Candidates, entrySlice, gatherCandidates, type ReadStorage, TermCandidates } from './candidates.ts'
 import type { IndexEntry } from './entry.ts'
@@ -216,8 +222,8 @@ class IndexReading {
       this.#bytes += staticRow?.length ?? 0
     }
     for (const row of rows) {
-      kept.rows.push({ clustering: Buffer.from(row.clustering), row: Buffer.from(row.row) })
-      this.#bytes += row.clustering.length + row.row.length
+      kept.rows.push(RowData.of(Buffer.from(row.clustering), Buffer.from(row.row)))
+      this.#bytes += row.bytes
     }
     this.#rows += rows.length
   }

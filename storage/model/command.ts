@@ -111,13 +111,59 @@ export const ALL_ROWS = {
   after: null,
 } as const
 
-/** Views into memory of the store: valid until the caller's turn ends; whoever keeps them copies them. */
-export interface RowData {
-  readonly clustering: Buffer
-  /** The merged row, deletions of partition and range already applied; it may still hold tombstones and expired cells (row.ts). */
-  readonly row: Buffer
+/**
+ * Where a row lies in memory of the store: valid until the caller's turn ends, whoever keeps it copies it. Views are cut when somebody asks for them;
+ * where rows are many, readers take the places.
+ */
+export class RowData {
+  readonly clusteringBuffer: Buffer
+  readonly clusteringStart: number
+  readonly clusteringEnd: number
+  readonly rowBuffer: Buffer
+  readonly rowStart: number
+  readonly rowEnd: number
   /** Of a whole read: nothing of the row is live. */
-  readonly isDead?: boolean
+  readonly isDead: boolean
+
+  constructor(
+    clusteringBuffer: Buffer,
+    clusteringStart: number,
+    clusteringEnd: number,
+    rowBuffer: Buffer,
+    rowStart: number,
+    rowEnd: number,
+    isDead: boolean,
+  ) {
+    this.clusteringBuffer = clusteringBuffer
+    this.clusteringStart = clusteringStart
+    this.clusteringEnd = clusteringEnd
+    this.rowBuffer = rowBuffer
+    this.rowStart = rowStart
+    this.rowEnd = rowEnd
+    this.isDead = isDead
+  }
+
+  static of(clustering: Buffer, row: Buffer, isDead = false): RowData {
+    return new RowData(clustering, 0, clustering.length, row, 0, row.length, isDead)
+  }
+
+  get clustering(): Buffer {
+    return viewOf(this.clusteringBuffer, this.clusteringStart, this.clusteringEnd)
+  }
+
+  /** The merged row, deletions of partition and range already applied; it may still hold tombstones and expired cells (row.ts). */
+  get row(): Buffer {
+    return viewOf(this.rowBuffer, this.rowStart, this.rowEnd)
+  }
+
+  /** Of clustering and row. */
+  get bytes(): number {
+    return this.clusteringEnd - this.clusteringStart + this.rowEnd - this.rowStart
+  }
+}
+
+function viewOf(buffer: Buffer, start: number, end: number): Buffer {
+  return start === 0 && end === buffer.length ? buffer : buffer.subarray(start, end)
 }
 
 /** Rows in [start, end) are deleted; the bytes of the deletion as deletion.ts says. */

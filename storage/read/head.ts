@@ -7,7 +7,7 @@ import {
   type PartitionData,
   type ReadCommand,
   type ReadResult,
-  type RowData,
+  RowData,
   type Slice,
   START_OF_PARTITION,
 } from '../model/command.ts'
@@ -53,7 +53,7 @@ export function headOf(result: ReadResult, command: ReadCommand): PartitionHead 
   const partition = result.partitions[0]
   if (partition === undefined) return { staticRow: null, rows: [], isWhole: true, nowSeconds, bytes: 0 }
   let bytes = partition.staticRow?.length ?? 0
-  for (const { clustering, row } of partition.rows) bytes += clustering.length + row.length
+  for (const row of partition.rows) bytes += row.bytes
   if (bytes >= byteLimit) return null
   const memory = Buffer.allocUnsafeSlow(bytes)
   let at = 0
@@ -64,7 +64,7 @@ export function headOf(result: ReadResult, command: ReadCommand): PartitionHead 
   }
   return {
     staticRow: partition.staticRow && keep(partition.staticRow),
-    rows: partition.rows.map(({ clustering, row }) => ({ clustering: keep(clustering), row: keep(row) })),
+    rows: partition.rows.map(({ clustering, row }) => RowData.of(keep(clustering), keep(row))),
     isWhole: partition.rows.length < limit,
     nowSeconds,
     bytes,
@@ -117,9 +117,9 @@ function takeRows(
     const end = lowerBound(head.rows, reversed ? start : slice.end)
     for (let i = 0; i < end - first; i++) {
       const row = head.rows[reversed ? end - 1 - i : first + i]!
-      if (!resolver.isLive(row.row)) continue
+      if (!resolver.isLive(row.rowBuffer, row.rowStart, row.rowEnd)) continue
       rows.push(row)
-      bytes += row.clustering.length + row.row.length
+      bytes += row.bytes
       if (rows.length >= most || bytes >= command.byteLimit) return { bytes, isKnown: true }
     }
     const last = head.rows[head.rows.length - 1]

@@ -3,31 +3,35 @@
  * one source has moved, and goes down to its new place.
  */
 import { alsoWait, type Source, type SourceCursor } from './source.ts'
+import { Span } from './span.ts'
 
 export class MergedCursor {
   readonly #cursors: SourceCursor[]
-  readonly #keys: (Buffer | null)[]
+  /** Of each cursor that stands on a key. */
+  readonly #keys: Span[]
   readonly #reversed: boolean
   /** Indexes of the cursors that stand on a key, the next one in the cursor's direction at the root. */
   #heap: number[] = []
-  /** Indexes of the cursors that stand on `key`. */
+  /** Indexes of the cursors that stand on `key`: the first `versions` of these. */
   readonly #at: number[] = []
-  /** Null: at the end. */
-  key: Buffer | null = null
+  /** How many sources have the key. */
+  versions = 0
+  /** Null: at the end. It is filled anew when the cursor moves; its bytes stay. */
+  key: Span | null = null
 
   constructor(sources: readonly Source[], reversed: boolean, isScan = false) {
     this.#cursors = sources.map((source) => source.cursor({ isScan }))
-    this.#keys = sources.map(() => null)
+    this.#keys = sources.map(() => new Span())
     this.#reversed = reversed
-  }
-
-  /** How many sources have the key. */
-  get versions(): number {
-    return this.#at.length
   }
 
   version(index: number): Buffer {
     return this.#cursors[this.#at[index]!]!.value
+  }
+
+  /** As `version`, without a view. */
+  versionInto(index: number, span: Span): void {
+    this.#cursors[this.#at[index]!]!.valueInto(span)
   }
 
   /** Forward: to the first key at or after the bound. Reversed: to the last before it. */
@@ -46,12 +50,12 @@ export class MergedCursor {
   /** To the next key in the cursor's direction. */
   next(): Promise<void> | undefined {
     let waits: Promise<void>[] | null = null
-    for (let i = 0; i < this.#at.length; i++) {
+    for (let i = 0; i < this.versions; i++) {
       const which = this.#at[i]!
       const cursor = this.#cursors[which]!
       const wait = this.#reversed ? cursor.previous() : cursor.next()
       if (wait) waits = alsoWait(waits, wait)
-      else this.#keys[which] = cursor.valid ? cursor.key : null
+      else this.#readKey(which)
     }
     if (waits) return this.#later(waits, false)
     this.#advanced()
@@ -60,20 +64,21 @@ export class MergedCursor {
 
   async #later(waits: Promise<void>[], all: boolean): Promise<void> {
     await Promise.all(waits)
-    if (!all)
-      for (const which of this.#at) {
-        const cursor = this.#cursors[which]!
-        this.#keys[which] = cursor.valid ? cursor.key : null
-      }
-    if (all) this.#readAll()
-    else this.#advanced()
+    if (all) {
+      this.#readAll()
+      return
+    }
+    for (let i = 0; i < this.versions; i++) this.#readKey(this.#at[i]!)
+    this.#advanced()
+  }
+
+  #readKey(which: number): void {
+    const cursor = this.#cursors[which]!
+    if (cursor.valid) cursor.keyInto(this.#keys[which]!)
   }
 
   #readAll(): void {
-    for (let i = 0; i < this.#cursors.length; i++) {
-      const cursor = this.#cursors[i]!
-      this.#keys[i] = cursor.valid ? cursor.key : null
-    }
+    for (let i = 0; i < this.#cursors.length; i++) this.#readKey(i)
     this.#build()
     this.#choose()
   }
@@ -81,9 +86,9 @@ export class MergedCursor {
   /** The cursors that stood on the key have moved. */
   #advanced(): void {
     const heap = this.#heap
-    if (this.#at.length > 1) this.#build()
+    if (this.versions > 1) this.#build()
     else if (heap.length > 0) {
-      if (this.#keys[heap[0]!] === null) {
+      if (!this.#cursors[heap[0]!]!.valid) {
         const last = heap.pop()!
         if (heap.length > 0) heap[0] = last
       }
@@ -94,13 +99,13 @@ export class MergedCursor {
 
   #build(): void {
     const heap: number[] = []
-    for (let i = 0; i < this.#keys.length; i++) if (this.#keys[i] !== null) heap.push(i)
+    for (let i = 0; i < this.#cursors.length; i++) if (this.#cursors[i]!.valid) heap.push(i)
     this.#heap = heap
     for (let at = (heap.length >> 1) - 1; at >= 0; at--) this.#siftDown(at)
   }
 
   #order(a: number, b: number): number {
-    const order = Buffer.compare(this.#keys[a]!, this.#keys[b]!)
+    const order = this.#keys[a]!.compare(this.#keys[b]!)
     return this.#reversed ? -order : order
   }
 
@@ -122,25 +127,31 @@ export class MergedCursor {
 
   /** The root's key, and all who stand on it: they are at the top of the heap. */
   #choose(): void {
-    const at = this.#at
-    at.length = 0
+    this.versions = 0
     if (this.#heap.length === 0) {
       this.key = null
       return
     }
     this.key = this.#keys[this.#heap[0]!]!
-    at.push(this.#heap[0]!)
+    this.#add(this.#heap[0]!)
     this.#collect(1)
     this.#collect(2)
-    if (at.length > 1) at.sort((a, b) => a - b)
   }
 
   #collect(place: number): void {
     if (place >= this.#heap.length) return
     const source = this.#heap[place]!
-    if (Buffer.compare(this.#keys[source]!, this.key!) !== 0) return
-    this.#at.push(source)
+    if (this.#keys[source]!.compare(this.key!) !== 0) return
+    this.#add(source)
     this.#collect(2 * place + 1)
     this.#collect(2 * place + 2)
+  }
+
+  /** Adds to #at, which ascends. */
+  #add(source: number): void {
+    const at = this.#at
+    let place = this.versions++
+    for (; place > 0 && at[place - 1]! > source; place--) at[place] = at[place - 1]!
+    at[place] = source
   }
 }

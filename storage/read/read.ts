@@ -8,18 +8,19 @@ import {
   type PartitionData,
   type ReadCommand,
   type ReadResult,
-  type RowData,
+  RowData,
   type Slice,
   START_OF_PARTITION,
 } from '../model/command.ts'
 import type { Resolution } from '../model/merge.ts'
 import { EntryKind, POSITION_HEAD_BYTES } from '../model/mutation.ts'
 import { compareTimestamps, readInt32 } from '../model/row.ts'
-import { afterPartition, isPrefix, partitionRecordKey, positionLength, rowKey } from './keys.ts'
+import { afterPartition, partitionRecordKey, positionLength, rowKey } from './keys.ts'
 import { MergedCursor } from './merged-cursor.ts'
 import { RangeDeletions, type RangeSink } from './range-deletions.ts'
 import { greaterDeletion, RowResolver } from './row-resolver.ts'
 import type { Source } from './source.ts'
+import { Span } from './span.ts'
 import { type ReadSteps, waitFor } from './steps.ts'
 import { WholeForm, WholePartition } from './whole.ts'
 
@@ -67,6 +68,8 @@ class Read {
   /** Null: only what is live is asked for. */
   readonly #whole: WholeForm | null
   readonly #result: PartitionData[] = []
+  /** Of the record at hand. */
+  readonly #row = new Span()
   #tombstones = 0
   #rows = 0
   #bytes = 0
@@ -160,7 +163,7 @@ class Read {
         position,
         key: position.subarray(POSITION_HEAD_BYTES),
         staticRow,
-        rows: live ? [{ clustering, row: row! }] : [],
+        rows: live ? [RowData.of(clustering, row!)] : [],
       })
   }
 
@@ -242,8 +245,8 @@ class Read {
     const first = scan.seek(start)
     if (first) yield first
     while (!this.#more && scan.key !== null) {
-      const key: Buffer = scan.key
-      if (end !== null && key.compare(end) >= 0) return
+      if (end !== null && scan.key.compareTo(end) >= 0) return
+      const key = scan.key.view()
       const position = key.subarray(0, positionLength(key))
       let deletion: Buffer | null = null
       if (kindAt(scan, position) === EntryKind.PARTITION_DELETION) {
@@ -272,6 +275,18 @@ class Read {
   #merged(cursor: MergedCursor): Buffer {
     if (cursor.versions === 1) return cursor.version(0)
     return this.#resolver.mergeAll(cursor.versions, (index) => cursor.version(index))
+  }
+
+  /** Whether a reader sees the row at the cursor under a deletion; `#row` is then where it lies. */
+  #isVisible(cursor: MergedCursor, deletion: Buffer | null): boolean {
+    const row = this.#row
+    if (cursor.versions === 1) cursor.versionInto(0, row)
+    else row.setTo(this.#merged(cursor))
+    if (deletion === null && this.#whole === null) return this.#resolver.isLive(row.buffer, row.start, row.end)
+    const left = this.#visible(row.view(), deletion)
+    if (left === null) return false
+    row.setTo(left)
+    return true
   }
 
   /** The row under a deletion; null when a reader does not see it. */
@@ -376,18 +391,18 @@ class Read {
     const headLength = position.length + 1
     const far = rowKey(position, reversed ? slice.start : slice.end)
     const near = rowKey(position, start)
-    if (reversed || cursor.key === null || !isPrefix(position, cursor.key) || cursor.key.compare(near) < 0) {
+    if (reversed || !cursor.key?.startsWith(position) || cursor.key.compareTo(near) < 0) {
       const wait = cursor.seek(near)
       if (wait) yield wait
     }
     while (cursor.key !== null) {
-      const key: Buffer = cursor.key
-      const order = key.compare(far)
+      const { key } = cursor
+      const order = key.compareTo(far)
       if (reversed ? order < 0 : order >= 0) break
       if (++this.#records % RECORDS_PER_TURN === 0) yield this.#context.pause()
-      const clustering = key.subarray(headLength)
       let covering = deletion
       if (ranges !== null) {
+        const clustering = key.buffer.subarray(key.start + headLength, key.end)
         const wait = ranges.find(clustering)
         if (wait) yield wait
         const stopped = ranges.stoppedAt
@@ -397,19 +412,22 @@ class Read {
         }
         covering = greaterDeletion(deletion, ranges.deletion)
       }
-      const row = this.#visible(this.#merged(cursor), covering)
+      const isVisible = this.#isVisible(cursor, covering)
+      const { buffer, start, end } = this.#row
       if (found !== null) {
-        if (row !== null) found.add(clustering, row, !resolver.isLive(row))
+        const clustering = key.buffer.subarray(key.start + headLength, key.end)
+        if (isVisible) found.add(clustering, this.#row.view(), !resolver.isLive(buffer, start, end))
         const tombstones = this.#tombstones + resolver.tombstones + (ranges?.met ?? 0)
         // A record of which nothing is left must not show, not even as a place where the read ended.
-        const isEnough = row !== null && (found.isFull || found.live >= most)
+        const isEnough = isVisible && (found.isFull || found.live >= most)
         if (isEnough || tombstones > this.#tombstonesMax) {
           found.cutAt(clustering)
           return false
         }
-      } else if (row !== null) {
-        rows.push({ clustering, row })
-        this.#bytes += clustering.length + row.length
+      } else if (isVisible) {
+        const row = new RowData(key.buffer, key.start + headLength, key.end, buffer, start, end, false)
+        rows.push(row)
+        this.#bytes += row.bytes
         if (this.#bytes >= byteLimit) {
           this.#more = true
           return false
@@ -457,7 +475,7 @@ function isCovered(source: Source, deletion: Buffer, order: 0 | 1): boolean {
 /** The kind of the record at the cursor; -1 when it is none of the partition. */
 function kindAt(cursor: MergedCursor, position: Buffer): number {
   const { key } = cursor
-  return key !== null && isPrefix(position, key) ? key[position.length]! : -1
+  return key?.startsWith(position) ? key.buffer[key.start + position.length]! : -1
 }
 
 /** The bound at which reading a slice begins (its end when reversed), or null when all of it was given before. */

@@ -65,8 +65,8 @@ export class RowResolver {
   }
 
   /** Whether a reader sees the row; counts its tombstones. */
-  isLive(row: Buffer): boolean {
-    const reader = this.#reader.reset(row)
+  isLive(row: Buffer, start = 0, end = row.length): boolean {
+    const reader = this.#reader.reset(row, start, end)
     const now = this.#nowSeconds
     const rowLive = reader.livenessIsLive(now)
     let cellLive = false

@@ -2,6 +2,7 @@
  * What a read asks of each place that holds a table's records, memtable or SSTable. All is synchronous as long as the bytes are in memory:
  * a promise is given only when a file must be read first.
  */
+import type { Span } from './span.ts'
 
 export interface Source {
   /** An SSTable, not a memtable. */
@@ -36,6 +37,9 @@ export interface SourceCursor {
   readonly valid: boolean
   readonly key: Buffer
   readonly value: Buffer
+  /** As `key` and `value`, without views. */
+  keyInto(span: Span): void
+  valueInto(span: Span): void
   /** To the first record at or after the key. */
   seek(key: Buffer): Promise<void> | undefined
   /** To the last record before the key. */

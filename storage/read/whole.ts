@@ -7,7 +7,7 @@
  */
 import { ByteWriter } from '../../lib/base/bytes.ts'
 import { AFTER_ALL, BEFORE_ALL, Purger } from '../compaction/purge.ts'
-import type { PartitionData, RangeTombstone, ReadCommand, RowData } from '../model/command.ts'
+import { type PartitionData, type RangeTombstone, type ReadCommand, RowData } from '../model/command.ts'
 import type { Resolution } from '../model/merge.ts'
 import { POSITION_HEAD_BYTES } from '../model/mutation.ts'
 import { RowFlag } from '../model/row.ts'
@@ -85,7 +85,7 @@ export class WholePartition implements RangeSink {
   }
 
   add(clustering: Buffer, row: Buffer, isDead: boolean): void {
-    this.rows.push({ clustering, row, isDead })
+    this.rows.push(RowData.of(clustering, row, isDead))
     this.bytes += clustering.length + row.length
     if (isDead) this.bytes += ENTRY_BYTES
     else this.live++

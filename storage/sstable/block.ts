@@ -7,6 +7,7 @@
  */
 import { assert } from '../../lib/base/assert.ts'
 import { ByteWriter } from '../../lib/base/bytes.ts'
+import type { Span } from '../read/span.ts'
 
 export class BlockBuilder {
   readonly #restartInterval: number
@@ -85,6 +86,8 @@ export class Block {
 
 const EMPTY = Buffer.alloc(0)
 
+const KEPT_BYTES = 1024
+
 /** Stands on an entry of a block, or on none. */
 export class BlockCursor {
   #block: Block | null = null
@@ -95,6 +98,9 @@ export class BlockCursor {
   #key: Buffer = Buffer.allocUnsafe(64)
   #keyLength = 0
   #keyCopy: Buffer | null = null
+  /** Keys that were given without views, one after another; a full one is left to those who were given them. */
+  #kept: Buffer = EMPTY
+  #keptLength = 0
   valid = false
 
   /** Goes to a block, onto none of its entries. */
@@ -122,6 +128,27 @@ export class BlockCursor {
   /** The entry's value, a view of the block. */
   get value(): Buffer {
     return this.#bytes.subarray(this.#valueStart, this.#entryEnd)
+  }
+
+  /** As `key`, without a view: each call copies it behind the one before. */
+  keyInto(span: Span): void {
+    const length = this.#keyLength
+    if (length > this.#kept.length - this.#keptLength) {
+      this.#kept = Buffer.allocUnsafe(Math.max(KEPT_BYTES, length))
+      this.#keptLength = 0
+    }
+    const kept = this.#kept
+    const key = this.#key
+    const start = this.#keptLength
+    if (length > 48) key.copy(kept, start, 0, length)
+    else for (let i = 0; i < length; i++) kept[start + i] = key[i]!
+    this.#keptLength = start + length
+    span.set(kept, start, start + length)
+  }
+
+  /** As `value`, without a view. */
+  valueInto(span: Span): void {
+    span.set(this.#bytes, this.#valueStart, this.#entryEnd)
   }
 
   /** Where the value begins in the block's bytes. */

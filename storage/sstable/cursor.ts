@@ -2,6 +2,7 @@
  * A place in an SSTable's order of entries, or none. Steps inside a block that is in memory are synchronous; a movement that gives a promise is done
  * when it resolves, and only then may the cursor be used again.
  */
+import type { Span } from '../read/span.ts'
 import type { Block } from './block.ts'
 import { BlockCursor } from './block.ts'
 import type { IndexCursor } from './index.ts'
@@ -44,6 +45,14 @@ export class TableCursor {
 
   get value(): Buffer {
     return this.#data.value
+  }
+
+  keyInto(span: Span): void {
+    this.#data.keyInto(span)
+  }
+
+  valueInto(span: Span): void {
+    this.#data.valueInto(span)
   }
 
   /** To the first entry at or after the key. */

@@ -14,7 +14,7 @@ import {
 } from '../../cluster/coordinator/read-codec.ts'
 import { TableIds } from '../../cluster/coordinator/table-ids.ts'
 import { BytesError, ByteWriter } from '../../lib/base/bytes.ts'
-import type { PartitionData, ReadCommand, ReadResult } from '../../storage/model/command.ts'
+import { type PartitionData, type ReadCommand, type ReadResult, RowData } from '../../storage/model/command.ts'
 import { createDice, type Dice, forAll } from '../support/random.ts'
 import { encodePosition, encodeWrite, randomWrite } from '../support/storage-model.ts'
 
@@ -66,10 +66,9 @@ function randomResult(dice: Dice, isWhole: boolean): ReadResult {
   const deletion = Buffer.from('0123456789ab')
   const partitions = Array.from({ length: dice.int(4) }, (_, i): PartitionData => {
     const position = encodePosition(`p${i}`)
-    const rows = Array.from({ length: dice.int(4) }, () => {
-      const row = { clustering: text(dice), row: Buffer.from([1, 2, 3]) }
-      return isWhole ? { ...row, isDead: dice.chance(0.3) } : row
-    })
+    const rows = Array.from({ length: dice.int(4) }, () =>
+      RowData.of(text(dice), Buffer.from([1, 2, 3]), isWhole && dice.chance(0.3)),
+    )
     const plain = { position, key: position.subarray(10), staticRow: dice.pick([null, Buffer.from([7])]), rows }
     if (!isWhole) return plain
     const rangeTombstones = dice.chance(0.5) ? [] : [{ start: text(dice), end: text(dice), deletion }]

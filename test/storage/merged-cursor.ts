@@ -31,6 +31,12 @@ function sourceOf(name: number, keys: readonly string[], dice: Dice): Source {
       get value() {
         return Buffer.from([name])
       },
+      keyInto: (span) => {
+        span.setTo(Buffer.from(keys[at]!))
+      },
+      valueInto: (span) => {
+        span.setTo(Buffer.from([name]))
+      },
       seek: (bound) => to(firstFrom(bound)),
       seekBefore: (bound) => to(firstFrom(bound) - 1),
       next: () => to(at + 1),
@@ -58,11 +64,11 @@ async function check(dice: Dice): Promise<void> {
     for (const key of expected) {
       const versions = Array.from({ length: merged.versions }, (_, i) => merged.version(i)[0]!)
       const want = held.flatMap((keys, name) => (keys.includes(key) ? [name] : []))
-      if (merged.key?.toString() !== key || String(versions) !== String(want))
-        throw new Error(`${merged.key} of ${versions}, not ${key} of ${want}`)
+      if (merged.key?.view().toString() !== key || String(versions) !== String(want))
+        throw new Error(`${merged.key?.view()} of ${versions}, not ${key} of ${want}`)
       await merged.next()
     }
-    if (merged.key !== null) throw new Error(`${merged.key} is one too many`)
+    if (merged.key !== null) throw new Error(`${merged.key.view()} is one too many`)
   }
 }
 

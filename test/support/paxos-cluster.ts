@@ -18,7 +18,7 @@ import { Kernel, type SimulatedProcess } from '../../lib/runtime/simulated/kerne
 import { createSeededRandom } from '../../lib/runtime/simulated/random.ts'
 import { Consistency } from '../../lib/types/consistency.ts'
 import { encodePosition } from '../../lib/types/partition-key.ts'
-import type { ReadCommand, ReadResult } from '../../storage/model/command.ts'
+import { type ReadCommand, type ReadResult, RowData } from '../../storage/model/command.ts'
 import { LastWriteWins } from '../../storage/model/merge.ts'
 import { History, type Violation } from '../simulation/oracles/history.ts'
 import { checkRegister, type RegisterInput, type RegisterOutput } from '../simulation/oracles/registers.ts'
@@ -277,7 +277,7 @@ class World {
       if (answer.length === 0) continue
       row = row === null ? answer : mergeRows(this.#law, this.#out, row, answer)
     }
-    const rows = row === null ? [] : [{ clustering: Buffer.alloc(0), row }]
+    const rows = row === null ? [] : [RowData.of(Buffer.alloc(0), row)]
     return { partitions: [{ position, key: position.subarray(10), staticRow: null, rows }], more: false, tombstones: 0 }
   }
 

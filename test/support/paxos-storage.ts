@@ -6,7 +6,7 @@ import type { RingNode } from '../../cluster/ring/topology.ts'
 import { ByteWriter } from '../../lib/base/bytes.ts'
 import { uuidBytes } from '../../lib/base/uuid.ts'
 import type { Clock } from '../../lib/runtime/runtime.ts'
-import type { ReadCommand, ReadResult } from '../../storage/model/command.ts'
+import { type ReadCommand, type ReadResult, RowData } from '../../storage/model/command.ts'
 import { LastWriteWins } from '../../storage/model/merge.ts'
 import { EntryKind, MutationReader, MutationWriter } from '../../storage/model/mutation.ts'
 import { RowReader, rowIsLive } from '../../storage/model/row.ts'
@@ -80,7 +80,9 @@ export class FakeStorage {
     const known = this.#seen.get(nameOf(table, position, clustering)) ?? null
     const row = known !== null && rowIsLive(new RowReader().reset(known), 0) ? known : null
     const partitions =
-      row === null ? [] : [{ position, key: position.subarray(10), staticRow: null, rows: [{ clustering, row }] }]
+      row === null
+        ? []
+        : [{ position, key: position.subarray(10), staticRow: null, rows: [RowData.of(clustering, row)] }]
     return { partitions, more: false, tombstones: 0 }
   }
 
@@ -94,7 +96,7 @@ export class FakeStorage {
           position: position!,
           key: position!.subarray(10),
           staticRow: null,
-          rows: [{ clustering: clustering!, row }],
+          rows: [RowData.of(clustering!, row)],
         }
       })
     return { partitions, more: false, tombstones: 0 }

@@ -44,6 +44,8 @@ export class RowCells {
   readonly #elements = new RowReader()
   readonly #path = new ByteReader(Buffer.alloc(0))
   #row: Buffer = Buffer.alloc(0)
+  #rowStart = 0
+  #rowEnd = 0
   #nowSeconds = 0
 
   /** Static or regular columns of one table, each once. Slots are their indexes. */
@@ -77,14 +79,22 @@ export class RowCells {
     return this.#columns.length
   }
 
-  /** Notes the row's live cells; null: there is no row, and all columns are null. */
-  scan(row: Buffer | null, nowSeconds: number): void {
+  /** There is no row: all columns are null. */
+  clear(): void {
     const starts = this.#start
     for (let slot = 0; slot < starts.length; slot++) starts[slot] = NONE
-    if (row === null || starts.length === 0) return
+  }
+
+  /** Notes the live cells of the row row[start, end). */
+  scan(row: Buffer, start: number, end: number, nowSeconds: number): void {
+    this.clear()
+    const starts = this.#start
+    if (starts.length === 0) return
     this.#row = row
+    this.#rowStart = start
+    this.#rowEnd = end
     this.#nowSeconds = nowSeconds
-    const reader = this.#reader.reset(row)
+    const reader = this.#reader.reset(row, start, end)
     while (reader.next()) {
       const id = reader.columnId
       if (id > this.#lastId) return
@@ -211,7 +221,7 @@ export class RowCells {
   }
 
   #elementsFrom(start: number): RowReader {
-    const cells = this.#elements.reset(this.#row)
+    const cells = this.#elements.reset(this.#row, this.#rowStart, this.#rowEnd)
     cells.cellEnd = start
     return cells
   }

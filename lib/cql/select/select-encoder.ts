@@ -88,18 +88,25 @@ export class RowEncoder {
         at += 1
       }
     }
-    if (this.#statics.count > 0) this.#statics.scan(partition.staticRow, nowSeconds)
+    if (this.#statics.count === 0) return
+    const { staticRow } = partition
+    if (staticRow === null) this.#statics.clear()
+    else this.#statics.scan(staticRow, 0, staticRow.length, nowSeconds)
   }
 
   /** Appends the items' [value]s. Null: the partition has but its static row. */
   row(row: RowData | null, out: ByteWriter): void {
-    const { clustering } = row ?? NO_ROW
-    this.#regulars.scan(row === null ? null : row.row, this.#nowSeconds)
     const reader = this.#reader
-    reader.buffer = clustering
-    reader.position = 0
-    reader.end = clustering.length
-    const isSpelled = this.#spelling !== null && row !== null && this.#spell(this.#spelling.reset(row.row))
+    let isSpelled = false
+    if (row === null) this.#regulars.clear()
+    else {
+      this.#regulars.scan(row.rowBuffer, row.rowStart, row.rowEnd, this.#nowSeconds)
+      reader.buffer = row.clusteringBuffer
+      reader.position = row.clusteringStart
+      reader.end = row.clusteringEnd
+      const { rowBuffer, rowStart, rowEnd } = row
+      isSpelled = this.#spelling !== null && this.#spell(this.#spelling.reset(rowBuffer, rowStart, rowEnd))
+    }
     const inOrder = this.#clusteringInOrder && !isSpelled
     if (!inOrder && !isSpelled && row !== null) this.#decode(reader)
     const sources = this.#sources
@@ -163,8 +170,6 @@ export class RowEncoder {
     }
   }
 }
-
-const NO_ROW = { clustering: Buffer.alloc(0) }
 
 function columnsOf(items: readonly OutputItem[], kind: ColumnSchema['kind']): ColumnSchema[] {
   return [...new Set(items.filter(({ column }) => column.kind === kind).map(({ column }) => column))]

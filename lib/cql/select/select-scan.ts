@@ -4,14 +4,14 @@
  * Source: rules of pages, limits and static rows are those of Cassandra 5.0.
  * Always: what a read gave is looked at in the turn in which it came; what has to last is copied.
  */
-import type {
-  IndexRead,
-  PartitionData,
-  ReadCommand,
-  ReadPoint,
-  ReadResult,
+import {
+  type IndexRead,
+  type PartitionData,
+  type ReadCommand,
+  type ReadPoint,
+  type ReadResult,
   RowData,
-  Slice,
+  type Slice,
 } from '../../../storage/model/command.ts'
 import { RowReader } from '../../../storage/model/row.ts'
 import type { TableSchema } from '../../schema/table.ts'
@@ -74,6 +74,8 @@ const CHUNK_ROWS_MIN = 256
 const CHUNK_ROWS_MAX = 4096
 const CHUNK_BYTES_MAX = 4 * 1024 * 1024
 
+const NOTHING = Buffer.alloc(0)
+
 export class Scan {
   readonly #environment: Environment
   readonly #request: ScanRequest
@@ -86,9 +88,9 @@ export class Scan {
   #after: ReadPoint | null = null
   /** Rows given of the partition in which it goes on. */
   #givenBefore = 0
-  /** Of the row given last: its partition, its clustering, and how many of the partition were given. */
+  /** Of the row given last: its partition, the row (null: the static one), and how many of the partition were given. */
   #position: Buffer | null = null
-  #clustering: Buffer | null = null
+  #row: RowData | null = null
   #rowsGiven = 0
   #isFull = false
   #endedByBytes = false
@@ -142,8 +144,8 @@ export class Scan {
     const { perPartitionLimit, targets } = this.#request
     return {
       position: this.#position,
-      clustering: this.#clustering,
-      partitionDone: this.#clustering === null || !this.#hasClustering || this.#rowsGiven >= perPartitionLimit,
+      clustering: this.#row === null ? null : this.#row.clustering,
+      partitionDone: this.#row === null || !this.#hasClustering || this.#rowsGiven >= perPartitionLimit,
       rowsGiven: this.#rowsGiven,
       isLastTarget: this.#target >= targets.length - 1,
     }
@@ -232,7 +234,7 @@ export class Scan {
   #keepLast(): void {
     if (this.#position === null) return
     this.#position = Buffer.from(this.#position)
-    if (this.#clustering !== null) this.#clustering = Buffer.from(this.#clustering)
+    if (this.#row !== null) this.#row = RowData.of(Buffer.from(this.#row.clustering), NOTHING)
   }
 
   #take(result: ReadResult): void {
@@ -270,7 +272,7 @@ export class Scan {
         return
       }
       given += 1
-      this.#give(partition, row.clustering, given)
+      this.#give(partition, row, given)
       if (output.count >= wanted && i + 1 < rows.length) {
         this.#isFull = true
         return
@@ -279,9 +281,9 @@ export class Scan {
     if (output.count >= wanted) this.#isFull = true
   }
 
-  #give(partition: PartitionData, clustering: Buffer | null, given: number): void {
+  #give(partition: PartitionData, row: RowData | null, given: number): void {
     this.#position = partition.position
-    this.#clustering = clustering
+    this.#row = row
     this.#rowsGiven = given
   }
 

@@ -70,7 +70,7 @@ function readPartition(
       const row = all[reversed ? end - 1 - i : first + i]!
       given.push(row)
       reading.rows += 1
-      reading.bytes += row.clustering.length + row.row.length
+      reading.bytes += row.bytes
       if (reading.rows >= command.limit || reading.bytes >= command.byteLimit) reading.more = true
       if (reading.more || given.length >= most) return given
     }

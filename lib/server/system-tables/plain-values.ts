@@ -2,7 +2,7 @@
  * Plain values of JavaScript as CQL bytes, and rows of them in the storage encoding: how the node's own state becomes rows.
  */
 
-import type { RowData } from '../../../storage/model/command.ts'
+import { RowData } from '../../../storage/model/command.ts'
 import { RowWriter } from '../../../storage/model/row.ts'
 import { assert } from '../../base/assert.ts'
 import { ByteWriter } from '../../base/bytes.ts'
@@ -159,7 +159,7 @@ export class PlainRowEncoder {
     }
     writer.end()
     const bytes = out.copy()
-    return { clustering: bytes.subarray(0, start), row: bytes.subarray(start) }
+    return new RowData(bytes, 0, start, bytes, start, bytes.length, false)
   }
 
   #cells(column: ColumnSchema, value: PlainValue): void {

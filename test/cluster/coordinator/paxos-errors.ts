@@ -15,6 +15,7 @@ import { createSimulatedClock } from '../../../lib/runtime/simulated/clock.ts'
 import { createSeededRandom } from '../../../lib/runtime/simulated/random.ts'
 import { Consistency } from '../../../lib/types/consistency.ts'
 import { encodePosition } from '../../../lib/types/partition-key.ts'
+import { RowData } from '../../../storage/model/command.ts'
 import {
   Disk,
   FakeStorage,
@@ -108,7 +109,7 @@ class Trio {
         merge: ({ target }, answers) => {
           const position = target.kind === 'partition' ? target.position : Buffer.alloc(0)
           const row = answers.find(({ length }) => length > 0)
-          const rows = row === undefined ? [] : [{ clustering: Buffer.alloc(0), row }]
+          const rows = row === undefined ? [] : [RowData.of(Buffer.alloc(0), row)]
           return {
             partitions: [{ position, key: position.subarray(10), staticRow: null, rows }],
             more: false,
