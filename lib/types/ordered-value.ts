@@ -35,7 +35,7 @@ function isString(name: NativeTypeName): boolean {
 export function keepsBytes(type: CqlType, bytes: Buffer): boolean {
   if (!someType(type, mayLoseBytes) || (bytes.length === 0 && !hasOwnEmpty(type))) return true
   const writer = new ByteWriter(bytes.length + 32)
-  encodeOrdered(type, bytes, writer)
+  encodeOrdered(type, bytes, 0, bytes.length, writer)
   return decodeOrderedValue(type, writer.view()).equals(bytes)
 }
 
@@ -60,42 +60,42 @@ export function decodeOrderedValue(type: CqlType, ordered: Buffer): Buffer {
   return writer.view()
 }
 
-/** Appends the ordered bytes of a value that is not empty (unless its type has an empty value of its own). */
-export function encodeOrdered(type: CqlType, bytes: Buffer, writer: ByteWriter): void {
+/** Appends the ordered bytes of the value bytes[start, end), which is not empty (unless its type has an empty value of its own). */
+export function encodeOrdered(type: CqlType, bytes: Buffer, start: number, end: number, writer: ByteWriter): void {
   switch (type.kind) {
     case 'native':
-      encodeNative(type.name, bytes, writer)
+      encodeNative(type.name, bytes, start, end, writer)
       return
     case 'list':
     case 'set':
-      encodeElements(type.element, null, bytes, writer)
+      encodeElements(type.element, null, bytes, start, writer)
       return
     case 'map':
-      encodeElements(type.key, type.value, bytes, writer)
+      encodeElements(type.key, type.value, bytes, start, writer)
       return
     case 'tuple':
-      encodeComponents(type.elements, bytes, writer)
+      encodeComponents(type.elements, bytes, start, end, writer)
       return
     case 'udt':
-      encodeComponents(type.fieldTypes, bytes, writer)
+      encodeComponents(type.fieldTypes, bytes, start, end, writer)
       return
     case 'vector': {
       const fixed = fixedLength(type.element)
-      let at = 0
+      let at = start
       for (let i = 0; i < type.dimension; i++) {
         if (fixed >= 0) {
-          encodeOrdered(type.element, bytes.subarray(at, at + fixed), writer)
+          encodeOrdered(type.element, bytes, at, at + fixed, writer)
           at += fixed
         } else {
           const read = readVectorLength(bytes, at)!
           at += read.size + read.length
-          encodePart(type.element, bytes.subarray(at - read.length, at), writer)
+          encodePart(type.element, bytes, at - read.length, at, writer)
         }
       }
       return
     }
     case 'custom':
-      encodeEscaped(bytes, writer)
+      encodeEscaped(bytes, start, end, writer)
       return
     default:
       unreachable(type)
@@ -144,14 +144,14 @@ export function decodeOrdered(type: CqlType, reader: ByteReader, mask: number, w
   }
 }
 
-function encodeNative(name: NativeTypeName, bytes: Buffer, writer: ByteWriter): void {
+function encodeNative(name: NativeTypeName, bytes: Buffer, start: number, end: number, writer: ByteWriter): void {
   switch (name) {
     case 'text':
     case 'blob':
     case 'ascii':
     case 'inet':
     case 'duration':
-      encodeEscaped(bytes, writer)
+      encodeEscaped(bytes, start, end, writer)
       return
     case 'tinyint':
     case 'smallint':
@@ -159,42 +159,40 @@ function encodeNative(name: NativeTypeName, bytes: Buffer, writer: ByteWriter): 
     case 'bigint':
     case 'timestamp':
     case 'counter': {
-      const at = writer.reserve(bytes.length)
-      copySmall(bytes, writer.buffer, at)
+      const at = writer.length
+      writer.slice(bytes, start, end)
       writer.buffer[at] = writer.buffer[at]! ^ 0x80
       return
     }
     case 'date':
-    case 'time': {
-      const at = writer.reserve(bytes.length)
-      copySmall(bytes, writer.buffer, at)
+    case 'time':
+      writer.slice(bytes, start, end)
       return
-    }
     case 'uuid': {
       const at = writer.reserve(16)
-      if (bytes[6]! >>> 4 === 1) putTimestampFirst(bytes, writer, at)
-      else putVersionFirst(bytes, writer, at)
-      for (let i = 8; i < 16; i++) writer.buffer[at + i] = bytes[i]!
+      if (bytes[start + 6]! >>> 4 === 1) putTimestampFirst(bytes, start, writer, at)
+      else putVersionFirst(bytes, start, writer, at)
+      for (let i = 8; i < 16; i++) writer.buffer[at + i] = bytes[start + i]!
       return
     }
     case 'timeuuid': {
       const at = writer.reserve(16)
-      putTimestampFirst(bytes, writer, at)
-      for (let i = 8; i < 16; i++) writer.buffer[at + i] = bytes[i]! ^ 0x80
+      putTimestampFirst(bytes, start, writer, at)
+      for (let i = 8; i < 16; i++) writer.buffer[at + i] = bytes[start + i]! ^ 0x80
       return
     }
     case 'boolean':
-      writer.uint8(bytes[0] === 0 ? 0 : 1)
+      writer.uint8(bytes[start] === 0 ? 0 : 1)
       return
     case 'float':
     case 'double':
-      encodeFloating(name, bytes, writer)
+      encodeFloating(name, bytes, start, writer)
       return
     case 'varint':
-      encodeOrderedVarint(bytes, writer)
+      encodeOrderedVarint(bytes.subarray(start, end), writer)
       return
     case 'decimal':
-      encodeOrderedDecimal(bytes, writer)
+      encodeOrderedDecimal(bytes.subarray(start, end), writer)
       return
     default:
       unreachable(name)
@@ -254,10 +252,6 @@ function decodeNative(name: NativeTypeName, reader: ByteReader, mask: number, wr
   }
 }
 
-function copySmall(source: Buffer, target: Buffer, at: number): void {
-  for (let i = 0; i < source.length; i++) target[at + i] = source[i]!
-}
-
 /** Copies `length` masked bytes and returns where they begin. */
 function copyMasked(length: number, reader: ByteReader, mask: number, writer: ByteWriter): number {
   const from = reader.position
@@ -272,15 +266,15 @@ function decodeSigned(length: number, reader: ByteReader, mask: number, writer: 
   writer.buffer[at] = writer.buffer[at]! ^ 0x80
 }
 
-function encodeEscaped(bytes: Buffer, writer: ByteWriter): void {
-  let start = 0
-  for (let i = 0; i < bytes.length; i++) {
+function encodeEscaped(bytes: Buffer, start: number, end: number, writer: ByteWriter): void {
+  let from = start
+  for (let i = start; i < end; i++) {
     if (bytes[i] !== 0) continue
-    writer.slice(bytes, start, i + 1)
+    writer.slice(bytes, from, i + 1)
     writer.uint8(0xff)
-    start = i + 1
+    from = i + 1
   }
-  writer.slice(bytes, start, bytes.length)
+  writer.slice(bytes, from, end)
   writer.uint16(0)
 }
 
@@ -299,22 +293,22 @@ function decodeEscaped(reader: ByteReader, mask: number, writer: ByteWriter): vo
   }
 }
 
-function putTimestampFirst(bytes: Buffer, writer: ByteWriter, at: number): void {
+function putTimestampFirst(bytes: Buffer, start: number, writer: ByteWriter, at: number): void {
   const target = writer.buffer
-  target[at] = bytes[6]!
-  target[at + 1] = bytes[7]!
-  target[at + 2] = bytes[4]!
-  target[at + 3] = bytes[5]!
-  target[at + 4] = bytes[0]!
-  target[at + 5] = bytes[1]!
-  target[at + 6] = bytes[2]!
-  target[at + 7] = bytes[3]!
+  target[at] = bytes[start + 6]!
+  target[at + 1] = bytes[start + 7]!
+  target[at + 2] = bytes[start + 4]!
+  target[at + 3] = bytes[start + 5]!
+  target[at + 4] = bytes[start]!
+  target[at + 5] = bytes[start + 1]!
+  target[at + 6] = bytes[start + 2]!
+  target[at + 7] = bytes[start + 3]!
 }
 
 /** The four bits of the version before the other sixty. */
-function putVersionFirst(bytes: Buffer, writer: ByteWriter, at: number): void {
-  const high = bytes.readInt32BE(0)
-  const low = bytes.readInt32BE(4)
+function putVersionFirst(bytes: Buffer, start: number, writer: ByteWriter, at: number): void {
+  const high = bytes.readInt32BE(start)
+  const low = bytes.readInt32BE(start + 4)
   const version = (low >>> 12) & 0xf
   writer.putInt32(at, (version << 28) | (high >>> 4))
   writer.putInt32(at + 4, (high << 28) | ((low >>> 4) & 0x0ffff000) | (low & 0xfff))
@@ -337,19 +331,19 @@ function decodeUuid(name: 'uuid' | 'timeuuid', reader: ByteReader, mask: number,
 }
 
 /** Java's order: the sign bit flipped in numbers above zero, all bits in those below; one NaN, the greatest. */
-function encodeFloating(name: 'float' | 'double', bytes: Buffer, writer: ByteWriter): void {
-  const length = bytes.length
+function encodeFloating(name: 'float' | 'double', bytes: Buffer, start: number, writer: ByteWriter): void {
+  const length = name === 'float' ? 4 : 8
   const at = writer.reserve(length)
   const target = writer.buffer
-  const number = name === 'float' ? bytes.readFloatBE(0) : bytes.readDoubleBE(0)
+  const number = name === 'float' ? bytes.readFloatBE(start) : bytes.readDoubleBE(start)
   if (Number.isNaN(number)) {
     target.fill(0, at, at + length)
     target[at] = 0xff
     target[at + 1] = name === 'float' ? 0xc0 : 0xf8
     return
   }
-  const invert = bytes[0]! >= 0x80 ? 0xff : 0
-  for (let i = 0; i < length; i++) target[at + i] = bytes[i]! ^ invert
+  const invert = bytes[start]! >= 0x80 ? 0xff : 0
+  for (let i = 0; i < length; i++) target[at + i] = bytes[start + i]! ^ invert
   if (invert === 0) target[at] = target[at]! ^ 0x80
 }
 
@@ -360,13 +354,13 @@ function decodeFloating(length: number, reader: ByteReader, mask: number, writer
   else for (let i = at; i < at + length; i++) target[i] = ~target[i]!
 }
 
-function encodePart(type: CqlType, bytes: Buffer, writer: ByteWriter): void {
-  if (bytes.length === 0 && !hasOwnEmpty(type)) {
+function encodePart(type: CqlType, bytes: Buffer, start: number, end: number, writer: ByteWriter): void {
+  if (start === end && !hasOwnEmpty(type)) {
     writer.uint8(EMPTY)
     return
   }
   writer.uint8(VALUE)
-  encodeOrdered(type, bytes, writer)
+  encodeOrdered(type, bytes, start, end, writer)
 }
 
 /** Appends int32 length and bytes of the part whose marker was read. */
@@ -376,9 +370,15 @@ function decodePart(type: CqlType, marker: number, reader: ByteReader, mask: num
   writer.putInt32(at, marker === NULL ? -1 : writer.length - at - 4)
 }
 
-function encodeElements(first: CqlType, second: CqlType | null, bytes: Buffer, writer: ByteWriter): void {
-  let at = 4
-  for (let i = bytes.readInt32BE(0); i > 0; i--) {
+function encodeElements(
+  first: CqlType,
+  second: CqlType | null,
+  bytes: Buffer,
+  start: number,
+  writer: ByteWriter,
+): void {
+  let at = start + 4
+  for (let i = bytes.readInt32BE(start); i > 0; i--) {
     at = encodeElement(first, bytes, at, writer)
     if (second !== null) at = encodeElement(second, bytes, at, writer)
   }
@@ -387,7 +387,7 @@ function encodeElements(first: CqlType, second: CqlType | null, bytes: Buffer, w
 
 function encodeElement(type: CqlType, bytes: Buffer, at: number, writer: ByteWriter): number {
   const end = at + 4 + bytes.readInt32BE(at)
-  encodePart(type, bytes.subarray(at + 4, end), writer)
+  encodePart(type, bytes, at + 4, end, writer)
   return end
 }
 
@@ -410,16 +410,22 @@ function decodeElements(
   writer.putInt32(at, count)
 }
 
-function encodeComponents(types: readonly CqlType[], bytes: Buffer, writer: ByteWriter): void {
-  let at = 0
+function encodeComponents(
+  types: readonly CqlType[],
+  bytes: Buffer,
+  start: number,
+  end: number,
+  writer: ByteWriter,
+): void {
+  let at = start
   for (const type of types) {
-    const length = at < bytes.length ? bytes.readInt32BE(at) : -1
+    const length = at < end ? bytes.readInt32BE(at) : -1
     at += 4
     if (length < 0) {
       writer.uint8(NULL)
       continue
     }
-    encodePart(type, bytes.subarray(at, at + length), writer)
+    encodePart(type, bytes, at, at + length, writer)
     at += length
   }
 }

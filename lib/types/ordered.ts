@@ -33,7 +33,7 @@ export function encodeComponent(type: CqlType, reversed: boolean, bytes: Buffer,
   }
   writer.uint8(COMPONENT)
   const start = writer.length
-  encodeOrdered(type, bytes, writer)
+  encodeOrdered(type, bytes, 0, bytes.length, writer)
   if (!reversed) return
   const target = writer.buffer
   for (let i = start; i < writer.length; i++) target[i] = ~target[i]!
@@ -74,10 +74,13 @@ export function decodeClustering(columns: readonly OrderedColumn[], clustering: 
   return values
 }
 
-/** Path of a set's element, a map's key or a list's position. Zero bytes of a type without an empty value are the empty path. */
-export function encodePath(type: CqlType, bytes: Buffer, writer: ByteWriter): void {
-  if (bytes.length === 0 && !hasOwnEmpty(type)) return
-  encodeOrdered(type, bytes, writer)
+/**
+ * Path of a set's element, a map's key or a list's position that lies at bytes[start, end). Zero bytes of a type without an empty value are the
+ * empty path.
+ */
+export function encodePath(type: CqlType, bytes: Buffer, start: number, end: number, writer: ByteWriter): void {
+  if (start === end && !hasOwnEmpty(type)) return
+  encodeOrdered(type, bytes, start, end, writer)
 }
 
 export function decodePath(type: CqlType, path: Buffer): Buffer {

@@ -12,27 +12,27 @@ import { fixedLength, readVectorLength } from './vector.ts'
 
 export { compare, holds, isOrderOperator, type OrderOperator } from './compare.ts'
 
-/** Throws INVALID, in Cassandra's words, when the bytes are no value of the type. */
-export function validate(type: CqlType, bytes: Buffer): void {
+/** Throws INVALID, in Cassandra's words, when bytes[start, end) are no value of the type. */
+export function validate(type: CqlType, bytes: Buffer, start = 0, end = bytes.length): void {
   switch (type.kind) {
     case 'native':
-      validateNative(type.name, bytes)
+      validateNative(type.name, bytes, start, end)
       return
     case 'list':
     case 'set':
-      validateElements(type.kind, type.element, null, bytes)
+      validateElements(type.kind, type.element, null, bytes, start, end)
       return
     case 'map':
-      validateElements('map', type.key, type.value, bytes)
+      validateElements('map', type.key, type.value, bytes, start, end)
       return
     case 'tuple':
-      validateTuple(type, bytes)
+      validateTuple(type, bytes, start, end)
       return
     case 'udt':
-      validateUserType(type, bytes)
+      validateUserType(type, bytes, start, end)
       return
     case 'vector':
-      validateVector(type, bytes)
+      validateVector(type, bytes, start, end)
       return
     case 'custom':
       return
@@ -42,9 +42,9 @@ export function validate(type: CqlType, bytes: Buffer): void {
 }
 
 /** Null when the bytes are a value of the type, else the message that `validate` would throw. */
-export function whyInvalid(type: CqlType, bytes: Buffer): string | null {
+export function whyInvalid(type: CqlType, bytes: Buffer, start = 0, end = bytes.length): string | null {
   try {
-    validate(type, bytes)
+    validate(type, bytes, start, end)
     return null
   } catch (error) {
     if (error instanceof RequestError) return error.message
@@ -52,14 +52,14 @@ export function whyInvalid(type: CqlType, bytes: Buffer): string | null {
   }
 }
 
-function validateNative(name: NativeTypeName, bytes: Buffer): void {
-  const length = bytes.length
+function validateNative(name: NativeTypeName, bytes: Buffer, start: number, end: number): void {
+  const length = end - start
   switch (name) {
     case 'int':
       if (length !== 4 && length !== 0) throw invalid(`Expected 4 or 0 byte int (${length})`)
       return
     case 'text':
-      if (!isUtf8(bytes) && !isLooseUtf8(bytes)) throw invalid("String didn't validate.")
+      if (!isShortAscii(bytes, start, end)) validateText(bytes.subarray(start, end))
       return
     case 'bigint':
     case 'counter':
@@ -74,8 +74,8 @@ function validateNative(name: NativeTypeName, bytes: Buffer): void {
     case 'timeuuid':
       if (length !== 16 && length !== 0) throw invalid(`UUID should be 16 or 0 bytes (${length})`)
       // The digit shown is that of the first byte, as Cassandra shows it.
-      if (length === 16 && bytes[6]! >>> 4 !== 1)
-        throw invalid(`Invalid version for TimeUUID type: 0x${(bytes[0]! >>> 4).toString(16)}`)
+      if (length === 16 && bytes[start + 6]! >>> 4 !== 1)
+        throw invalid(`Invalid version for TimeUUID type: 0x${(bytes[start]! >>> 4).toString(16)}`)
       return
     case 'timestamp':
       if (length !== 8 && length !== 0) throw invalid(`Expected 8 or 0 byte long for date (${length})`)
@@ -93,11 +93,11 @@ function validateNative(name: NativeTypeName, bytes: Buffer): void {
       if (length !== 0 && length < 4) throw invalid(`Expected 0 or at least 4 bytes (${length})`)
       return
     case 'ascii':
-      validateAscii(bytes)
+      validateAscii(bytes, start, end)
       return
     case 'inet':
       if (length !== 4 && length !== 16 && length !== 0)
-        throw invalid(`Expected 4 or 16 byte inetaddress; got ${bytes.toString('hex')}`)
+        throw invalid(`Expected 4 or 16 byte inetaddress; got ${bytes.toString('hex', start, end)}`)
       return
     case 'date':
       if (length !== 4) throw invalid(`Expected 4 byte long for date (${length})`)
@@ -112,11 +112,24 @@ function validateNative(name: NativeTypeName, bytes: Buffer): void {
       if (length !== 1) throw invalid(`Expected 1 byte for a tinyint (${length})`)
       return
     case 'duration':
-      validateDuration(bytes)
+      validateDuration(bytes.subarray(start, end))
       return
     default:
       unreachable(name)
   }
+}
+
+/** Texts up to this many bytes are looked at in JavaScript first: a call into native code costs more than a short loop. */
+const SHORT_TEXT_BYTES = 40
+
+function isShortAscii(bytes: Buffer, start: number, end: number): boolean {
+  if (end - start > SHORT_TEXT_BYTES) return false
+  for (let i = start; i < end; i++) if (bytes[i]! >= 0x80) return false
+  return true
+}
+
+function validateText(bytes: Buffer): void {
+  if (!isUtf8(bytes) && !isLooseUtf8(bytes)) throw invalid("String didn't validate.")
 }
 
 /** UTF-8 as Cassandra takes it: halves of surrogate pairs, a zero of two bytes and code points beyond Unicode's last pass too. */
@@ -143,81 +156,86 @@ function isLooseUtf8(bytes: Buffer): boolean {
   return true
 }
 
-function validateAscii(bytes: Buffer): void {
-  for (let i = 0; i < bytes.length; i++)
-    if (bytes[i]! >= 0x80) throw invalid(`Invalid byte for ascii: ${bytes[i]! - 256}`)
+function validateAscii(bytes: Buffer, start: number, end: number): void {
+  for (let i = start; i < end; i++) if (bytes[i]! >= 0x80) throw invalid(`Invalid byte for ascii: ${bytes[i]! - 256}`)
 }
 
 /** Every element of a list or set, every key and value of a map: int32 count, then int32 length and bytes of each. */
-function validateElements(kind: 'list' | 'set' | 'map', first: CqlType, second: CqlType | null, bytes: Buffer): void {
-  if (bytes.length < 4) throw invalid(`Not enough bytes to read a ${kind}`)
-  const count = bytes.readInt32BE(0)
-  let at = 4
+function validateElements(
+  kind: 'list' | 'set' | 'map',
+  first: CqlType,
+  second: CqlType | null,
+  bytes: Buffer,
+  start: number,
+  end: number,
+): void {
+  if (end - start < 4) throw invalid(`Not enough bytes to read a ${kind}`)
+  const count = bytes.readInt32BE(start)
+  let at = start + 4
   for (let i = 0; i < count; i++) {
-    at = validateElement(kind, first, bytes, at)
-    if (second !== null) at = validateElement(kind, second, bytes, at)
+    at = validateElement(kind, first, bytes, at, end)
+    if (second !== null) at = validateElement(kind, second, bytes, at, end)
   }
-  if (at < bytes.length) throw invalid(`Unexpected extraneous bytes after ${kind} value`)
+  if (at < end) throw invalid(`Unexpected extraneous bytes after ${kind} value`)
 }
 
-function validateElement(kind: string, type: CqlType, bytes: Buffer, at: number): number {
+function validateElement(kind: string, type: CqlType, bytes: Buffer, at: number, end: number): number {
   const start = at + 4
-  if (start > bytes.length) throw invalid(`Not enough bytes to read a ${kind}`)
+  if (start > end) throw invalid(`Not enough bytes to read a ${kind}`)
   const length = bytes.readInt32BE(at)
   if (length < 0) throw invalid('Null value read when not allowed')
-  if (length > bytes.length - start) throw invalid(`Not enough bytes to read a ${kind}`)
-  validate(type, bytes.subarray(start, start + length))
+  if (length > end - start) throw invalid(`Not enough bytes to read a ${kind}`)
+  validate(type, bytes, start, start + length)
   return start + length
 }
 
-function validateTuple(type: TupleType, bytes: Buffer): void {
-  let at = 0
+function validateTuple(type: TupleType, bytes: Buffer, start: number, end: number): void {
+  let at = start
   for (let i = 0; i < type.elements.length; i++) {
-    if (at === bytes.length) return
-    if (at + 4 > bytes.length) throw invalid(`Not enough bytes to read size of ${i}th component`)
+    if (at === end) return
+    if (at + 4 > end) throw invalid(`Not enough bytes to read size of ${i}th component`)
     const length = bytes.readInt32BE(at)
     at += 4
     if (length < 0) continue
-    if (length > bytes.length - at) throw invalid(`Not enough bytes to read ${i}th component`)
-    validate(type.elements[i]!, bytes.subarray(at, at + length))
+    if (length > end - at) throw invalid(`Not enough bytes to read ${i}th component`)
+    validate(type.elements[i]!, bytes, at, at + length)
     at += length
   }
-  if (at < bytes.length) throw invalid('Invalid remaining data after end of tuple value')
+  if (at < end) throw invalid('Invalid remaining data after end of tuple value')
 }
 
-function validateUserType(type: UserType, bytes: Buffer): void {
-  let at = 0
+function validateUserType(type: UserType, bytes: Buffer, start: number, end: number): void {
+  let at = start
   for (let i = 0; i < type.fieldTypes.length; i++) {
-    if (at === bytes.length) return
+    if (at === end) return
     const name = type.fieldNames[i]!
-    if (at + 4 > bytes.length) throw invalid(`Not enough bytes to read size of ${i}th field ${name}`)
+    if (at + 4 > end) throw invalid(`Not enough bytes to read size of ${i}th field ${name}`)
     const length = bytes.readInt32BE(at)
     at += 4
     if (length < 0) continue
-    if (length > bytes.length - at) throw invalid(`Not enough bytes to read ${i}th field ${name}`)
-    const why = whyInvalid(type.fieldTypes[i]!, bytes.subarray(at, at + length))
+    if (length > end - at) throw invalid(`Not enough bytes to read ${i}th field ${name}`)
+    const why = whyInvalid(type.fieldTypes[i]!, bytes, at, at + length)
     if (why !== null) throw invalid(`Failure validating the ${i}th field ${name}; ${why}`)
     at += length
   }
-  if (at < bytes.length) throw invalid('Invalid remaining data after end of UDT value')
+  if (at < end) throw invalid('Invalid remaining data after end of UDT value')
 }
 
-function validateVector(type: VectorType, bytes: Buffer): void {
-  if (bytes.length === 0) throw invalid('Invalid empty vector value')
+function validateVector(type: VectorType, bytes: Buffer, start: number, end: number): void {
+  if (start === end) throw invalid('Invalid empty vector value')
   const fixed = fixedLength(type.element)
-  let at = 0
+  let at = start
   for (let i = 0; i < type.dimension; i++) {
     let length = fixed
     if (length < 0) {
-      const read = readVectorLength(bytes, at)
+      const read = readVectorLength(bytes, at, end)
       if (read === null) throw invalid(`Not enough bytes to read a ${typeToCql(type)}`)
       at += read.size
       length = read.length
     }
-    if (length > bytes.length - at) throw invalid(`Not enough bytes to read a ${typeToCql(type)}`)
-    validate(type.element, bytes.subarray(at, at + length))
+    if (length > end - at) throw invalid(`Not enough bytes to read a ${typeToCql(type)}`)
+    validate(type.element, bytes, at, at + length)
     at += length
   }
-  if (at < bytes.length)
-    throw invalid(`Unexpected ${bytes.length - at} extraneous bytes after ${typeToCql(type)} value`)
+  if (at < end) throw invalid(`Unexpected ${end - at} extraneous bytes after ${typeToCql(type)} value`)
 }

@@ -34,8 +34,12 @@ export function fixedLength(type: CqlType): number {
 }
 
 /** The length before a vector's element; null when the bytes end early or it is more than 2^31 - 1. */
-export function readVectorLength(bytes: Buffer, at: number): { length: number; size: number } | null {
-  const read = readUnsignedVint(bytes, at)
+export function readVectorLength(
+  bytes: Buffer,
+  at: number,
+  end = bytes.length,
+): { length: number; size: number } | null {
+  const read = readUnsignedVint(bytes, at, end)
   if (read === null || read.value > 0x7fffffffn) return null
   return { length: Number(read.value), size: read.size }
 }

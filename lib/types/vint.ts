@@ -10,11 +10,15 @@ export function vintSize(firstByte: number): number {
 }
 
 /** The unsigned vint at `at`; null when the bytes end before it does. */
-export function readUnsignedVint(bytes: Buffer, at: number): { value: bigint; size: number } | null {
-  if (at >= bytes.length) return null
+export function readUnsignedVint(
+  bytes: Buffer,
+  at: number,
+  end = bytes.length,
+): { value: bigint; size: number } | null {
+  if (at >= end) return null
   const first = bytes[at]!
   const size = vintSize(first)
-  if (at + size > bytes.length) return null
+  if (at + size > end) return null
   let value = size >= 8 ? 0n : BigInt(first & (0xff >> size))
   for (let i = 1; i < size; i++) value = (value << 8n) | BigInt(bytes[at + i]!)
   return { value, size }

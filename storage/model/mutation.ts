@@ -11,7 +11,7 @@
  */
 import { assert } from '../../lib/base/assert.ts'
 import { ByteReader, BytesError, ByteWriter } from '../../lib/base/bytes.ts'
-import { CellFlag, compareRanges, RowFlag, type RowReader, RowWriter, readInt32 } from './row.ts'
+import { type CellBytes, CellFlag, compareRanges, RowFlag, type RowReader, RowWriter, readInt32 } from './row.ts'
 
 /** Also the order of a partition's entries in memtable and SSTable keys. */
 export const EntryKind = { PARTITION_DELETION: 0, STATIC_ROW: 1, RANGE_TOMBSTONE: 2, ROW: 3 } as const
@@ -134,6 +134,15 @@ export class MutationWriter {
 
   pathTombstone(columnId: number, path: Uint8Array, tsHigh: number, tsLow: number, localDeletionTime: number): void {
     this.#row.pathTombstone(columnId, path, tsHigh, tsLow, localDeletionTime)
+  }
+
+  /** With the path and value of another cell. ttl 0: none, expiresAt is ignored then. */
+  pathCellOf(from: CellBytes, columnId: number, tsHigh: number, tsLow: number, ttl: number, expiresAt: number): void {
+    this.#row.pathCellOf(from, columnId, tsHigh, tsLow, ttl, expiresAt)
+  }
+
+  pathTombstoneOf(from: CellBytes, columnId: number, tsHigh: number, tsLow: number, localDeletionTime: number): void {
+    this.#row.pathTombstoneOf(from, columnId, tsHigh, tsLow, localDeletionTime)
   }
 
   endRow(): void {

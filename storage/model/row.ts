@@ -45,11 +45,20 @@ export function readInt32(bytes: Uint8Array, at: number): number {
   return (bytes[at]! << 24) | (bytes[at + 1]! << 16) | (bytes[at + 2]! << 8) | bytes[at + 3]!
 }
 
+/** Where the path and the value of a cell lie: a RowReader's, or what is gathered for a row that is yet to be written. */
+export interface CellBytes {
+  readonly buffer: Buffer
+  readonly pathStart: number
+  readonly pathEnd: number
+  readonly valueStart: number
+  readonly valueEnd: number
+}
+
 /**
  * A cursor over one row's bytes: `reset`, then `next` until it is false; the fields tell of the current cell.
  * It trusts the bytes (what comes from outside goes through validateRow first) and allocates nothing.
  */
-export class RowReader {
+export class RowReader implements CellBytes {
   buffer: Buffer = Buffer.alloc(0)
   /** Where the row and its cells begin, and where it ends. */
   start = 0
@@ -369,28 +378,36 @@ export class RowWriter {
     this.#path(path)
   }
 
+  /** With the path and value of another cell. ttl 0: none, expiresAt is ignored then. */
+  pathCellOf(from: CellBytes, columnId: number, tsHigh: number, tsLow: number, ttl: number, expiresAt: number): void {
+    if (this.#isCovered(columnId, tsHigh, tsLow)) return
+    if (ttl === 0) this.#head(columnId, CellFlag.PATH, tsHigh, tsLow, 0, 0)
+    else this.#head(columnId, CellFlag.PATH | CellFlag.EXPIRING, tsHigh, tsLow, expiresAt, ttl)
+    this.#pathBetween(from.buffer, from.pathStart, from.pathEnd)
+    this.#copyValue(from)
+  }
+
+  /** With the path of another cell. */
+  pathTombstoneOf(from: CellBytes, columnId: number, tsHigh: number, tsLow: number, localDeletionTime: number): void {
+    if (this.#isCovered(columnId, tsHigh, tsLow)) return
+    this.#head(columnId, CellFlag.PATH | CellFlag.TOMBSTONE, tsHigh, tsLow, localDeletionTime, 0)
+    this.#pathBetween(from.buffer, from.pathStart, from.pathEnd)
+  }
+
   /** Copies the reader's current cell, encoded anew for this row's liveness. */
   copyCell(from: RowReader): void {
     const kept = CellFlag.TOMBSTONE | CellFlag.EXPIRING | CellFlag.PATH | CellFlag.COMPLEX_DELETION
     const flags = from.flags & kept
     this.#head(from.columnId, flags, from.tsHigh, from.tsLow, from.localDeletionTime, from.ttl)
-    if ((flags & CellFlag.PATH) !== 0) {
-      this.out.varuint(from.pathEnd - from.pathStart)
-      this.out.slice(from.buffer, from.pathStart, from.pathEnd)
-    }
-    if ((flags & (CellFlag.TOMBSTONE | CellFlag.COMPLEX_DELETION)) === 0) {
-      this.out.varuint(from.valueEnd - from.valueStart)
-      this.out.slice(from.buffer, from.valueStart, from.valueEnd)
-    }
+    if ((flags & CellFlag.PATH) !== 0) this.#copyPath(from)
+    if ((flags & (CellFlag.TOMBSTONE | CellFlag.COMPLEX_DELETION)) === 0) this.#copyValue(from)
   }
 
   /** The reader's current cell, which expires, without its value: it has expired, and must not be seen again by a reader whose clock is behind. */
   expiredCell(from: RowReader): void {
     const flags = CellFlag.TOMBSTONE | CellFlag.EXPIRING | (from.flags & CellFlag.PATH)
     this.#head(from.columnId, flags, from.tsHigh, from.tsLow, from.localDeletionTime, from.ttl)
-    if ((flags & CellFlag.PATH) === 0) return
-    this.out.varuint(from.pathEnd - from.pathStart)
-    this.out.slice(from.buffer, from.pathStart, from.pathEnd)
+    if ((flags & CellFlag.PATH) !== 0) this.#copyPath(from)
   }
 
   /** Copies the reader's current cell as it stands: right when this row's liveness equals the reader's. */
@@ -439,17 +456,31 @@ export class RowWriter {
   }
 
   #path(path: Uint8Array): void {
+    this.#pathBetween(path, 0, path.length)
+  }
+
+  #pathBetween(source: Uint8Array, start: number, end: number): void {
     const out = this.out
-    out.varuint(path.length)
+    out.varuint(end - start)
     const at = out.length
-    out.bytes(path)
+    out.slice(source, start, end)
     if (this.#lastPathStart >= 0)
       assert(
-        compareRanges(out.buffer, this.#lastPathStart, this.#lastPathEnd, path, 0, path.length) < 0,
+        compareRanges(out.buffer, this.#lastPathStart, this.#lastPathEnd, source, start, end) < 0,
         'paths ascend within their column',
       )
     this.#lastPathStart = at
-    this.#lastPathEnd = at + path.length
+    this.#lastPathEnd = out.length
+  }
+
+  #copyPath(from: CellBytes): void {
+    this.out.varuint(from.pathEnd - from.pathStart)
+    this.out.slice(from.buffer, from.pathStart, from.pathEnd)
+  }
+
+  #copyValue(from: CellBytes): void {
+    this.out.varuint(from.valueEnd - from.valueStart)
+    this.out.slice(from.buffer, from.valueStart, from.valueEnd)
   }
 
   #bytes(value: Uint8Array): void {

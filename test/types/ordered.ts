@@ -74,7 +74,7 @@ for (const type of TYPES)
     fc.assert(
       fc.property(value, (bytes) => {
         const writer = new ByteWriter(1)
-        encodePath(type, bytes, writer)
+        encodePath(type, bytes, 0, bytes.length, writer)
         return compare(type, decodePath(type, writer.copy()), bytes) === 0
       }),
       { numRuns: 200 },

@@ -4,7 +4,8 @@
  * Paths: a set's element and a map's key in their sorting encoding; a list's timeuuid likewise; a user type's field as its index, u16.
  */
 
-import { ByteReader, ByteWriter } from '../../base/bytes.ts'
+import { readInt32 } from '../../../storage/model/row.ts'
+import { ByteReader } from '../../base/bytes.ts'
 import { invalid } from '../../base/errors.ts'
 import { stampTail, timeuuidOf } from '../../base/uuid.ts'
 import type { ColumnSchema } from '../../schema/table.ts'
@@ -17,6 +18,7 @@ import { hasSpellings, withKeySpelling } from '../terms/key-spelling.ts'
 import type { Value } from '../terms/terms.ts'
 import type { ExistingCell, ExistingRow } from './modify-read.ts'
 import type { MutationSink } from './modify-sink.ts'
+import type { PathCells } from './path-cells.ts'
 
 /** One column's part of a row. Writes come in ascending order of column id. */
 export interface ColumnWrite {
@@ -47,35 +49,9 @@ export class CellWrite implements ColumnWrite {
   }
 }
 
-/** What is to be written to a column of many cells. */
-export class PathCells {
-  /** All that was there before goes: at this write's time, or (to be followed by cells) just before it. */
-  removal: 'none' | 'all' | 'older' = 'none'
-  readonly #cells: { readonly path: Buffer; readonly value: Buffer | null }[] = []
-
-  /** A null value removes the path. */
-  add(path: Buffer, value: Buffer | null): void {
-    this.#cells.push({ path, value })
-  }
-
-  write(sink: MutationSink, columnId: number): void {
-    if (this.removal !== 'none') sink.complexDeletion(columnId, this.removal === 'older')
-    const cells = this.#cells.sort((a, b) => Buffer.compare(a.path, b.path) || compareValues(a.value, b.value))
-    for (let i = 0; i < cells.length; i++) {
-      const { path, value } = cells[i]!
-      // Of several for one path, the last is the one that would win by its value.
-      if (i + 1 < cells.length && cells[i + 1]!.path.equals(path)) continue
-      if (value === null) sink.pathTombstone(columnId, path)
-      else sink.pathCell(columnId, path, value)
-    }
-  }
-}
-
-/** Values at one time: a tombstone wins, then the greater bytes. */
-function compareValues(a: Buffer | null, b: Buffer | null): number {
-  if (a === null) return b === null ? 0 : 1
-  return b === null ? -1 : Buffer.compare(a, b)
-}
+/** Of a collection: before its elements, and before each of them. */
+const COUNT_BYTES = 4
+const LENGTH_BYTES = 4
 
 /** One operation on a column of many cells. */
 export interface PathOperation {
@@ -96,19 +72,23 @@ export class PathWrite implements ColumnWrite {
   }
 
   write(sink: MutationSink, options: QueryOptions, environment: Environment, row: ExistingRow | null): void {
-    const cells = new PathCells()
-    const existing = row === null ? [] : row.cells(this.column)
+    const cells = sink.pathCells
+    cells.reset()
+    const existing = row === null ? NO_CELLS : row.cells(this.column)
     for (const operation of this.#operations) operation.apply(cells, options, environment, existing)
     cells.write(sink, this.column.id)
   }
 }
 
-const EMPTY = Buffer.alloc(0)
+const NO_CELLS: readonly ExistingCell[] = []
 
-function pathOf(type: CqlType, bytes: Buffer): Buffer {
-  const writer = new ByteWriter(bytes.length + 16)
-  encodePath(type, bytes, writer)
-  return writer.view()
+/** Opens the cell whose path the element gives. */
+function openCell(cells: PathCells, type: CqlType, element: Buffer): void {
+  encodePath(type, element, 0, element.length, cells.path())
+}
+
+function putWhole(cells: PathCells, value: Buffer): void {
+  cells.put(value, 0, value.length)
 }
 
 /** c = value, and with `keep` c = c + value: sets and maps. */
@@ -133,22 +113,35 @@ export class PutElements implements PathOperation {
     const value = this.#value.bind(options, environment)
     if (value === UNSET) return
     if (!this.#keep) cells.removal = 'older'
-    if (value === null) return
-    const step = this.#isMap ? 2 : 1
-    const elements = splitCollection(value, step)
-    for (let i = 0; i < elements.length; i += step) {
-      const element = elements[i]!
-      const cell = this.#isMap ? this.#mapCell(element, elements[i + 1]!) : this.#setCell(element)
-      cells.add(pathOf(this.#keyType, element), cell)
+    if (value === null || value.length === 0) return
+    if (this.#spells) this.#putSpelled(cells, value)
+    else this.#putPlain(cells, value)
+  }
+
+  #putPlain(cells: PathCells, collection: Buffer): void {
+    let at = COUNT_BYTES
+    for (let left = readInt32(collection, 0); left > 0; left--) {
+      const start = at + LENGTH_BYTES
+      at = start + readInt32(collection, at)
+      encodePath(this.#keyType, collection, start, at, cells.path())
+      if (this.#isMap) {
+        const valueStart = at + LENGTH_BYTES
+        at = valueStart + readInt32(collection, at)
+        cells.put(collection, valueStart, at)
+      } else cells.put(collection, at, at)
     }
   }
 
-  #mapCell(key: Buffer, value: Buffer): Buffer {
-    return this.#spells ? withKeySpelling(this.#keyType, key, value) : value
-  }
-
-  #setCell(element: Buffer): Buffer {
-    return this.#spells && !keepsBytes(this.#keyType, element) ? element : EMPTY
+  #putSpelled(cells: PathCells, collection: Buffer): void {
+    const step = this.#isMap ? 2 : 1
+    const elements = splitCollection(collection, step)
+    for (let i = 0; i < elements.length; i += step) {
+      const element = elements[i]!
+      openCell(cells, this.#keyType, element)
+      if (this.#isMap) putWhole(cells, withKeySpelling(this.#keyType, element, elements[i + 1]!))
+      else if (keepsBytes(this.#keyType, element)) cells.put(element, 0, 0)
+      else putWhole(cells, element)
+    }
   }
 }
 
@@ -166,7 +159,10 @@ export class RemoveElements implements PathOperation {
   apply(cells: PathCells, options: QueryOptions, environment: Environment): void {
     const value = this.#value.bind(options, environment)
     if (value === UNSET || value === null) return
-    for (const element of splitCollection(value, 1)) cells.add(pathOf(this.#keyType, element), null)
+    for (const element of splitCollection(value, 1)) {
+      openCell(cells, this.#keyType, element)
+      cells.remove()
+    }
   }
 }
 
@@ -193,8 +189,9 @@ export class PutElement implements PathOperation {
     if (key === null) throw invalid(`Invalid null ${this.#what}`)
     if (key === UNSET) throw invalid(`Invalid unset ${this.#what}`)
     if (value === UNSET) return
-    const spells = value !== null && hasSpellings(this.#keyType)
-    cells.add(pathOf(this.#keyType, key), spells ? withKeySpelling(this.#keyType, key, value) : value)
+    openCell(cells, this.#keyType, key)
+    if (value === null) cells.remove()
+    else putWhole(cells, hasSpellings(this.#keyType) ? withKeySpelling(this.#keyType, key, value) : value)
   }
 }
 
@@ -236,7 +233,8 @@ export class PutList implements PathOperation {
     for (const element of elements) {
       const now = environment.timestampMicros()
       const micros = this.#where === 'prepend' ? PREPEND_EPOCH_MICROS - (now - PREPEND_EPOCH_MICROS) : now
-      cells.add(pathOf(NATIVE.timeuuid, timeUuid(micros, environment)), element)
+      openCell(cells, NATIVE.timeuuid, timeUuid(micros, environment))
+      putWhole(cells, element)
     }
   }
 }
@@ -266,7 +264,10 @@ export class PutListElement implements PathOperation {
       )
     const at = index.length === 4 ? index.readInt32BE(0) : 0
     if (at < 0 || at >= size) throw invalid(`List index ${at} out of bound, list has size ${size}`)
-    if (value !== UNSET) cells.add(existing[at]!.path, value)
+    if (value === UNSET) return
+    cells.path().bytes(existing[at]!.path)
+    if (value === null) cells.remove()
+    else putWhole(cells, value)
   }
 }
 
@@ -283,14 +284,12 @@ export class RemoveListElements implements PathOperation {
     const value = this.#value.bind(options, environment)
     if (value === UNSET || value === null) return
     const unwanted = splitCollection(value, 1)
-    for (const cell of existing) if (unwanted.some((element) => element.equals(cell.value))) cells.add(cell.path, null)
+    for (const cell of existing) {
+      if (!unwanted.some((element) => element.equals(cell.value))) continue
+      cells.path().bytes(cell.path)
+      cells.remove()
+    }
   }
-}
-
-function fieldPath(index: number): Buffer {
-  const path = Buffer.allocUnsafe(2)
-  path.writeUInt16BE(index, 0)
-  return path
 }
 
 /** A user type that is not frozen: all fields replaced. */
@@ -312,7 +311,10 @@ export class PutFields implements PathOperation {
     const reader = new ByteReader(value)
     for (let i = 0; i < this.#type.fieldNames.length && reader.remaining() > 0; i++) {
       const length = reader.int32()
-      if (length >= 0) cells.add(fieldPath(i), reader.view(length))
+      if (length < 0) continue
+      cells.path().uint16(i)
+      cells.put(value, reader.position, reader.position + length)
+      reader.skip(length)
     }
   }
 }
@@ -330,6 +332,9 @@ export class PutField implements PathOperation {
 
   apply(cells: PathCells, options: QueryOptions, environment: Environment): void {
     const value = this.#value === null ? null : this.#value.bind(options, environment)
-    if (value !== UNSET) cells.add(fieldPath(this.#index), value)
+    if (value === UNSET) return
+    cells.path().uint16(this.#index)
+    if (value === null) cells.remove()
+    else putWhole(cells, value)
   }
 }

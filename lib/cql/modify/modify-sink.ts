@@ -7,6 +7,7 @@
 
 import { COUNTER_DELETION, DELTA_PATH } from '../../../storage/model/counter.ts'
 import { MutationWriter } from '../../../storage/model/mutation.ts'
+import type { CellBytes } from '../../../storage/model/row.ts'
 import { ByteWriter } from '../../base/bytes.ts'
 import { invalid } from '../../base/errors.ts'
 import { murmur3Token } from '../../base/hash/murmur3.ts'
@@ -14,6 +15,7 @@ import { Histogram } from '../../base/histogram.ts'
 import { uuidBytes } from '../../base/uuid.ts'
 import type { TableSchema } from '../../schema/table.ts'
 import type { Environment, QueryOptions } from '../statement.ts'
+import { PathCells } from './path-cells.ts'
 
 /** Half of a commit log segment of 32 MiB, as Cassandra's default. */
 export const MUTATION_BYTES_MAX = 16 * 1024 * 1024
@@ -58,6 +60,8 @@ export class MutationSink {
   readonly partitionsPerBatch = { logged: new Histogram(), unlogged: new Histogram(), counter: new Histogram() }
   /** Encodes clusterings; whoever uses it resets it first. */
   readonly clustering = new ByteWriter(128)
+  /** Gathers the cells of a collection; whoever uses it resets it first. */
+  readonly pathCells = new PathCells()
 
   #writer = new MutationWriter()
   #writerBytes = 0
@@ -191,26 +195,18 @@ export class MutationSink {
     this.#writer.tombstone(columnId, this.timestampHigh, this.timestampLow, this.nowSeconds)
   }
 
-  pathCell(columnId: number, path: Uint8Array, value: Uint8Array): void {
+  /** A cell with that path and value. */
+  pathCell(columnId: number, from: CellBytes): void {
     if (this.#pending !== null) this.#openRow(this.#pending)
-    this.dataBytes += CELL_BYTES + path.length + value.length
-    if (this.ttl === 0) this.#writer.pathCell(columnId, path, this.timestampHigh, this.timestampLow, value)
-    else
-      this.#writer.expiringPathCell(
-        columnId,
-        path,
-        this.timestampHigh,
-        this.timestampLow,
-        this.ttl,
-        this.expiresAt,
-        value,
-      )
+    this.dataBytes += CELL_BYTES + (from.pathEnd - from.pathStart) + (from.valueEnd - from.valueStart)
+    this.#writer.pathCellOf(from, columnId, this.timestampHigh, this.timestampLow, this.ttl, this.expiresAt)
   }
 
-  pathTombstone(columnId: number, path: Uint8Array): void {
+  /** Removes the cell with that path. */
+  pathTombstone(columnId: number, from: CellBytes): void {
     if (this.#pending !== null) this.#openRow(this.#pending)
-    this.dataBytes += CELL_BYTES + path.length
-    this.#writer.pathTombstone(columnId, path, this.timestampHigh, this.timestampLow, this.nowSeconds)
+    this.dataBytes += CELL_BYTES + (from.pathEnd - from.pathStart)
+    this.#writer.pathTombstoneOf(from, columnId, this.timestampHigh, this.timestampLow, this.nowSeconds)
   }
 
   /** What the leader of a counter adds to it. */

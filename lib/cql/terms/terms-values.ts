@@ -33,10 +33,7 @@ export interface Value {
 /** Throws a RequestError (INVALID) unless the bytes are a value of one certain type. */
 export type Validator = (bytes: Buffer) => void
 
-/** Texts up to this many bytes are looked at in JavaScript first: a call into native code costs more than a short loop. */
-const SHORT_TEXT_BYTES = 40
-
-/** The check of one type's values, quick for the right length of fixed types and for short ASCII. */
+/** The check of one type's values, quick for the right length of fixed types. */
 export function validatorOf(type: CqlType): Validator {
   if (type.kind !== 'native') return (bytes) => validate(type, bytes)
   switch (type.name) {
@@ -61,21 +58,9 @@ export function validatorOf(type: CqlType): Validator {
     case 'blob':
     case 'varint':
       return () => {}
-    case 'text':
-    case 'ascii':
-      return (bytes) => {
-        if (!isShortAscii(bytes)) validate(type, bytes)
-      }
     default:
       return (bytes) => validate(type, bytes)
   }
-}
-
-function isShortAscii(bytes: Buffer): boolean {
-  const length = bytes.length
-  if (length > SHORT_TEXT_BYTES) return false
-  for (let i = 0; i < length; i++) if (bytes[i]! >= 0x80) return false
-  return true
 }
 
 export class ConstantValue implements Value {

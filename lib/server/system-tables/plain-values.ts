@@ -176,7 +176,7 @@ export class PlainRowEncoder {
 
   #cell(id: number, pathType: CqlType, path: Buffer, value: Buffer): void {
     this.#path.reset()
-    encodePath(pathType, path, this.#path)
+    encodePath(pathType, path, 0, path.length, this.#path)
     this.#writer.pathCell(id, this.#path.view(), 0, TIMESTAMP_LOW, value)
   }
 }
