@@ -166,18 +166,19 @@ export class LastWriteWins implements Resolution {
   }
 }
 
-/** Order of two cells within a row: by column, complex deletion first, then by path. */
-function cellPlace(a: RowReader, b: RowReader): number {
+/** Order of two cells within a row: by column, complex deletion first, then by path, those with dots after the others. */
+export function cellPlace(a: RowReader, b: RowReader): number {
   if (a.columnId !== b.columnId) return a.columnId - b.columnId
   const flags = a.flags | b.flags
   if ((flags & (CellFlag.COMPLEX_DELETION | CellFlag.PATH)) === 0) return 0
   const aDeletion = (a.flags & CellFlag.COMPLEX_DELETION) !== 0
   if (aDeletion !== ((b.flags & CellFlag.COMPLEX_DELETION) !== 0)) return aDeletion ? -1 : 1
-  return compareRanges(a.buffer, a.pathStart, a.pathEnd, b.buffer, b.pathStart, b.pathEnd)
+  const dotted = (a.flags & CellFlag.DOTTED) - (b.flags & CellFlag.DOTTED)
+  return dotted !== 0 ? dotted : compareRanges(a.buffer, a.pathStart, a.pathEnd, b.buffer, b.pathStart, b.pathEnd)
 }
 
 /** Positive when a wins. An expiring cell beats one that does not expire, so that the outcome hangs on no clock. */
-function cellOrder(a: RowReader, b: RowReader): number {
+export function cellOrder(a: RowReader, b: RowReader): number {
   const byTimestamp = compareTimestamps(a.tsHigh, a.tsLow, b.tsHigh, b.tsLow)
   if (byTimestamp !== 0) return byTimestamp
   const ending = CellFlag.TOMBSTONE | CellFlag.EXPIRING | CellFlag.COMPLEX_DELETION
@@ -196,7 +197,7 @@ function cellOrder(a: RowReader, b: RowReader): number {
 }
 
 /** Positive when a's liveness supersedes b's; 0 only when they are equal. */
-function livenessOrder(a: RowReader, b: RowReader): number {
+export function livenessOrder(a: RowReader, b: RowReader): number {
   const byTimestamp = compareTimestamps(a.livenessTsHigh, a.livenessTsLow, b.livenessTsHigh, b.livenessTsLow)
   if (byTimestamp !== 0) return byTimestamp
   if ((a.livenessTtl === 0) !== (b.livenessTtl === 0)) return a.livenessTtl === 0 ? -1 : 1
@@ -204,7 +205,7 @@ function livenessOrder(a: RowReader, b: RowReader): number {
   return b.livenessTtl - a.livenessTtl
 }
 
-function deletionOrder(a: RowReader, b: RowReader): number {
+export function deletionOrder(a: RowReader, b: RowReader): number {
   const byTimestamp = compareTimestamps(a.deletionTsHigh, a.deletionTsLow, b.deletionTsHigh, b.deletionTsLow)
   return byTimestamp !== 0 ? byTimestamp : a.deletionLocalTime - b.deletionLocalTime
 }

@@ -6,15 +6,32 @@
  *           | kind u8 1 static row         | length u32, row
  *           | kind u8 2 range tombstone    | start: varuint length, bytes | end: likewise | timestamp 8 | localDeletionTime u32
  *           | kind u8 3 row                | clustering: varuint length, bytes | length u32, row
+ *           | kind u8 4 causal write       | clustering: varuint length, bytes | flags u8 | [context: varuint length, bytes]
+ *                                          | [version: length u32, row] | [sets: length u32, row]
+ * A causal write is a request to a leader, who makes a row of it (causal/delta.ts): it is never stored. Its flags say which parts it has: 1, 2, 4.
  * Entries may come in any order and name a clustering twice: each is merged with what is there. A mutation ends where its bytes end.
  * See docs/formats.md.
  */
 import { assert } from '../../lib/base/assert.ts'
 import { ByteReader, BytesError, ByteWriter } from '../../lib/base/bytes.ts'
-import { type CellBytes, CellFlag, compareRanges, RowFlag, type RowReader, RowWriter, readInt32 } from './row.ts'
+import { ACTOR_BYTES, coversDot, coversLegacy, DOT_BYTES, validateContext } from './causal/context.ts'
+import type { CausalWrite } from './causal/delta.ts'
+import {
+  type CellBytes,
+  CellFlag,
+  compareRanges,
+  RowFlag,
+  type RowReader,
+  RowWriter,
+  readInt32,
+  VERSION_COLUMN_ID,
+} from './row.ts'
 
-/** Also the order of a partition's entries in memtable and SSTable keys. */
-export const EntryKind = { PARTITION_DELETION: 0, STATIC_ROW: 1, RANGE_TOMBSTONE: 2, ROW: 3 } as const
+/** Also the order of a partition's entries in memtable and SSTable keys; CAUSAL_WRITE is in none. */
+export const EntryKind = { PARTITION_DELETION: 0, STATIC_ROW: 1, RANGE_TOMBSTONE: 2, ROW: 3, CAUSAL_WRITE: 4 } as const
+
+/** Parts of a causal write that are there. */
+const CausalPart = { CONTEXT: 1, VERSION: 2, SETS: 4 } as const
 
 export const TABLE_ID_BYTES = 16
 /** Token and key length, before the key. */
@@ -152,11 +169,32 @@ export class MutationWriter {
     this.#rowLengthAt = -1
   }
 
+  /** A request to the leader of a row of a vector-clock table. */
+  causalWrite(clustering: Uint8Array, { context, version, sets }: CausalWrite): void {
+    assert(this.#rowLengthAt < 0, 'the row is still open')
+    const out = this.#out
+    out.uint8(EntryKind.CAUSAL_WRITE)
+    out.varuint(clustering.length)
+    out.bytes(clustering)
+    const { CONTEXT, VERSION, SETS } = CausalPart
+    out.uint8((context === null ? 0 : CONTEXT) | (version === null ? 0 : VERSION) | (sets === null ? 0 : SETS))
+    if (context !== null) {
+      out.varuint(context.length)
+      out.bytes(context)
+    }
+    for (const row of [version, sets]) {
+      if (row === null) continue
+      out.int32(row.length)
+      out.bytes(row)
+    }
+  }
+
   /** Copies what the reader's row says of itself, before its cells. */
   copyRowHead(from: RowReader): void {
     if (from.hasLiveness)
       this.liveness(from.livenessTsHigh, from.livenessTsLow, from.livenessTtl, from.livenessExpiresAt)
     if (from.hasDeletion) this.rowDeletion(from.deletionTsHigh, from.deletionTsLow, from.deletionLocalTime)
+    if (from.hasContext) this.#row.context(from.buffer, from.contextStart, from.contextEnd)
   }
 
   /** Copies the reader's current cell into the open row. */
@@ -235,7 +273,7 @@ export class MutationReader {
     this.kind = kind
     this.boundStart = at
     this.boundEnd = at
-    if (kind === EntryKind.ROW || kind === EntryKind.RANGE_TOMBSTONE) {
+    if (kind >= EntryKind.RANGE_TOMBSTONE) {
       let length = this.#varuint(at)
       this.boundStart = this.#after
       this.boundEnd = this.#after + length
@@ -252,9 +290,42 @@ export class MutationReader {
       this.valueEnd = at + 4 + readInt32(b, at)
     } else {
       this.valueStart = at
-      this.valueEnd = at + 12
+      this.valueEnd = kind === EntryKind.CAUSAL_WRITE ? this.#causalEnd(at) : at + 12
     }
     return true
+  }
+
+  #causalEnd(start: number): number {
+    const parts = this.buffer[start]!
+    let at = start + 1
+    if ((parts & CausalPart.CONTEXT) !== 0) {
+      const length = this.#varuint(at)
+      at = this.#after + length
+    }
+    if ((parts & CausalPart.VERSION) !== 0) at += 4 + readInt32(this.buffer, at)
+    if ((parts & CausalPart.SETS) !== 0) at += 4 + readInt32(this.buffer, at)
+    return at
+  }
+
+  /** The entry's parts, as views, if its kind is CAUSAL_WRITE. */
+  causalWrite(): CausalWrite {
+    assert(this.kind === EntryKind.CAUSAL_WRITE)
+    const b = this.buffer
+    const parts = b[this.valueStart]!
+    let at = this.valueStart + 1
+    let context: Buffer | null = null
+    if ((parts & CausalPart.CONTEXT) !== 0) {
+      const length = this.#varuint(at)
+      at = this.#after + length
+      context = b.subarray(this.#after, at)
+    }
+    const row = (part: number): Buffer | null => {
+      if ((parts & part) === 0) return null
+      const start = at + 4
+      at = start + readInt32(b, at)
+      return b.subarray(start, at)
+    }
+    return { context, version: row(CausalPart.VERSION), sets: row(CausalPart.SETS) }
   }
 
   #after = 0
@@ -275,9 +346,9 @@ export class MutationReader {
 
 /**
  * Checks bytes that came from another node or a file: after it returns, the cursors can trust them.
- * Throws BytesError on whatever no MutationWriter writes.
+ * Throws BytesError on whatever no MutationWriter writes, and on causal writes but where leaders are asked.
  */
-export function validateMutation(mutation: Buffer): void {
+export function validateMutation(mutation: Buffer, options: { readonly isToLeader?: boolean } = {}): void {
   const reader = new ByteReader(mutation)
   reader.skip(TABLE_ID_BYTES + 8)
   reader.skip(reader.uint16())
@@ -303,20 +374,44 @@ export function validateMutation(mutation: Buffer): void {
         validateRow(mutation, start, start + length)
         break
       }
+      case EntryKind.CAUSAL_WRITE:
+        if (options.isToLeader !== true) throw new BytesError('causal write where rows are expected')
+        validateCausalWrite(reader)
+        break
       default:
         throw new BytesError(`mutation entry of kind ${kind}`)
     }
   }
 }
 
-const ROW_FLAGS = RowFlag.LIVENESS | RowFlag.LIVENESS_TTL | RowFlag.DELETION
-const CELL_FLAGS_MAX = 63
+function validateCausalWrite(reader: ByteReader): void {
+  reader.skip(reader.varuint())
+  const parts = reader.uint8()
+  if (parts > (CausalPart.CONTEXT | CausalPart.VERSION | CausalPart.SETS))
+    throw new BytesError(`parts ${parts} of a causal write`)
+  if ((parts & CausalPart.CONTEXT) !== 0) {
+    const length = reader.varuint()
+    const start = reader.position
+    reader.skip(length)
+    validateContext(reader.buffer, start, start + length)
+  }
+  for (const part of [CausalPart.VERSION, CausalPart.SETS]) {
+    if ((parts & part) === 0) continue
+    const length = reader.uint32()
+    const start = reader.position
+    reader.skip(length)
+    validateRow(reader.buffer, start, start + length, true)
+  }
+}
 
-/** Checks one row's bytes; throws BytesError. */
-export function validateRow(row: Buffer, start: number, end: number): void {
+const ROW_FLAGS = RowFlag.LIVENESS | RowFlag.LIVENESS_TTL | RowFlag.DELETION
+const CELL_FLAGS_MAX = 127
+
+/** Checks one row's bytes; throws BytesError. `isPlain`: it may have no context and no dots, as those within versions. */
+export function validateRow(row: Buffer, start: number, end: number, isPlain = false): void {
   const reader = new ByteReader(row, start, end)
   const flags = reader.uint8()
-  if ((flags & ~ROW_FLAGS) !== 0) throw new BytesError(`row flags ${flags}`)
+  if ((flags & ~(isPlain ? ROW_FLAGS : ROW_FLAGS | RowFlag.CAUSAL)) !== 0) throw new BytesError(`row flags ${flags}`)
   if ((flags & RowFlag.LIVENESS) !== 0) reader.skip(8)
   if ((flags & RowFlag.LIVENESS_TTL) !== 0) {
     if ((flags & RowFlag.LIVENESS) === 0) throw new BytesError('row TTL without liveness')
@@ -324,8 +419,19 @@ export function validateRow(row: Buffer, start: number, end: number): void {
     reader.skip(4)
   }
   if ((flags & RowFlag.DELETION) !== 0) reader.skip(12)
+  let contextStart = 0
+  let contextEnd = 0
+  if ((flags & RowFlag.CAUSAL) !== 0) {
+    const length = reader.varuint()
+    contextStart = reader.position
+    contextEnd = contextStart + length
+    reader.skip(length)
+    validateContext(row, contextStart, contextEnd)
+    if (length === 0 || coversLegacy(row, contextStart, contextEnd)) throw new BytesError('context of a row')
+  }
   let column = -1
   let wasDeletion = false
+  let wasDotted = false
   let pathStart = -1
   let pathEnd = -1
   while (reader.remaining() > 0) {
@@ -333,11 +439,19 @@ export function validateRow(row: Buffer, start: number, end: number): void {
     const cell = reader.uint8()
     checkCellFlags(cell, flags)
     const hasPath = (cell & CellFlag.PATH) !== 0
-    if (id < column || (id === column && !hasPath && !wasDeletion)) throw new BytesError('cells out of order')
-    if (id !== column) pathStart = -1
+    const isDotted = (cell & CellFlag.DOTTED) !== 0
+    if (id < column || (id === column && ((!hasPath && !wasDeletion) || (wasDotted && !isDotted))))
+      throw new BytesError('cells out of order')
+    if (id === VERSION_COLUMN_ID && !isDotted) throw new BytesError('version without a dot')
+    if (id !== column || isDotted !== wasDotted) pathStart = -1
     column = id
+    wasDotted = isDotted
     wasDeletion = (cell & CellFlag.COMPLEX_DELETION) !== 0
-    if ((cell & CellFlag.ROW_TIMESTAMP) === 0) reader.skip(8)
+    let timestampAt = start + 1
+    if ((cell & CellFlag.ROW_TIMESTAMP) === 0) {
+      timestampAt = reader.position
+      reader.skip(8)
+    }
     if ((cell & CellFlag.ROW_TTL) === 0) {
       if ((cell & (CellFlag.TOMBSTONE | CellFlag.EXPIRING | CellFlag.COMPLEX_DELETION)) !== 0) reader.skip(4)
       if ((cell & CellFlag.EXPIRING) !== 0 && reader.uint32() === 0) throw new BytesError('cell TTL of 0')
@@ -350,8 +464,20 @@ export function validateRow(row: Buffer, start: number, end: number): void {
         throw new BytesError('paths out of order')
       pathStart = at
       pathEnd = at + length
+      if (isDotted) {
+        if (length < DOT_BYTES || (id === VERSION_COLUMN_ID && length !== DOT_BYTES))
+          throw new BytesError('dot cut off')
+        if (!coversDot(row, row, at, contextStart, contextEnd))
+          throw new BytesError('dot that the context does not cover')
+        if (compareRanges(row, at + ACTOR_BYTES, at + DOT_BYTES, row, timestampAt, timestampAt + 8) !== 0)
+          throw new BytesError('timestamp that is not that of the dot')
+      }
     }
-    if ((cell & (CellFlag.TOMBSTONE | CellFlag.COMPLEX_DELETION)) === 0) reader.skip(reader.varuint())
+    if ((cell & (CellFlag.TOMBSTONE | CellFlag.COMPLEX_DELETION)) !== 0) continue
+    const length = reader.varuint()
+    const at = reader.position
+    reader.skip(length)
+    if (id === VERSION_COLUMN_ID) validateRow(row, at, at + length, true)
   }
 }
 
@@ -361,6 +487,8 @@ function checkCellFlags(cell: number, row: number): void {
     cell > CELL_FLAGS_MAX ||
     ((kinds & (kinds - 1)) !== 0 && kinds !== (CellFlag.TOMBSTONE | CellFlag.EXPIRING)) ||
     ((cell & CellFlag.COMPLEX_DELETION) !== 0 && (cell & CellFlag.PATH) !== 0) ||
+    ((cell & CellFlag.DOTTED) !== 0 &&
+      ((cell & CellFlag.PATH) === 0 || (cell & CellFlag.TOMBSTONE) !== 0 || (row & RowFlag.CAUSAL) === 0)) ||
     ((cell & CellFlag.ROW_TIMESTAMP) !== 0 && (row & RowFlag.LIVENESS) === 0) ||
     ((cell & CellFlag.ROW_TTL) !== 0 && ((row & RowFlag.LIVENESS_TTL) === 0 || (cell & CellFlag.EXPIRING) === 0))
   if (wrong) throw new BytesError(`cell flags ${cell} in a row of flags ${row}`)

@@ -2,26 +2,31 @@
  * A row's bytes: the one encoding that travels between nodes, lies in commit log, memtable and SSTable. Source: Cassandra ≥ 3 rows (liveness,
  * deletion, cells; complex cells with paths). See docs/formats.md.
  *
- * row  := flags u8 | [timestamp 8 | if TTL: ttl u32, expiresAt u32] | [deletion: timestamp 8, localDeletionTime u32] | cell*
- *         row flags: 1 has liveness, 2 liveness has TTL, 4 has deletion
+ * row  := flags u8 | [timestamp 8 | if TTL: ttl u32, expiresAt u32] | [deletion: timestamp 8, localDeletionTime u32]
+ *         | [context: varuint length, bytes] | cell*
+ *         row flags: 1 has liveness, 2 liveness has TTL, 4 has deletion, 8 has a context (causal/context.ts)
  * cell := columnId varuint | flags u8 | [timestamp 8] | [localDeletionTime u32] | [ttl u32] | [path: varuint length, bytes]
  *         | [value: varuint length, bytes]
  *         cell flags: 1 tombstone (no value; has localDeletionTime), 2 expiring (has localDeletionTime = expiry second, and ttl),
  *         4 has path, 8 timestamp is that of the row's liveness (absent here), 16 complex deletion (no value, no path; has localDeletionTime:
  *         covers this column's cells with timestamp <= its own), 32 expiry and ttl are those of the row's liveness (absent here)
  *         1 and 2 together: expired, and its value was given up; among other versions it has the place that it had
- * Cells are sorted by column id; within a complex column its complex deletion first, then its cells by path (unsigned bytes). One without a path
- * may stand before those that have one: what a counter was before it had shards (docs/formats.md).
+ *         64 has a dot, the first 16 bytes of its path: it lives by the row's context, not by timestamps (causal/law.ts)
+ * Cells are sorted by column id; within a complex column its complex deletion first, then its cells by path (unsigned bytes), those with dots
+ * after the others. One without a path may stand before those that have one: what a counter was before it had shards (docs/formats.md).
  * Timestamps are µs, signed 64-bit; times are seconds since 1970, unsigned 32-bit. A row ends where its bytes end.
  */
 
 import { assert } from '../../lib/base/assert.ts'
 import { ByteWriter } from '../../lib/base/bytes.ts'
 
-export const RowFlag = { LIVENESS: 1, LIVENESS_TTL: 2, DELETION: 4 } as const
+export const RowFlag = { LIVENESS: 1, LIVENESS_TTL: 2, DELETION: 4, CAUSAL: 8 } as const
 
 /** Columns of tables have smaller ids. A cell of this one says something of its row (docs/formats.md); it never keeps the row alive. */
 export const ANNOTATION_COLUMN_ID = 0x0fffffff
+
+/** Its cells are the versions of a row of a vector-clock table, each a row by itself (causal/state.ts). No column of a table has this id. */
+export const VERSION_COLUMN_ID = 0x0ffffffe
 
 export const CellFlag = {
   TOMBSTONE: 1,
@@ -30,6 +35,7 @@ export const CellFlag = {
   ROW_TIMESTAMP: 8,
   COMPLEX_DELETION: 16,
   ROW_TTL: 32,
+  DOTTED: 64,
 } as const
 
 /** No expiry: greater than every second that can come. */
@@ -76,6 +82,10 @@ export class RowReader implements CellBytes {
   deletionTsHigh = 0
   deletionTsLow = 0
   deletionLocalTime = 0
+  hasContext = false
+  /** The context is buffer[contextStart, contextEnd) if the row has one. */
+  contextStart = 0
+  contextEnd = 0
 
   columnId = -1
   /** CellFlag bits as they stand in the bytes. */
@@ -121,6 +131,13 @@ export class RowReader implements CellBytes {
       this.deletionTsLow = readInt32(row, at + 4) >>> 0
       this.deletionLocalTime = readInt32(row, at + 8) >>> 0
       at += 12
+    }
+    this.hasContext = (flags & RowFlag.CAUSAL) !== 0
+    if (this.hasContext) {
+      const length = this.#varuint(at)
+      this.contextStart = this.#after
+      at = this.#after + length
+      this.contextEnd = at
     }
     this.cellsStart = at
     this.cellEnd = at
@@ -236,6 +253,10 @@ export class RowReader implements CellBytes {
     return (this.flags & CellFlag.PATH) !== 0
   }
 
+  get isDotted(): boolean {
+    return (this.flags & CellFlag.DOTTED) !== 0
+  }
+
   /** Whether the current cell has a value to show at that second. */
   isLive(nowSeconds: number): boolean {
     if ((this.flags & (CellFlag.TOMBSTONE | CellFlag.COMPLEX_DELETION)) !== 0) return false
@@ -257,7 +278,7 @@ export function rowIsLive(reader: RowReader, nowSeconds: number): boolean {
 }
 
 /**
- * Writes one row after another into a ByteWriter: `begin`, liveness, deletion, cells in order, `end`.
+ * Writes one row after another into a ByteWriter: `begin`, liveness, deletion, context, cells in order, `end`.
  * It sets the flags that share timestamp and TTL with the row's liveness, so equal rows have equal bytes.
  */
 export class RowWriter {
@@ -270,8 +291,9 @@ export class RowWriter {
   #ttl = 0
   #expiresAt = 0
   #lastColumn = -1
-  /** The cell before was a complex deletion. */
+  /** The cell before was a complex deletion, was one with a dot. */
   #afterDeletion = false
+  #afterDotted = false
   #lastPathStart = -1
   #lastPathEnd = -1
   #complexColumn = -1
@@ -314,6 +336,15 @@ export class RowWriter {
     this.out.int32(tsHigh)
     this.out.int32(tsLow)
     this.out.int32(localDeletionTime)
+  }
+
+  /** The context that lies in bytes[start, end); an empty one is left out. */
+  context(bytes: Uint8Array, start: number, end: number): void {
+    assert((this.#flags & RowFlag.CAUSAL) === 0 && this.#lastColumn === -1, 'the context comes before cells')
+    if (start === end) return
+    this.#flags |= RowFlag.CAUSAL
+    this.out.varuint(end - start)
+    this.out.slice(bytes, start, end)
   }
 
   cell(columnId: number, tsHigh: number, tsLow: number, value: Uint8Array): void {
@@ -394,9 +425,25 @@ export class RowWriter {
     this.#pathBetween(from.buffer, from.pathStart, from.pathEnd)
   }
 
+  /** A cell that lives by its dot, with which its path begins; ttl 0: it does not expire. */
+  dottedCell(
+    columnId: number,
+    path: Uint8Array,
+    tsHigh: number,
+    tsLow: number,
+    ttl: number,
+    expiresAt: number,
+    value: Uint8Array,
+  ): void {
+    const kind = CellFlag.PATH | CellFlag.DOTTED | (ttl === 0 ? 0 : CellFlag.EXPIRING)
+    this.#head(columnId, kind, tsHigh, tsLow, expiresAt, ttl)
+    this.#path(path)
+    this.#bytes(value)
+  }
+
   /** Copies the reader's current cell, encoded anew for this row's liveness. */
   copyCell(from: RowReader): void {
-    const kept = CellFlag.TOMBSTONE | CellFlag.EXPIRING | CellFlag.PATH | CellFlag.COMPLEX_DELETION
+    const kept = CellFlag.TOMBSTONE | CellFlag.EXPIRING | CellFlag.PATH | CellFlag.COMPLEX_DELETION | CellFlag.DOTTED
     const flags = from.flags & kept
     this.#head(from.columnId, flags, from.tsHigh, from.tsLow, from.localDeletionTime, from.ttl)
     if ((flags & CellFlag.PATH) !== 0) this.#copyPath(from)
@@ -431,7 +478,9 @@ export class RowWriter {
   #head(columnId: number, kind: number, tsHigh: number, tsLow: number, localTime: number, ttl: number): void {
     const repeated = columnId === this.#lastColumn && ((kind & CellFlag.PATH) !== 0 || this.#afterDeletion)
     assert(repeated || columnId > this.#lastColumn, 'cells come in the order of their columns')
-    if (!repeated) this.#lastPathStart = -1
+    const dotted = (kind & CellFlag.DOTTED) !== 0
+    if (!repeated || dotted !== this.#afterDotted) this.#lastPathStart = -1
+    this.#afterDotted = dotted
     this.#lastColumn = columnId
     this.#afterDeletion = (kind & CellFlag.COMPLEX_DELETION) !== 0
     let flags = kind
