@@ -41,8 +41,15 @@ export function splitPartitionKey(key: Buffer, columnCount: number): Buffer[] {
 export function encodePosition(key: Buffer, scratch: Int32Array): Buffer {
   murmur3Token(key, 0, key.length, scratch)
   const position = Buffer.allocUnsafe(10 + key.length)
-  const high = scratch[0]!
-  const low = scratch[1]!
+  putPositionHead(position, scratch, key.length)
+  position.set(key, 10)
+  return position
+}
+
+/** Writes what stands before the key in a position: its token, given as two halves, and its length. */
+export function putPositionHead(position: Buffer, token: Int32Array, keyLength: number): void {
+  const high = token[0]!
+  const low = token[1]!
   position[0] = (high >>> 24) ^ 0x80
   position[1] = high >>> 16
   position[2] = high >>> 8
@@ -51,10 +58,8 @@ export function encodePosition(key: Buffer, scratch: Int32Array): Buffer {
   position[5] = low >>> 16
   position[6] = low >>> 8
   position[7] = low
-  position[8] = key.length >>> 8
-  position[9] = key.length
-  position.set(key, 10)
-  return position
+  position[8] = keyLength >>> 8
+  position[9] = keyLength
 }
 
 /** The token of a key as the 8 bytes of a bigint value. */

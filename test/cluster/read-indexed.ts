@@ -12,6 +12,7 @@ import { openIndexes } from '../../lib/server/indexes.ts'
 import { type MetadataLog, openMetadataLog } from '../../lib/server/metadata-log.ts'
 import { Consistency } from '../../lib/types/consistency.ts'
 import { openStore, type Store } from '../../storage/store.ts'
+import { LOOSE_LIMITS, QUERY_OPTIONS } from '../support/cql-options.ts'
 import { countedDots } from '../support/dots.ts'
 import { INDEXES, queries, randomStatement, SCHEMA, TABLE } from '../support/index-script.ts'
 import { createDice, type Dice, testSeed } from '../support/random.ts'
@@ -20,17 +21,6 @@ import { memoryRuntime } from '../support/storage-runtime.ts'
 
 const SIMPLE = 'org.apache.cassandra.locator.SimpleStrategy'
 const CLIENT: ClientState = { keyspace: null, user: null, remoteAddress: '127.0.0.1', remotePort: 1 }
-const LIMITS = {
-  batchSizeWarnBytes: 1e9,
-  batchSizeFailBytes: 1e9,
-  unloggedBatchAcrossPartitionsWarn: 1e9,
-  tombstoneWarnThreshold: 1e9,
-  tombstoneFailureThreshold: 1e9,
-  pageBytesMax: 4 * 1024 * 1024,
-  unpagedBytesMax: 64 * 1024 * 1024,
-  inProductMax: 25,
-}
-
 interface World {
   readonly replicas: Replicas
   /** Applied where the dice say, and to the judge if any living node has it. */
@@ -76,7 +66,7 @@ async function openWorld(dice: Dice, dead: number): Promise<World> {
     timestampMicros: () => ++micros,
     wallMicros: () => replicas.clock.wallMicros(),
     randomBytes: (target) => shared.fill(target),
-    limits: LIMITS,
+    limits: LOOSE_LIMITS,
   })
   const writer = new QueryProcessor(
     environment({
@@ -103,7 +93,7 @@ async function openWorld(dice: Dice, dead: number): Promise<World> {
     environment({ read: ({ index: _, ...command }) => judge.read(command), write: () => undefined }),
   )
   const query = (by: QueryProcessor, cql: string, options: Partial<QueryOptions>): Promise<StatementResult> =>
-    replicas.until(Promise.resolve(by.query(cql, { ...OPTIONS, ...options }, null, CLIENT, null)))
+    replicas.until(Promise.resolve(by.query(cql, { ...QUERY_OPTIONS, ...options }, null, CLIENT, null)))
   for (const cql of [...SCHEMA, ...INDEXES]) await query(writer, cql, {})
   await replicas.until(Promise.all(indexes.map((index) => index.settle())))
   for (let i = 0; i < dead; i++) replicas.setAlive(nodes - 1 - i, false)
@@ -130,17 +120,6 @@ async function openWorld(dice: Dice, dead: number): Promise<World> {
       await judge.close()
     },
   }
-}
-
-const OPTIONS: QueryOptions = {
-  protocolVersion: 5,
-  consistency: Consistency.ONE,
-  serialConsistency: Consistency.SERIAL,
-  values: [],
-  pageSize: null,
-  pagingState: null,
-  timestamp: null,
-  nowSeconds: null,
 }
 
 /** A store whose tables are made known to all. */

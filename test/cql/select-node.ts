@@ -15,8 +15,8 @@ import { openNodeRuntime } from '../../lib/runtime/node/runtime.ts'
 import { openIndexes } from '../../lib/server/indexes.ts'
 import { openMetadataLog } from '../../lib/server/metadata-log.ts'
 import { replicationOf } from '../../lib/server/replication.ts'
-import { Consistency } from '../../lib/types/consistency.ts'
 import { openStore } from '../../storage/store.ts'
+import { QUERY_OPTIONS } from '../support/cql-options.ts'
 import { countedDots } from '../support/dots.ts'
 
 const LIMITS: CqlLimits = {
@@ -89,7 +89,7 @@ export async function openStorageNode(limits: Partial<CqlLimits> = {}): Promise<
     client,
     reads,
     async run(cql, options = {}, names) {
-      const result = await processor.query(cql, { ...OPTIONS, ...options }, names ?? null, client, null)
+      const result = await processor.query(cql, { ...QUERY_OPTIONS, ...options }, names ?? null, client, null)
       if (result.kind === 'schema_change') await indexes.settle()
       if (result.kind === 'set_keyspace') client.keyspace = result.keyspace
       return result
@@ -101,15 +101,4 @@ export async function openStorageNode(limits: Partial<CqlLimits> = {}): Promise<
       await runtime[Symbol.asyncDispose]()
     },
   }
-}
-
-const OPTIONS: QueryOptions = {
-  protocolVersion: 5,
-  consistency: Consistency.ONE,
-  serialConsistency: Consistency.SERIAL,
-  values: [],
-  pageSize: null,
-  pagingState: null,
-  timestamp: null,
-  nowSeconds: null,
 }

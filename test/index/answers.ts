@@ -1,10 +1,9 @@
 /** What an index answers is what a look at every row gives, whatever was written, removed, flushed or closed before; and after a power loss. */
 import t from 'tap'
 import { createSimulatedClock } from '../../lib/runtime/simulated/clock.ts'
-import { openSimulatedDisk, type SimulatedDisk } from '../../lib/runtime/simulated/disk.ts'
-import { createSeededRandom } from '../../lib/runtime/simulated/random.ts'
+import { openSimulatedDisk } from '../../lib/runtime/simulated/disk.ts'
 import { INDEXES, queries, randomStatement, SCHEMA, TABLE } from '../support/index-script.ts'
-import { type IndexWorld, openIndexWorld } from '../support/index-world.ts'
+import { type IndexWorld, losePower, openIndexWorld } from '../support/index-world.ts'
 import { settled } from '../support/power-loss.ts'
 import { createDice, type Dice, testSeed } from '../support/random.ts'
 
@@ -65,38 +64,28 @@ t.test('random writes: index and scan agree', async (t) => {
 t.test('power loss: index and scan agree afterwards', async (t) => {
   const seed = testSeed()
   const dice = createDice(seed)
-  const random = createSeededRandom(seed)
-  const clock = createSimulatedClock()
-  const disk = openSimulatedDisk()
-  const left: { readonly disk: SimulatedDisk; readonly at: string }[] = []
-  let isWatched = false
-  disk.onOperation = (operation, path, index) => {
-    if (!isWatched || !dice.chance(0.01)) return
-    for (const survival of [0, 0.5])
-      left.push({ disk: disk.crash(survival, random), at: `${operation} ${path} (${index}) survival ${survival}` })
-  }
-  const world = await openIndexWorld(disk, clock)
-  for (const statement of SCHEMA) await world.run(statement)
-  await world.runAll(Array.from({ length: 20 }, () => randomStatement(dice)))
-  isWatched = true
-  for (let step = 0; step < 60; step++) {
-    if (step < INDEXES.length) await world.run(INDEXES[step]!)
-    if (step % 15 === 14) await settled(clock, world.store.flush())
-    if (step === 40) await world.run(`TRUNCATE ${TABLE}`)
-    await world.runAll([randomStatement(dice), randomStatement(dice)])
-  }
-  isWatched = false
-  await world.close()
-  for (const one of left) {
-    // Later than before: ids are made of the time.
-    const after = createSimulatedClock(1_700_001_000_000_000)
-    const again = await openIndexWorld(one.disk, after)
-    await settled(after, again.indexes.settle())
-    for (const statement of INDEXES) await again.run(statement).catch(() => undefined)
-    await settled(after, again.indexes.settle())
-    const wrong = await differences(again, dice)
-    if (wrong.length > 0) t.same(wrong, [], `TEST_SEED=${seed} ${one.at}`)
-    await again.close()
-  }
-  t.ok(left.length > 4, `${left.length} disks`)
+  const { disks, wrong } = await losePower({
+    seed,
+    share: 0.01,
+    async prepare(world) {
+      for (const statement of SCHEMA) await world.run(statement)
+      await world.runAll(Array.from({ length: 20 }, () => randomStatement(dice)))
+    },
+    async run(world, clock) {
+      for (let step = 0; step < 60; step++) {
+        if (step < INDEXES.length) await world.run(INDEXES[step]!)
+        if (step % 15 === 14) await settled(clock, world.store.flush())
+        if (step === 40) await world.run(`TRUNCATE ${TABLE}`)
+        await world.runAll([randomStatement(dice), randomStatement(dice)])
+      }
+    },
+    async look(world, clock) {
+      await settled(clock, world.indexes.settle())
+      for (const statement of INDEXES) await world.run(statement).catch(() => undefined)
+      await settled(clock, world.indexes.settle())
+      return await differences(world, dice)
+    },
+  })
+  t.same(wrong, [])
+  t.ok(disks > 4, `${disks} disks`)
 })

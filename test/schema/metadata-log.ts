@@ -5,7 +5,7 @@ import { compileSchemaStatement } from '../../lib/cql/ddl/schema-statements.ts'
 import { parseStatement } from '../../lib/cql/parser/parser.ts'
 import { SILENT_LOG } from '../../lib/runtime/node/log.ts'
 import { openNodeRuntime } from '../../lib/runtime/node/runtime.ts'
-import { createSimulatedClock, type SimulatedClock } from '../../lib/runtime/simulated/clock.ts'
+import { createSimulatedClock } from '../../lib/runtime/simulated/clock.ts'
 import { openSimulatedDisk } from '../../lib/runtime/simulated/disk.ts'
 import { createSeededRandom } from '../../lib/runtime/simulated/random.ts'
 import { decodeRecords } from '../../lib/schema/records.ts'
@@ -18,6 +18,7 @@ import {
   openMetadataLog,
 } from '../../lib/server/metadata-log.ts'
 import { openStore } from '../../storage/store.ts'
+import { settled } from '../support/power-loss.ts'
 import { storageRuntime } from '../support/storage-runtime.ts'
 import { createSchemaWorld } from './support.ts'
 
@@ -58,20 +59,6 @@ async function run(log: MetadataLog, texts: readonly string[]): Promise<void> {
 
 async function memoryStore(): Promise<MetadataStore> {
   return openStore({ runtime: openNodeRuntime(SILENT_LOG), directory: null })
-}
-
-/** Lets the store's background work go on until the promise settles. */
-async function settled<T>(clock: SimulatedClock, promise: Promise<T>): Promise<T> {
-  let done = false
-  const finish = (): void => {
-    done = true
-  }
-  promise.then(finish, finish)
-  for (let turn = 0; !done; turn++) {
-    if (turn > 10_000) throw new Error('nothing happens any more')
-    await clock.advance(turn < 10 ? 0 : 100)
-  }
-  return promise
 }
 
 const nowSeconds = () => 1_700_000_000

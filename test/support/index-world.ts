@@ -4,17 +4,19 @@ import { QueryProcessor } from '../../lib/cql/processor.ts'
 import type { StatementResult } from '../../lib/cql/result.ts'
 import type { ClientState, Environment, QueryOptions } from '../../lib/cql/statement.ts'
 import type { NodeIndexes } from '../../lib/index/node-indexes.ts'
-import type { SimulatedClock } from '../../lib/runtime/simulated/clock.ts'
-import type { SimulatedDisk } from '../../lib/runtime/simulated/disk.ts'
+import { createSimulatedClock, type SimulatedClock } from '../../lib/runtime/simulated/clock.ts'
+import { openSimulatedDisk, type SimulatedDisk } from '../../lib/runtime/simulated/disk.ts'
+import { createSeededRandom } from '../../lib/runtime/simulated/random.ts'
 import type { Schema } from '../../lib/schema/keyspace.ts'
 import { openIndexes } from '../../lib/server/indexes.ts'
 import { openMetadataLog } from '../../lib/server/metadata-log.ts'
 import { openViews } from '../../lib/server/views.ts'
-import { Consistency } from '../../lib/types/consistency.ts'
 import type { NodeViews, ViewStore } from '../../lib/view/node-views.ts'
 import { openStore, type Store } from '../../storage/store.ts'
+import { LOOSE_LIMITS, QUERY_OPTIONS } from './cql-options.ts'
 import { countedDots } from './dots.ts'
 import { ALL, settled } from './power-loss.ts'
+import { createDice } from './random.ts'
 import { storageRuntime } from './storage-runtime.ts'
 
 export interface IndexWorld {
@@ -34,28 +36,6 @@ export interface IndexWorld {
   /** The same, every row of the table looked at. */
   scan(cql: string): Promise<string[]>
   close(): Promise<void>
-}
-
-const OPTIONS: QueryOptions = {
-  protocolVersion: 5,
-  consistency: Consistency.ONE,
-  serialConsistency: Consistency.SERIAL,
-  values: [],
-  pageSize: null,
-  pagingState: null,
-  timestamp: null,
-  nowSeconds: null,
-}
-
-const LIMITS = {
-  batchSizeWarnBytes: 1e9,
-  batchSizeFailBytes: 1e9,
-  unloggedBatchAcrossPartitionsWarn: 1e9,
-  tombstoneWarnThreshold: 1e9,
-  tombstoneFailureThreshold: 1e9,
-  pageBytesMax: 4 * 1024 * 1024,
-  unpagedBytesMax: 64 * 1024 * 1024,
-  inProductMax: 25,
 }
 
 export async function openIndexWorld(
@@ -109,7 +89,7 @@ export async function openIndexWorld(
     },
     wallMicros: () => clock.wallMicros(),
     randomBytes: (target) => random.fill(target),
-    limits: LIMITS,
+    limits: LOOSE_LIMITS,
   }
   const processor = new QueryProcessor(environment)
   const judge = new QueryProcessor({
@@ -139,7 +119,7 @@ export async function openIndexWorld(
   }
   const client: ClientState = { keyspace: null, user: null, remoteAddress: '127.0.0.1', remotePort: 1 }
   const query = (by: QueryProcessor, cql: string, options: Partial<QueryOptions>) =>
-    wait(Promise.resolve(by.query(cql, { ...OPTIONS, ...options }, null, client, null)))
+    wait(Promise.resolve(by.query(cql, { ...QUERY_OPTIONS, ...options }, null, client, null)))
   const all = async (by: QueryProcessor, cql: string, pageSize: number | null): Promise<string[]> => {
     const rows: string[] = []
     let pagingState: Buffer | null = null
@@ -158,7 +138,7 @@ export async function openIndexWorld(
     schema: () => metadata.current,
     run: (cql, options = {}) => query(processor, cql, options),
     async runAll(statements) {
-      const results = statements.map((cql) => Promise.resolve(processor.query(cql, OPTIONS, null, client, null)))
+      const results = statements.map((cql) => Promise.resolve(processor.query(cql, QUERY_OPTIONS, null, client, null)))
       await wait(Promise.all(results))
     },
     runUnseen: (cql) => query(unseen, cql, {}),
@@ -194,4 +174,46 @@ function cut(bytes: Buffer, columns: number, count: number): string[] {
     rows.push(bytes.toString('hex', start, at))
   }
   return rows
+}
+
+export interface PowerLossScript {
+  readonly seed: number
+  /** Share of the disk's operations after which the power is lost. */
+  readonly share: number
+  prepare(world: IndexWorld): Promise<void>
+  /** Power is lost in here. */
+  run(world: IndexWorld, clock: SimulatedClock): Promise<void>
+  /** A world that was opened on what such a disk held: what is wrong with it? */
+  look(world: IndexWorld, clock: SimulatedClock): Promise<readonly string[]>
+}
+
+/** How many disks were looked at, and what was wrong with any. */
+export async function losePower(script: PowerLossScript): Promise<{ disks: number; wrong: readonly string[] }> {
+  const dice = createDice(script.seed)
+  const random = createSeededRandom(script.seed)
+  const clock = createSimulatedClock()
+  const disk = openSimulatedDisk()
+  const left: { readonly disk: SimulatedDisk; readonly at: string }[] = []
+  let isWatched = false
+  disk.onOperation = (operation, path, index) => {
+    if (!isWatched || !dice.chance(script.share)) return
+    for (const survival of [0, 0.5])
+      left.push({ disk: disk.crash(survival, random), at: `${operation} ${path} (${index}) survival ${survival}` })
+  }
+  const world = await openIndexWorld(disk, clock)
+  await script.prepare(world)
+  isWatched = true
+  await script.run(world, clock)
+  isWatched = false
+  await world.close()
+  const wrong: string[] = []
+  for (const one of left) {
+    // Later than before: ids are made of the time.
+    const after = createSimulatedClock(1_700_001_000_000_000)
+    const again = await openIndexWorld(one.disk, after)
+    const found = await script.look(again, after)
+    wrong.push(...found.map((text) => `TEST_SEED=${script.seed} ${one.at}: ${text}`))
+    await again.close()
+  }
+  return { disks: left.length, wrong }
 }

@@ -1,10 +1,9 @@
 /** A view has what a scan of its base table gives, whatever was written, removed, flushed or closed before; and after a power loss. */
 import t from 'tap'
 import { createSimulatedClock } from '../../lib/runtime/simulated/clock.ts'
-import { openSimulatedDisk, type SimulatedDisk } from '../../lib/runtime/simulated/disk.ts'
-import { createSeededRandom } from '../../lib/runtime/simulated/random.ts'
+import { openSimulatedDisk } from '../../lib/runtime/simulated/disk.ts'
 import { randomStatement, SCHEMA, TABLE } from '../support/index-script.ts'
-import { type IndexWorld, openIndexWorld } from '../support/index-world.ts'
+import { type IndexWorld, losePower, openIndexWorld } from '../support/index-world.ts'
 import { settled } from '../support/power-loss.ts'
 import { createDice, type Dice, testSeed } from '../support/random.ts'
 
@@ -149,38 +148,28 @@ t.test('random writes: view and scan agree', async (t) => {
 t.test('power loss: view and scan agree afterwards', async (t) => {
   const seed = testSeed()
   const dice = createDice(seed)
-  const random = createSeededRandom(seed)
-  const clock = createSimulatedClock()
-  const disk = openSimulatedDisk()
-  const left: { readonly disk: SimulatedDisk; readonly at: string }[] = []
-  let isWatched = false
-  disk.onOperation = (operation, path, index) => {
-    if (!isWatched || !dice.chance(0.02)) return
-    for (const survival of [0, 0.5])
-      left.push({ disk: disk.crash(survival, random), at: `${operation} ${path} (${index}) survival ${survival}` })
-  }
-  const world = await openIndexWorld(disk, clock)
-  for (const statement of SCHEMA) await world.run(statement)
-  for (let i = 0; i < 20; i++) await world.run(randomStatement(dice))
-  isWatched = true
-  for (let step = 0; step < 60; step++) {
-    if (step < VIEWS.length) await world.run(createStatement(VIEWS[step]!))
-    if (step % 15 === 14) await settled(clock, world.store.flush())
-    if (step === 40) await world.run(`TRUNCATE ${TABLE}`)
-    await world.run(randomStatement(dice))
-  }
-  isWatched = false
-  await world.close()
-  for (const one of left) {
-    // Later than before: ids are made of the time.
-    const after = createSimulatedClock(1_700_001_000_000_000)
-    const again = await openIndexWorld(one.disk, after)
-    await settled(after, again.views.settle())
-    for (const view of VIEWS) await again.run(createStatement(view)).catch(() => undefined)
-    await settled(after, again.views.settle())
-    const wrong = await differences(again, VIEWS)
-    if (wrong.length > 0) t.same(wrong, [], `TEST_SEED=${seed} ${one.at}`)
-    await again.close()
-  }
-  t.ok(left.length > 4, `${left.length} disks`)
+  const { disks, wrong } = await losePower({
+    seed,
+    share: 0.02,
+    async prepare(world) {
+      for (const statement of SCHEMA) await world.run(statement)
+      for (let i = 0; i < 20; i++) await world.run(randomStatement(dice))
+    },
+    async run(world, clock) {
+      for (let step = 0; step < 60; step++) {
+        if (step < VIEWS.length) await world.run(createStatement(VIEWS[step]!))
+        if (step % 15 === 14) await settled(clock, world.store.flush())
+        if (step === 40) await world.run(`TRUNCATE ${TABLE}`)
+        await world.run(randomStatement(dice))
+      }
+    },
+    async look(world, clock) {
+      await settled(clock, world.views.settle())
+      for (const view of VIEWS) await world.run(createStatement(view)).catch(() => undefined)
+      await settled(clock, world.views.settle())
+      return await differences(world, VIEWS)
+    },
+  })
+  t.same(wrong, [])
+  t.ok(disks > 4, `${disks} disks`)
 })

@@ -8,7 +8,7 @@ import { invalid } from '../../base/errors.ts'
 import { murmur3Token } from '../../base/hash/murmur3.ts'
 import type { TableSchema } from '../../schema/table.ts'
 import { AFTER_PREFIX, encodeComponent } from '../../types/ordered.ts'
-import { KEY_BYTES_MAX } from '../../types/partition-key.ts'
+import { KEY_BYTES_MAX, putPositionHead } from '../../types/partition-key.ts'
 import { type Environment, type QueryOptions, UNSET } from '../statement.ts'
 import type { Value } from '../terms/terms.ts'
 import type { Restrictions } from '../where/restrictions.ts'
@@ -89,21 +89,8 @@ export class SelectKeys {
 
   /** Writes token and length before the key that is there already. */
   #withHead(position: Buffer): Buffer {
-    const length = position.length - POSITION_HEAD_BYTES
-    const token = this.#token
-    murmur3Token(position, POSITION_HEAD_BYTES, position.length, token)
-    const high = token[0]!
-    const low = token[1]!
-    position[0] = (high >>> 24) ^ 0x80
-    position[1] = high >>> 16
-    position[2] = high >>> 8
-    position[3] = high
-    position[4] = low >>> 24
-    position[5] = low >>> 16
-    position[6] = low >>> 8
-    position[7] = low
-    position[8] = length >>> 8
-    position[9] = length
+    murmur3Token(position, POSITION_HEAD_BYTES, position.length, this.#token)
+    putPositionHead(position, this.#token, position.length - POSITION_HEAD_BYTES)
     return position
   }
 
