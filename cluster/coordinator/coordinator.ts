@@ -10,7 +10,13 @@ import type { RequestLatencies } from './latencies.ts'
 import type { WriteType } from './local.ts'
 
 export interface Writes extends ReplicaSide {
-  write(mutations: readonly Buffer[], kind: WriteType, consistency: number, keyspace: string): Promise<void> | undefined
+  write(
+    mutations: readonly Buffer[],
+    kind: WriteType,
+    consistency: number,
+    keyspace: string,
+    warnings?: string[],
+  ): Promise<void> | undefined
 }
 
 export interface Reads extends ReplicaSide {
@@ -57,8 +63,9 @@ export class ClusterCoordinator {
     kind: WriteType,
     consistency: number,
     keyspace: string,
+    warnings?: string[],
   ): Promise<void> | undefined {
-    return this.#parts.writes.write(mutations, kind, consistency, keyspace)
+    return this.#parts.writes.write(mutations, kind, consistency, keyspace, warnings)
   }
 
   read(command: ReadCommand, consistency: number, keyspace: string): ReadResult | Promise<ReadResult> {

@@ -5,13 +5,13 @@
  */
 import { assert } from '../../lib/base/assert.ts'
 import { SerialLocks } from '../../lib/base/serial-locks.ts'
-import type { ReadCommand, ReadResult, Slice } from '../../storage/model/command.ts'
+import type { ReadCommand, ReadResult } from '../../storage/model/command.ts'
 import { COUNT_BYTES } from '../../storage/model/counter.ts'
 import { EntryKind, MutationReader, MutationWriter } from '../../storage/model/mutation.ts'
 import { RowReader } from '../../storage/model/row.ts'
+import { LeadRows, leadRead } from './lead-read.ts'
 import type { Leader, Led } from './led-writes.ts'
 import type { Replica } from './local.ts'
-import { tableOf } from './write-plans.ts'
 
 export interface CounterLeaderOptions {
   readonly replica: Pick<Replica, 'apply' | 'read'>
@@ -30,7 +30,6 @@ interface Shard {
 }
 
 const STATIC = 's'
-const AFTER = Buffer.of(0)
 
 export class CounterLeader implements Leader {
   readonly writeType = 'COUNTER'
@@ -64,35 +63,16 @@ export class CounterLeader implements Leader {
   /** The rows whose counters a mutation changes; null: none. */
   #readOf(mutation: Buffer): ReadCommand | null {
     const reader = this.#mutation.reset(mutation)
-    const slices = new Map<string, Slice>()
+    const rows = new LeadRows()
     let wantStatic = false
-    const { positionStart, positionEnd } = reader
     while (reader.next()) {
       if (reader.kind !== EntryKind.ROW && reader.kind !== EntryKind.STATIC_ROW) continue
       if (!this.#hasDelta(mutation, reader)) continue
-      if (reader.kind === EntryKind.STATIC_ROW) {
-        wantStatic = true
-        continue
-      }
-      const start = mutation.subarray(reader.boundStart, reader.boundEnd)
-      slices.set(start.toString('latin1'), { start, end: Buffer.concat([start, AFTER]), single: true })
+      if (reader.kind === EntryKind.STATIC_ROW) wantStatic = true
+      else rows.add(mutation.subarray(reader.boundStart, reader.boundEnd))
     }
-    if (slices.size === 0 && !wantStatic) return null
-    const sorted = [...slices.values()].sort((a, b) => Buffer.compare(a.start, b.start))
-    return {
-      table: tableOf(mutation),
-      target: { kind: 'partition', position: mutation.subarray(positionStart, positionEnd) },
-      slices: sorted.length === 1 && sorted[0]!.start.length === 0 ? null : sorted,
-      reversed: false,
-      wantStatic,
-      staticCounts: wantStatic,
-      limit: Number.POSITIVE_INFINITY,
-      perPartitionLimit: Number.POSITIVE_INFINITY,
-      byteLimit: Number.POSITIVE_INFINITY,
-      nowSeconds: this.#options.nowSeconds(),
-      after: null,
-      unsynced: true,
-    }
+    if (rows.isEmpty && !wantStatic) return null
+    return { ...leadRead(mutation, reader, rows.slices, wantStatic, this.#options.nowSeconds()), unsynced: true }
   }
 
   #hasDelta(mutation: Buffer, { valueStart, valueEnd }: MutationReader): boolean {

@@ -3,6 +3,7 @@
  * to make replicas agree.
  */
 
+import { Histogram } from '../../lib/base/histogram.ts'
 import { Latency } from '../../lib/base/latency.ts'
 import { uuidText } from '../../lib/base/uuid.ts'
 import { TABLE_ID_BYTES } from '../../storage/model/mutation.ts'
@@ -24,6 +25,15 @@ export interface ReadCounts {
   failovers: number
   /** Rounds beyond a read's first. */
   extraRounds: number
+}
+
+/** Of a table that keeps concurrent versions, at this node. */
+export interface SiblingCounts {
+  /** Live versions of each row that a reader was given. */
+  readonly perRead: Histogram
+  /** Writes that this node led: that left more than one live version, that were refused because there would have been too many. */
+  made: number
+  refused: number
 }
 
 export class RequestLatencies {
@@ -55,7 +65,8 @@ export class RequestLatencies {
   of(table: string): TableLatencies {
     let latencies = this.#tables.get(table)
     if (latencies === undefined) {
-      latencies = { reads: new Latency(), scans: new Latency(), writes: new Latency() }
+      const siblings = { perRead: new Histogram(), made: 0, refused: 0 }
+      latencies = { reads: new Latency(), scans: new Latency(), writes: new Latency(), siblings }
       this.#tables.set(table, latencies)
       this.#byId.set(table, latencies)
     }
@@ -100,6 +111,7 @@ export interface TableLatencies {
   readonly reads: Latency
   readonly scans: Latency
   readonly writes: Latency
+  readonly siblings: SiblingCounts
 }
 
 export function endWrites(timed: readonly Latency[], ms: number): void {

@@ -8,8 +8,10 @@ import type { Clock } from '../../lib/runtime/runtime.ts'
 import { Consistency, consistencyName } from '../../lib/types/consistency.ts'
 import type { ReadCommand, ReadResult } from '../../storage/model/command.ts'
 import type { CasRequest, CasScene } from './cas.ts'
+import { CausalLeader, type CausalLeaderOptions } from './causal-leader.ts'
 import { CounterLeader, type CounterLeaderOptions } from './counter-leader.ts'
 import { endWrites, RequestLatencies } from './latencies.ts'
+import type { Leader } from './led-writes.ts'
 import { type Replication, requirement } from './levels.ts'
 import { isReplicaFailure, unavailable } from './request-errors.ts'
 
@@ -34,6 +36,7 @@ export interface LocalCoordinatorOptions {
   /** Told of what the replica could not do; the client learns only that it failed. */
   report(cause: Error): void
   readonly counters: Omit<CounterLeaderOptions, 'replica'>
+  readonly causal: Omit<CausalLeaderOptions, 'replica' | 'counts'>
   /** Changes whenever a keyspace's replication may have changed. */
   epoch(): number
 }
@@ -46,6 +49,11 @@ type Verdict =
   | { readonly error: RequestError; readonly required: number }
   | { readonly error: null; readonly required: number }
 
+/** As clients know it. */
+function told(kind: WriteType): string {
+  return kind === 'CAUSAL' ? 'SIMPLE' : kind
+}
+
 export class LocalCoordinator {
   readonly #options: LocalCoordinatorOptions
   readonly latencies = new RequestLatencies()
@@ -54,10 +62,16 @@ export class LocalCoordinator {
   readonly #verdicts = new Map<string, (Verdict | undefined)[]>()
   readonly #serial = new SerialLocks()
   readonly #counters: CounterLeader
+  readonly #causal: CausalLeader
 
   constructor(options: LocalCoordinatorOptions) {
     this.#options = options
     this.#counters = new CounterLeader({ ...options.counters, replica: options.replica })
+    this.#causal = new CausalLeader({
+      ...options.causal,
+      replica: options.replica,
+      counts: (mutation) => this.latencies.ofMutation(mutation).siblings,
+    })
   }
 
   write(
@@ -65,30 +79,49 @@ export class LocalCoordinator {
     kind: WriteType,
     consistency: number,
     keyspace: string,
+    warnings?: string[],
   ): Promise<void> | undefined {
     const verdict = this.#verdict(consistency, keyspace)
     if (verdict.error && consistency !== Consistency.ANY) throw verdict.error
     const timed = this.latencies.beginWrites(mutations)
     const began = timed === null ? 0 : this.#options.clock.monotonicMs()
     try {
-      const done = kind === 'COUNTER' ? this.#count(mutations) : this.#options.replica.apply(mutations)
+      const done =
+        kind === 'CAUSAL'
+          ? this.#lead(this.#causal, mutations, warnings)
+          : kind === 'COUNTER'
+            ? this.#lead(this.#counters, mutations, warnings)
+            : this.#options.replica.apply(mutations)
       if (timed !== null) {
         const end = (): void => endWrites(timed, this.#options.clock.monotonicMs() - began)
         if (done) done.then(end, () => {})
         else end()
       }
       return done?.catch((cause: unknown) => {
-        throw this.#writeFailure(cause, kind, consistency, verdict.required)
+        throw this.#writeFailure(cause, told(kind), consistency, verdict.required)
       })
     } catch (cause) {
-      throw this.#writeFailure(cause, kind, consistency, verdict.required)
+      throw this.#writeFailure(cause, told(kind), consistency, verdict.required)
     }
   }
 
-  /** One partition after another, as they come; all are copied before the call returns. */
-  async #count(mutations: readonly Buffer[]): Promise<void> {
-    const counted = await Promise.all(mutations.map((mutation) => this.#counters.lead(mutation)))
-    await Promise.all(counted.map(({ durable }) => durable))
+  /** All are copied before the call returns. */
+  #lead(leader: Leader, mutations: readonly Buffer[], warnings: string[] | undefined): Promise<void> | undefined {
+    if (mutations.length > 1) return this.#leadAll(leader, mutations, warnings)
+    const led = leader.lead(mutations[0]!)
+    if (led instanceof Promise)
+      return led.then(({ durable, warnings: said }) => {
+        if (said !== null) warnings?.push(...said)
+        return durable
+      })
+    if (led.warnings !== null) warnings?.push(...led.warnings)
+    return led.durable
+  }
+
+  /** All are waited for: what one of them is refused for does not undo the others. */
+  async #leadAll(leader: Leader, mutations: readonly Buffer[], warnings: string[] | undefined): Promise<void> {
+    const done = await Promise.allSettled(mutations.map(async (mutation) => this.#lead(leader, [mutation], warnings)))
+    for (const outcome of done) if (outcome.status === 'rejected') throw outcome.reason
   }
 
   read(command: ReadCommand, consistency: number, keyspace: string): ReadResult | Promise<ReadResult> {
@@ -180,7 +213,7 @@ export class LocalCoordinator {
     return { error: null, required }
   }
 
-  #writeFailure(cause: unknown, writeType: WriteType, consistency: number, blockFor: number): Error {
+  #writeFailure(cause: unknown, writeType: string, consistency: number, blockFor: number): Error {
     return this.#failure('WRITE_FAILURE', cause, { consistency, blockFor, writeType })
   }
 

@@ -84,12 +84,15 @@ export function readMutationMessage(payload: Buffer): MutationMessage {
 }
 
 /** All that are left. */
-export function readMutations(reader: ByteReader): { readonly body: Buffer; readonly mutations: Buffer[] } {
+export function readMutations(
+  reader: ByteReader,
+  options: { readonly isToLeader?: boolean } = {},
+): { readonly body: Buffer; readonly mutations: Buffer[] } {
   const body = reader.buffer.subarray(reader.position, reader.end)
   const mutations: Buffer[] = []
   while (reader.remaining() > 0) {
     const mutation = reader.view(reader.uint32())
-    validateMutation(mutation)
+    validateMutation(mutation, options)
     mutations.push(mutation)
   }
   if (mutations.length === 0) throw new BytesError('a message without mutations')
@@ -98,7 +101,7 @@ export function readMutations(reader: ByteReader): { readonly body: Buffer; read
 
 /** Those of a leader: mutations that are not to be written as they are. */
 export function readLedMutations(reader: ByteReader): Buffer[] {
-  return readMutations(reader).mutations
+  return readMutations(reader, { isToLeader: true }).mutations
 }
 
 export function putForwarded(

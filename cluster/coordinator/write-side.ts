@@ -1,8 +1,12 @@
 /** All of a node that has to do with writes in a cluster, put together. */
 import { uuidBytes } from '../../lib/base/uuid.ts'
+import { tableKeyOf } from '../../storage/model/mutation.ts'
 import type { Messenger } from '../internode/messenger.ts'
+import { ActorDots } from './actor-dots.ts'
 import { BatchStore, type BatchTable } from './batch-store.ts'
 import { Batchlog } from './batchlog.ts'
+import { CausalLeader } from './causal-leader.ts'
+import type { Reads } from './coordinator.ts'
 import { CounterLeader } from './counter-leader.ts'
 import { deliver } from './deliver.ts'
 import type { CoordinatorEnvironment, ReplicaSide } from './environment.ts'
@@ -20,7 +24,11 @@ export interface WriteSideOptions {
   readonly batches: BatchTable
   /** When tables were truncated, as storage remembers it: by table id, ms since 1970. */
   readonly truncations: Iterable<readonly [table: string, atMs: number]>
+  /** Reads of this node's coordinator; absent: there are no other replicas. */
+  readonly read?: Reads['read']
 }
+
+const NO_CAUSAL_TABLE = { name: 'an unknown table', maxSiblings: Number.POSITIVE_INFINITY }
 
 export class WriteSide implements ReplicaSide {
   readonly writes: WriteCoordinator
@@ -32,7 +40,7 @@ export class WriteSide implements ReplicaSide {
   readonly plans: WritePlans
   readonly #environment: CoordinatorEnvironment
 
-  constructor({ environment, latencies, batches, truncations }: WriteSideOptions) {
+  constructor({ environment, latencies, batches, truncations, read }: WriteSideOptions) {
     this.#environment = environment
     for (const [table, atMs] of truncations) {
       this.marks.set(table, atMs * 1000)
@@ -43,13 +51,22 @@ export class WriteSide implements ReplicaSide {
     this.plans = plans
     this.replica = new ReplicaWrites({ environment, plans, marks })
     this.batchlog = new Batchlog(environment, new BatchStore(batches))
+    const nowSeconds = (): number => Math.floor(environment.clock.wallMicros() / 1e6)
     const counters = new CounterLeader({
       replica: environment.replica,
       shard: uuidBytes(environment.self().hostId),
       timestampMicros: () => environment.timestampMicros(),
-      nowSeconds: () => Math.floor(environment.clock.wallMicros() / 1e6),
+      nowSeconds,
     })
-    this.writes = new WriteCoordinator({ environment, plans, latencies, batchlog: this.batchlog, counters })
+    const causal = new CausalLeader({
+      replica: environment.replica,
+      dots: new ActorDots(environment.random.stream('dots'), () => environment.timestampMicros()),
+      table: (mutation) => environment.causalTable?.(tableKeyOf(mutation)) ?? NO_CAUSAL_TABLE,
+      counts: (mutation) => latencies.ofMutation(mutation).siblings,
+      nowSeconds,
+      ...(read && { gather: (command, mutation, level) => read(command, level, plans.keyspaceOf(mutation)!) }),
+    })
+    this.writes = new WriteCoordinator({ environment, plans, latencies, batchlog: this.batchlog, counters, causal })
     this.truncations = new Truncation(environment, marks)
   }
 

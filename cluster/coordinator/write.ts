@@ -33,6 +33,7 @@ export interface WriteCoordinatorOptions {
   readonly latencies: RequestLatencies
   readonly batchlog: BatchGuard
   readonly counters: Leader
+  readonly causal: Leader
 }
 
 /** Pending writes that are kept for use. */
@@ -44,6 +45,7 @@ export class WriteCoordinator implements Writes {
   readonly #latencies: RequestLatencies
   readonly #batchlog: BatchGuard
   readonly #counters: LedWrites
+  readonly #causal: LedWrites
   readonly #deadlines: Deadlines
   readonly #shop: WriteShop
   readonly #pool: PendingWrite[] = []
@@ -53,7 +55,7 @@ export class WriteCoordinator implements Writes {
   readonly #incarnation: number
   #names = 0
 
-  constructor({ environment, plans, latencies, batchlog, counters }: WriteCoordinatorOptions) {
+  constructor({ environment, plans, latencies, batchlog, counters, causal }: WriteCoordinatorOptions) {
     this.#environment = environment
     this.#plans = plans
     this.#latencies = latencies
@@ -66,6 +68,15 @@ export class WriteCoordinator implements Writes {
       kind: 'COUNTER',
       verb: Verb.COUNTER,
       timeoutMs: environment.timeouts.counterMs,
+      replicate,
+    })
+    this.#causal = new LedWrites({
+      environment,
+      plans,
+      leader: causal,
+      kind: 'SIMPLE',
+      verb: Verb.CAUSAL,
+      timeoutMs: environment.timeouts.writeMs,
       replicate,
     })
     this.#deadlines = new Deadlines(environment.clock, environment.timeouts.writeMs)
@@ -88,6 +99,7 @@ export class WriteCoordinator implements Writes {
 
   register(messenger: Messenger): void {
     this.#counters.register(messenger)
+    this.#causal.register(messenger)
     messenger.handle(Verb.MUTATION_DONE, ({ payload, from }) => {
       const { incarnation, name, reason } = readDone(payload)
       if (incarnation === this.#incarnation) this.#named.get(name)?.forwardedDone(from.endpoint, reason)
@@ -110,11 +122,12 @@ export class WriteCoordinator implements Writes {
     kind: WriteType,
     consistency: number,
     keyspace: string,
+    warnings?: string[],
   ): Promise<void> | undefined {
     const timed = this.#latencies.beginWrites(mutations)
-    if (timed === null) return this.#write(mutations, kind, consistency, keyspace)
+    if (timed === null) return this.#write(mutations, kind, consistency, keyspace, warnings)
     const began = this.#environment.clock.monotonicMs()
-    const done = this.#write(mutations, kind, consistency, keyspace)
+    const done = this.#write(mutations, kind, consistency, keyspace, warnings)
     const end = (): void => endWrites(timed, this.#environment.clock.monotonicMs() - began)
     if (done === undefined) end()
     else done.then(end, () => {})
@@ -136,8 +149,10 @@ export class WriteCoordinator implements Writes {
     kind: WriteType,
     consistency: number,
     keyspace: string,
+    warnings?: string[],
   ): Promise<void> | undefined {
-    if (kind === 'COUNTER') return this.#counters.write(mutations, consistency, keyspace, undefined)
+    if (kind === 'COUNTER') return this.#counters.write(mutations, consistency, keyspace, warnings)
+    if (kind === 'CAUSAL') return this.#causal.write(mutations, consistency, keyspace, warnings)
     const first = this.#plans.planOfWrite(mutations[0]!, consistency, keyspace)
     if (mutations.length === 1) return this.#writeTo(first, mutations, kind)
     const plans: (WritePlan | null)[] = [first]

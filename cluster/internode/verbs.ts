@@ -42,6 +42,7 @@ export const Verb = {
   MUTATION_DONE: 50,
   /** To be kept for a node that is away, in whose place the receiver stands. */
   STAND_IN: 51,
+  CAUSAL: 52,
 } as const
 
 /** Verbs below go by the lane of gossip. */

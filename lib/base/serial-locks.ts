@@ -5,6 +5,11 @@ export class SerialLocks {
   /** The end of each name's queue. */
   readonly #tails = new Map<string, Promise<void>>()
 
+  /** Whether there is work under the name. */
+  isHeld(name: string): boolean {
+    return this.#tails.size > 0 && this.#tails.has(name)
+  }
+
   /** Runs `work` after all that was asked for before under the same name, whatever became of it. */
   async run<T>(name: string, work: () => Promise<T>): Promise<T> {
     const before = this.#tails.get(name)

@@ -10,7 +10,7 @@ import type { ReadCommand } from '../../storage/model/command.ts'
 import { openStore, type Store } from '../../storage/store.ts'
 import type { SnapshotSettings } from '../../storage/table-snapshots.ts'
 import { Closers } from '../base/closers.ts'
-import { uuidBytes } from '../base/uuid.ts'
+import { uuidBytes, uuidText } from '../base/uuid.ts'
 import type { LoadedConfig } from '../config/load.ts'
 import type { Settings } from '../config/settings.ts'
 import { snapshotSchemaText } from '../cql/ddl/snapshot-text.ts'
@@ -24,6 +24,7 @@ import type { TableSchema } from '../schema/table.ts'
 import type { NodeViews } from '../view/node-views.ts'
 import { addressBytes } from './addresses.ts'
 import { serveAdmin } from './admin/serve.ts'
+import { causalTableOf } from './causal-table.ts'
 import { openClockLedger } from './clock-ledger.ts'
 import { ClusterEvents } from './cluster/cluster-events.ts'
 import { KnownCluster } from './cluster/known-cluster.ts'
@@ -317,6 +318,11 @@ async function serve({
         counters: {
           shard: uuidBytes(identity.hostId),
           timestampMicros: () => hybrid.next(),
+          nowSeconds: () => Math.floor(clock.wallMicros() / 1e6),
+        },
+        causal: {
+          dots: new ActorDots(random.stream('dots'), () => hybrid.next()),
+          table: (mutation) => causalTableOf(metadata.current, uuidText(mutation.subarray(0, 16))),
           nowSeconds: () => Math.floor(clock.wallMicros() / 1e6),
         },
         datacenter: identity.datacenter,

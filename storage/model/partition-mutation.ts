@@ -56,6 +56,11 @@ export class PartitionMutationWriter {
     this.#sized(row)
   }
 
+  /** An entry of another mutation, as it is. */
+  entry(bytes: Uint8Array): void {
+    this.#out.bytes(bytes)
+  }
+
   #sized(row: Uint8Array): void {
     this.#out.int32(row.length)
     this.#out.bytes(row)

@@ -4,6 +4,7 @@ import { quorumOf, type Replication, requirement } from '../../cluster/coordinat
 import { LocalCoordinator } from '../../cluster/coordinator/local.ts'
 import { RequestError } from '../../lib/base/errors.ts'
 import { Consistency, type ConsistencyName } from '../../lib/types/consistency.ts'
+import { countedDots } from '../support/dots.ts'
 
 const simple = (factor: number): Replication => ({ strategy: 'SimpleStrategy', factor, datacenters: null })
 const network = (...counts: [string, number][]): Replication => ({
@@ -56,6 +57,7 @@ t.test('a cluster of one refuses what it cannot meet before it writes', async (t
     },
     datacenter: 'here',
     counters: { shard: Buffer.alloc(16, 1), timestampMicros: () => 1, nowSeconds: () => 0 },
+    causal: { dots: countedDots(), table: () => ({ name: 'a table', maxSiblings: 100 }), nowSeconds: () => 0 },
     address: new Uint8Array([127, 0, 0, 1]),
     replication: (keyspace) => keyspaces.get(keyspace) ?? null,
     epoch: () => epoch,

@@ -66,6 +66,11 @@ export async function openStorageNode(limits: Partial<CqlLimits> = {}): Promise<
       truncate: (table) => indexes.truncate(table),
     },
     datacenter: 'dc1',
+    causal: {
+      dots: countedDots(),
+      table: () => ({ name: 'a table', maxSiblings: 100 }),
+      nowSeconds: () => 1_700_000_000,
+    },
     counters: { shard: Buffer.alloc(16, 1), timestampMicros, nowSeconds: () => 1_700_000_000 },
     address: Uint8Array.of(127, 0, 0, 1),
     replication: (keyspace) => replicationOf(metadata.current.keyspaces.get(keyspace) ?? null),

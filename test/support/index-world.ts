@@ -71,6 +71,11 @@ export async function openIndexWorld(
       truncate: (table) => views.truncate(table),
     },
     datacenter: 'dc1',
+    causal: {
+      dots: countedDots(),
+      table: () => ({ name: 'a table', maxSiblings: 100 }),
+      nowSeconds: () => 1_700_000_000,
+    },
     counters: { shard: Buffer.alloc(16, 1), timestampMicros: () => clock.wallMicros(), nowSeconds: () => 0 },
     address: Uint8Array.of(127, 0, 0, 1),
     replication: () => null,

@@ -129,8 +129,9 @@ export class ClusterMember implements AsyncDisposable {
       latencies,
       batches: await openBatchTable(store, runtime.clock, 'polyxena_batches'),
       truncations: truncations(store),
+      read: (...asked) => reads.read(...asked),
     })
-    const reads = new ReadCoordinator({
+    const reads: ReadCoordinator = new ReadCoordinator({
       environment,
       latencies,
       repairs: writeSide.replica,

@@ -2,6 +2,7 @@
  * What a node gives its coordinator and replica side: who holds what by the metadata as it is now, its own data, time and messages.
  * Always: placements are looked up once for each keyspace and epoch; what they were made of never changes.
  */
+import type { CausalTable } from '../../../cluster/coordinator/causal-leader.ts'
 import type { CoordinatorEnvironment, Hints, RequestTimeouts } from '../../../cluster/coordinator/environment.ts'
 import type { Replication } from '../../../cluster/coordinator/levels.ts'
 import type { Replica } from '../../../cluster/coordinator/local.ts'
@@ -15,6 +16,7 @@ import type { Clock, Random } from '../../runtime/runtime.ts'
 import type { Schema } from '../../schema/keyspace.ts'
 import { isSloppy } from '../../schema/options.ts'
 import { LOCAL_STRATEGY } from '../../schema/replication.ts'
+import { causalTableOf } from '../causal-table.ts'
 import type { HybridClock } from '../hybrid-clock.ts'
 import type { MetadataLog } from '../metadata-log.ts'
 import { replicationOf } from '../replication.ts'
@@ -129,6 +131,10 @@ export class NodeEnvironment implements CoordinatorEnvironment {
   gcGraceSeconds(table: string): number | null {
     const id = uuidText(Buffer.from(table, 'latin1'))
     return this.#metadata.state.schema.tablesById.get(id)?.options.gcGraceSeconds ?? null
+  }
+
+  causalTable(table: string): CausalTable {
+    return causalTableOf(this.#metadata.state.schema, uuidText(Buffer.from(table, 'latin1')))
   }
 
   viewsOf(table: string): readonly string[] {

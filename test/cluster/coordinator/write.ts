@@ -45,6 +45,7 @@ function serve(world: ReplicaWorld): Map<WorldNode, WriteCoordinator> {
       latencies: new RequestLatencies(),
       batchlog: noBatchlog,
       counters: leaderOf(environment),
+      causal: leaderOf(environment),
     })
     node.serve(writes, new ReplicaWrites({ environment, plans, marks: new TruncationMarks() }))
     coordinators.set(node, writes)

@@ -1,0 +1,198 @@
+/**
+ * Turns writes of vector-clock tables into versions: reads the row, gives the write its dots, and writes what is to be joined with the row everywhere.
+ * Source: Preguiça et al., Dotted Version Vectors (2012), "update" at a server; Riak's put coordinator, which is a replica of the key.
+ * Always: one at a time for a partition, and no turn of the event loop lies between reading and writing unless the partition is locked. So the row
+ * that is read holds every dot that this run gave it before; a delta that says less than that of its own actor could hide one.
+ */
+import { ByteWriter } from '../../lib/base/bytes.ts'
+import { invalid } from '../../lib/base/errors.ts'
+import { SerialLocks } from '../../lib/base/serial-locks.ts'
+import { Consistency } from '../../lib/types/consistency.ts'
+import { coversDot, greatestCounter } from '../../storage/model/causal/context.ts'
+import { type CausalWrite, deltaOf, lacksSeen } from '../../storage/model/causal/delta.ts'
+import type { Dots } from '../../storage/model/causal/dots.ts'
+import { CausalVersions } from '../../storage/model/causal/law.ts'
+import { CausalRow } from '../../storage/model/causal/state.ts'
+import type { ReadCommand, ReadResult } from '../../storage/model/command.ts'
+import { EntryKind, MutationReader, TABLE_ID_BYTES } from '../../storage/model/mutation.ts'
+import { PartitionMutationWriter } from '../../storage/model/partition-mutation.ts'
+import type { SiblingCounts } from './latencies.ts'
+import { LeadRows, leadRead } from './lead-read.ts'
+import type { Leader, Led } from './led-writes.ts'
+import type { Replica } from './local.ts'
+
+/** Versions of one row of which clients are warned. */
+export const SIBLINGS_WARNED = 25
+/** Counters are µs since 1970: no clock gives one beyond, the year 2112. */
+const COUNTER_MAX = 2 ** 52
+
+export interface CausalTable {
+  /** For people. */
+  readonly name: string
+  /** A write that would make more live versions of a row is refused. */
+  readonly maxSiblings: number
+}
+
+export interface CausalLeaderOptions {
+  readonly replica: Pick<Replica, 'apply' | 'read'>
+  /** Those of this run of this node. */
+  readonly dots: Dots
+  /** Of the table of a mutation. */
+  table(mutation: Buffer): CausalTable
+  counts(mutation: Buffer): SiblingCounts
+  /** Seconds since 1970. */
+  nowSeconds(): number
+  /** Reads rows of all replicas that the level needs. Absent: there are no others. */
+  gather?(command: ReadCommand, mutation: Buffer, consistency: number): MaybePromise<ReadResult>
+}
+
+type MaybePromise<T> = T | Promise<T>
+/** Rows as they are, by their clusterings (latin1). */
+type Rows = Map<string, Buffer>
+
+export class CausalLeader implements Leader {
+  readonly writeType = 'SIMPLE'
+  /** A node that forgets in a crash what it gave others is another actor when it returns. */
+  readonly isFirst = false
+  readonly #options: CausalLeaderOptions
+  readonly #locks = new SerialLocks()
+  readonly #reader = new MutationReader()
+  readonly #writer = new PartitionMutationWriter()
+  readonly #state = new CausalRow()
+  readonly #law = new CausalVersions()
+  readonly #joined = new ByteWriter(512)
+
+  constructor(options: CausalLeaderOptions) {
+    this.#options = options
+  }
+
+  lead(mutation: Buffer): Led | Promise<Led> {
+    const own = Buffer.from(mutation)
+    const { positionEnd } = this.#reader.reset(own)
+    const name = own.toString('latin1', 0, positionEnd)
+    if (this.#locks.isHeld(name))
+      return this.#locks.run(name, () => this.#leadLocked(own, this.#options.replica.read(this.#readOf(own))))
+    const found = this.#options.replica.read(this.#readOf(own))
+    if (found instanceof Promise) return this.#locks.run(name, () => this.#leadLocked(own, found))
+    const rows = rowsOf(found)
+    if (this.#isLacking(own, rows)) return this.#locks.run(name, () => this.#leadLocked(own, found))
+    return this.#write(own, rows)
+  }
+
+  async #leadLocked(mutation: Buffer, found: MaybePromise<ReadResult>): Promise<Led> {
+    let rows = rowsOf(found instanceof Promise ? await found : found)
+    for (const level of [Consistency.QUORUM, Consistency.ALL]) {
+      if (!this.#isLacking(mutation, rows)) break
+      const gathered = await this.#options.gather!(this.#liveReadOf(mutation), mutation, level)
+      const theirs = [...rowsOf(gathered)].map(([clustering, row]) => [clustering, Buffer.from(row)] as const)
+      rows = rowsOf(await this.#options.replica.read(this.#readOf(mutation)))
+      for (const [clustering, row] of theirs) {
+        const own = rows.get(clustering)
+        rows.set(clustering, own === undefined ? row : this.#join(own, row))
+      }
+    }
+    // What no replica has any more nobody has to remove.
+    return this.#write(mutation, rows)
+  }
+
+  /** Whether it removes what others have seen, and this node perhaps not. */
+  #isLacking(mutation: Buffer, rows: Rows): boolean {
+    if (this.#options.gather === undefined) return false
+    const reader = this.#reader.reset(mutation)
+    while (reader.next()) {
+      if (reader.kind !== EntryKind.CAUSAL_WRITE) continue
+      const write = reader.causalWrite()
+      if (write.sets === null) continue
+      const state = rows.get(mutation.toString('latin1', reader.boundStart, reader.boundEnd)) ?? null
+      if (lacksSeen(state, write)) return true
+    }
+    return false
+  }
+
+  /** Rows without a live version, too: what they have seen goes on. */
+  #readOf(mutation: Buffer): ReadCommand {
+    return { ...this.#liveReadOf(mutation), whole: true, unsynced: true }
+  }
+
+  #liveReadOf(mutation: Buffer): ReadCommand {
+    const reader = this.#reader.reset(mutation)
+    const rows = new LeadRows()
+    while (reader.next())
+      if (reader.kind === EntryKind.CAUSAL_WRITE) rows.add(mutation.subarray(reader.boundStart, reader.boundEnd))
+    return leadRead(mutation, reader, rows.slices, false, this.#options.nowSeconds())
+  }
+
+  /** Throws, and has done nothing, when there would be too many versions. */
+  #write(mutation: Buffer, rows: Rows): Led {
+    const reader = this.#reader.reset(mutation)
+    const { positionStart, positionEnd } = reader
+    const writer = this.#writer
+    writer.begin(mutation.subarray(0, TABLE_ID_BYTES), mutation.subarray(positionStart, positionEnd))
+    let warnings: string[] | null = null
+    for (let start = positionEnd; reader.next(); start = reader.valueEnd) {
+      if (reader.kind !== EntryKind.CAUSAL_WRITE) {
+        writer.entry(mutation.subarray(start, reader.valueEnd))
+        continue
+      }
+      const clustering = mutation.subarray(reader.boundStart, reader.boundEnd)
+      const place = clustering.toString('latin1')
+      const state = rows.get(place) ?? null
+      const write = reader.causalWrite()
+      const warning = this.#check(mutation, state, write)
+      if (warning !== null) {
+        warnings ??= []
+        warnings.push(warning)
+      }
+      const delta = deltaOf(state, write, this.#options.dots)
+      writer.row(clustering, delta)
+      // A batch may name a row again.
+      if (reader.valueEnd < reader.end) rows.set(place, state === null ? delta : this.#join(state, delta))
+    }
+    const led = writer.finish()
+    return { mutation: led, durable: this.#options.replica.apply([led]), warnings }
+  }
+
+  #join(state: Buffer, delta: Buffer): Buffer {
+    const out = this.#joined
+    out.reset()
+    this.#law.merge(out, state, 0, state.length, delta, 0, delta.length)
+    return out.copy()
+  }
+
+  /** What the client is to be told of so many versions; null: nothing. Throws when there would be too many, or the context cannot be one. */
+  #check(mutation: Buffer, state: Buffer | null, { context, version }: CausalWrite): string | null {
+    if (context !== null && greatestCounter(context) > COUNTER_MAX)
+      throw invalid('Invalid vclock: it is of no time there is')
+    if (state === null || version === null) return null
+    const row = this.#state.reset(state, this.#options.nowSeconds())
+    let before = 0
+    let after = 1
+    while (row.next()) {
+      before++
+      if (context === null || !coversDot(context, row.dot, 0)) after++
+    }
+    if (after === 1) return null
+    const counts = this.#options.counts(mutation)
+    const { name, maxSiblings } = this.#options.table(mutation)
+    if (after > maxSiblings && after > before) {
+      counts.refused++
+      throw invalid(
+        `A row of ${name} has ${before} concurrent versions, as many as max_siblings (${maxSiblings}) allows: ` +
+          'read it, and write what shall take their place USING VCLOCK',
+      )
+    }
+    counts.made++
+    if (after < SIBLINGS_WARNED) return null
+    return (
+      `A row of ${name} has ${after} concurrent versions now (more than ${maxSiblings} are refused): ` +
+      'read it, and write what shall take their place USING VCLOCK'
+    )
+  }
+}
+
+function rowsOf({ partitions }: ReadResult): Rows {
+  const rows: Rows = new Map()
+  for (const { rows: those } of partitions)
+    for (const { clustering, row } of those) rows.set(clustering.toString('latin1'), row)
+  return rows
+}
