@@ -41,6 +41,7 @@ import { type MetadataLog, openMetadataLog } from './metadata-log.ts'
 import { describeNode } from './node-description.ts'
 import { cqlLimits, storeSettings } from './node-settings.ts'
 import { replicationOf } from './replication.ts'
+import { Retirement } from './retirement.ts'
 import { StartError } from './start-error.ts'
 import { substitutes } from './table-options.ts'
 import { QueryTracer } from './tracing.ts'
@@ -70,6 +71,8 @@ export interface StartedNode {
 /** Takes the doors over: they are closed with the node, also when it cannot start. Rejects with a StartError then. */
 export async function openNode({ settings, memory }: LoadedConfig, doors: NodeDoors): Promise<StartedNode> {
   const opened = new Closers()
+  /** What serves clients and other nodes: closed when the node is drained, while administrators may still ask it. */
+  const serving = new Closers()
   const { runtime } = doors
   const { log } = runtime
   try {
@@ -92,9 +95,10 @@ export async function openNode({ settings, memory }: LoadedConfig, doors: NodeDo
       settings: { ...storeSettings(settings), ...failures.storeSettings, snapshots },
     }).catch(refuseDamage)
     opened.defer(() => store.close())
+    opened.use(serving)
     const member =
       settings.seeds.length > 0
-        ? opened.use(
+        ? serving.use(
             await openMember({
               settings,
               runtime,
@@ -107,11 +111,11 @@ export async function openNode({ settings, memory }: LoadedConfig, doors: NodeDo
         : null
     const metadata = member?.metadata ?? (await openAlone({ settings, runtime, identity, store }))
     late.schema = () => metadata.current
-    opened.defer(() => metadata.settle())
+    serving.defer(() => metadata.settle())
     logSubstitutes(metadata, log)
     await restoreArchive(store, settings, log)
     const indexes = await openIndexes({ store, metadata, clock: runtime.clock, log })
-    opened.defer(() => indexes.close())
+    serving.defer(() => indexes.close())
     const indexed = {
       apply: (mutations: readonly Buffer[]) => indexes.apply(mutations),
       read: (command: ReadCommand) => indexes.read(command),
@@ -126,14 +130,15 @@ export async function openNode({ settings, memory }: LoadedConfig, doors: NodeDo
       log,
       ...(member && { places: member.viewPlaces }),
     })
-    opened.defer(() => views.close())
+    serving.defer(() => views.close())
     const listener = await serve({ settings, runtime, store, metadata, indexes, views, identity, doors, member })
-    opened.defer(async () => {
+    serving.defer(async () => {
       member?.serving(false)
       listener.metrics[Symbol.dispose]()
       await listener.clients.close(settings.drain_grace)
     })
     failures.serving(() => listener.clients.close(0))
+    const retirement = new Retirement({ log, member, serving, store, ...listener })
     const admin = serveAdmin({
       settings,
       runtime,
@@ -144,14 +149,14 @@ export async function openNode({ settings, memory }: LoadedConfig, doors: NodeDo
       identity,
       directory,
       member,
+      retirement,
       ...listener,
     })
     opened.defer(async () => (await admin)?.[Symbol.asyncDispose]())
     log.info(SOURCE, 'Startup complete')
     return startedNode(
       { ...listener, admin: admin.then((served) => served?.name ?? null), died: failures.died },
-      { identity, store, member },
-      log,
+      { identity, store, retirement },
       opened,
     )
   } catch (error) {
@@ -220,18 +225,15 @@ interface Serving {
 
 function startedNode(
   serving: Serving & Pick<StartedNode, 'admin' | 'died'>,
-  { identity, store, member }: { identity: Identity; store: Store; member: ClusterMember | null },
-  log: Log,
+  { identity, store, retirement }: { identity: Identity; store: Store; retirement: Retirement },
   opened: Closers,
 ): StartedNode {
   let closing: Promise<void> | null = null
   const close = async (): Promise<void> => {
-    log.info(SOURCE, 'DRAINING: no new requests are taken')
-    const address = addressBytes(serving.address)
-    serving.clients.events.broadcast({ kind: 'STATUS_CHANGE', change: 'DOWN', address, port: serving.port })
-    member?.announceShutdown()
+    // What could not be closed in order is closed all the same, and the failure told.
+    const drained = await retirement.drain().then(nothing, asError)
     await opened[Symbol.asyncDispose]()
-    log.info(SOURCE, 'DRAINED')
+    if (drained !== null) throw drained
   }
   return {
     address: serving.address,
@@ -246,6 +248,14 @@ function startedNode(
       return closing
     },
   }
+}
+
+function nothing(): null {
+  return null
+}
+
+function asError(cause: unknown): Error {
+  return cause as Error
 }
 
 interface Parts {

@@ -318,8 +318,22 @@ t.test('drain: no clients any more, all is in files; then the node ends', async 
   client.close()
   t.same(await tool('drain'), { status: 0, output: '' })
   t.same(await tool('statusbinary'), { status: 0, output: 'not running\n' })
+  t.same(await tool('statusgossip'), { status: 0, output: 'not running\n' })
+  t.match(await tool('netstats'), { status: 0, output: /^Mode: DRAINED\n/ })
+  t.match(await tool('info'), { status: 0, output: /^Gossip active +: false\nNative Transport active: false\n/m })
+  for (const words of [
+    'status',
+    'tablestats',
+    'compactionstats',
+    'gossipinfo',
+    'tpstats',
+    'describecluster',
+    'listsnapshots',
+  ])
+    t.match(await tool(words), { status: 0 }, words)
+  t.same(await tool('drain'), { status: 0, output: '' }, 'it is drained already')
+  for (const words of ['flush', 'compact', 'snapshot']) t.match(await tool(words), { status: Number }, words)
   await t.rejects(ToolClient.connect(node.address, node.port))
-  t.equal(node.store.statistics.memtableBytes < 1_000_000, true)
   await node.close()
   t.match(await tool('info'), { status: 2, output: /^nodetool: Failed to connect to '.*' - ConnectException/ })
 })

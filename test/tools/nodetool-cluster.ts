@@ -37,6 +37,7 @@ async function run({ cluster }: RecordedCluster, words: readonly string[]): Prom
     schema: () => cluster.schema(),
     clock: { wallMicros: () => 0 },
     cql: () => ({ address: '127.0.26.1', port: 9042 }),
+    mode: () => 'SERVING',
     metrics: { coordinator: { counts: { repairs: 9 } } },
   } as unknown as AdminNode
   const client: Asked = {

@@ -7,6 +7,7 @@ import type {
   RangeReport,
   RingReport,
 } from '../../lib/server/admin/cluster-reports.ts'
+import type { Mode } from '../../lib/server/retirement.ts'
 import { RELEASE_VERSION } from '../../lib/version.ts'
 import { UsageError } from './arguments.ts'
 import type { Command, Session } from './command.ts'
@@ -14,6 +15,7 @@ import { bytesText } from './text.ts'
 
 interface NodeAnswer {
   readonly version: string
+  readonly mode: Mode
   readonly cql: { readonly address: string; readonly port: number } | null
 }
 
@@ -303,9 +305,10 @@ const statusbinary: Command = {
 const statusgossip: Command = {
   help: 'Status of gossip',
   async run({ client, print }) {
-    await client.get<NodeAnswer>('node')
-    print('running\n')
-    return { running: true }
+    const { mode } = await client.get<NodeAnswer>('node')
+    const running = mode === 'SERVING'
+    print(running ? 'running\n' : 'not running\n')
+    return { running }
   },
 }
 

@@ -10,6 +10,7 @@ import type { TableSchema } from '../../schema/table.ts'
 import type { NodeViews } from '../../view/node-views.ts'
 import type { KnownCluster } from '../cluster/known-cluster.ts'
 import type { Identity } from '../identity.ts'
+import type { Mode } from '../retirement.ts'
 import type { CompactionControl } from './compaction-operations.ts'
 import { AdminError, usage } from './parameters.ts'
 
@@ -35,7 +36,8 @@ export interface AdminNode {
   hints(): HintedHandoff | null
   /** Where CQL is served; null: it is not, any more. */
   cql(): { readonly address: string; readonly port: number } | null
-  /** Serves no clients any more, and writes everything out. */
+  mode(): Mode
+  /** Serves nobody any more, and writes everything out. */
   drain(): Promise<void>
 }
 

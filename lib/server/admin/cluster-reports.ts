@@ -252,7 +252,7 @@ export interface LaneReport {
 
 const MODES = { joining: 'JOINING', normal: 'NORMAL', leaving: 'LEAVING' } as const
 
-export function netStats({ cluster, cql, metrics }: AdminNode): object {
+export function netStats({ cluster, mode, metrics }: AdminNode): object {
   const counts = cluster.messages()
   const lane = (name: Lane): LaneReport => {
     const report = { pending: 0, completed: 0, dropped: 0 }
@@ -264,7 +264,7 @@ export function netStats({ cluster, cql, metrics }: AdminNode): object {
     return report
   }
   return {
-    mode: cql() === null ? 'DRAINED' : MODES[cluster.self().status],
+    mode: mode() === 'SERVING' ? MODES[cluster.self().status] : mode(),
     readRepairs: metrics.coordinator.counts.repairs,
     lanes: Object.fromEntries(LANES.map((name) => [name, lane(name)])),
     peers: counts?.peers ?? [],

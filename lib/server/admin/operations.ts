@@ -50,7 +50,13 @@ type Run = (node: AdminNode, parameters: Parameters) => unknown
 
 /** GET. */
 export const REPORTS: Readonly<Record<string, Run>> = {
-  node: (node) => ({ version: node.version, cql: node.cql(), hostId: node.identity.hostId, directory: node.directory }),
+  node: (node) => ({
+    version: node.version,
+    mode: node.mode(),
+    cql: node.cql(),
+    hostId: node.identity.hostId,
+    directory: node.directory,
+  }),
   info,
   ring,
   describecluster: describeCluster,

@@ -274,7 +274,7 @@ export function info(node: AdminNode): object {
   )
   return {
     id: identity.hostId,
-    gossipActive: true,
+    gossipActive: node.mode() === 'SERVING',
     nativeTransportActive: node.cql() !== null,
     loadBytes: statistics.fileBytes,
     rawBytes: sum(({ rawBytes }) => rawBytes),

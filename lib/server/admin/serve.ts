@@ -1,5 +1,4 @@
 /** The administration interface of a node: loaded and opened after clients are served, so that it costs no start any time. */
-import type { HintedHandoff } from '../../../cluster/hints/handoff.ts'
 import type { Store } from '../../../storage/store.ts'
 import type { Settings } from '../../config/settings.ts'
 import type { NodeIndexes } from '../../index/node-indexes.ts'
@@ -7,11 +6,11 @@ import type { Metrics } from '../../metrics.ts'
 import type { Runtime } from '../../runtime/runtime.ts'
 import { POLYXENA_VERSION } from '../../version.ts'
 import type { NodeViews } from '../../view/node-views.ts'
-import { addressBytes } from '../addresses.ts'
 import type { KnownCluster } from '../cluster/known-cluster.ts'
+import type { ClusterMember } from '../cluster/member.ts'
 import type { Identity } from '../identity.ts'
-import type { ClientListener } from '../listener.ts'
 import type { MetadataLog } from '../metadata-log.ts'
+import type { Retirement } from '../retirement.ts'
 import type { AdminNode } from './admin-node.ts'
 
 export interface AdministeredNode {
@@ -24,9 +23,9 @@ export interface AdministeredNode {
   readonly identity: Identity
   readonly directory: string | null
   /** Null: the node is alone. */
-  readonly member: { readonly hints: HintedHandoff | null } | null
+  readonly member: ClusterMember | null
   readonly cluster: KnownCluster
-  readonly clients: ClientListener
+  readonly retirement: Retirement
   readonly metrics: Metrics
   /** Where clients are served. */
   readonly address: string
@@ -52,8 +51,8 @@ export async function serveAdmin(own: AdministeredNode): Promise<ServedAdmin | n
     identity,
     directory,
     member,
+    retirement,
     cluster,
-    clients,
     metrics,
     address,
     port,
@@ -62,14 +61,6 @@ export async function serveAdmin(own: AdministeredNode): Promise<ServedAdmin | n
   if (adminPort === 0 && socket === null) return null
   const { clock, disk, log } = runtime
   const startedAtMs = clock.monotonicMs()
-  let draining: Promise<void> | null = null
-  const drain = async (): Promise<void> => {
-    log.info(SOURCE, 'DRAINING: no new requests are taken')
-    clients.events.broadcast({ kind: 'STATUS_CHANGE', change: 'DOWN', address: addressBytes(address), port })
-    await clients.close(settings.drain_grace)
-    await store.flush()
-    log.info(SOURCE, 'DRAINED')
-  }
   try {
     const { openAdmin, isLoopback } = await import('../admin.ts')
     const loopback = isLoopback(settings.rpc_address) ? settings.rpc_address : '127.0.0.1'
@@ -91,8 +82,9 @@ export async function serveAdmin(own: AdministeredNode): Promise<ServedAdmin | n
       version: POLYXENA_VERSION,
       schema: () => metadata.current,
       hints: () => member?.hints ?? null,
-      cql: () => (draining ? null : { address, port }),
-      drain: () => (draining ??= drain()),
+      cql: () => (retirement.mode === 'SERVING' ? { address, port } : null),
+      mode: () => retirement.mode,
+      drain: () => retirement.drain(),
     }
     const where = socket === null ? { address: adminAddress, port: adminPort } : { socket }
     const listener = await openAdmin(node, where, log)

@@ -1,0 +1,67 @@
+/**
+ * How a node stops serving: by an operator's hand (drain) or because its process ends. One way for all.
+ * Source: Cassandra's StorageService.drain.
+ * Always: others are told before any door closes; what is in flight is answered; then all is in files, and nothing is written any more.
+ * An administrator may ask the node until its process ends.
+ */
+import type { Store } from '../../storage/store.ts'
+import type { Log } from '../runtime/runtime.ts'
+import { addressBytes } from './addresses.ts'
+import type { ClusterMember } from './cluster/member.ts'
+import type { ClientListener } from './listener.ts'
+
+const SOURCE = 'node.ts'
+
+/** Cassandra's words; what is before and between says the ring. */
+export type Mode = 'SERVING' | 'DRAINING' | 'DRAINED'
+
+export interface RetirementOptions {
+  readonly log: Log
+  /** Null: the node is alone. */
+  readonly member: ClusterMember | null
+  /** What serves clients and other nodes. */
+  readonly serving: AsyncDisposable
+  readonly store: Store
+  readonly clients: ClientListener
+  /** Where clients are served. */
+  readonly address: string
+  readonly port: number
+}
+
+export class Retirement {
+  readonly #options: RetirementOptions
+  #mode: Mode = 'SERVING'
+  #draining: Promise<void> | null = null
+
+  constructor(options: RetirementOptions) {
+    this.#options = options
+  }
+
+  get mode(): Mode {
+    return this.#mode
+  }
+
+  /** May be called twice. */
+  drain(): Promise<void> {
+    this.#draining ??= this.#drain()
+    return this.#draining
+  }
+
+  async #drain(): Promise<void> {
+    const { log, member, serving, store } = this.#options
+    log.info(SOURCE, 'DRAINING: no new requests are taken')
+    this.#sayDown()
+    member?.announceShutdown()
+    await serving[Symbol.asyncDispose]()
+    await store.close()
+    this.#mode = 'DRAINED'
+    log.info(SOURCE, 'DRAINED')
+  }
+
+  #sayDown(): void {
+    if (this.#mode !== 'SERVING') return
+    this.#mode = 'DRAINING'
+    const { clients, address, port } = this.#options
+    clients.events.broadcast({ kind: 'STATUS_CHANGE', change: 'DOWN', address: addressBytes(address), port })
+  }
+}
