@@ -39,6 +39,8 @@ export const Verb = {
   STREAM_CLOSE: 43,
   STREAM_WRITE: 44,
   STREAM_MIRROR: 45,
+  /** Whether the receiver has all that it will hold when a node has left. */
+  TAKE_OVER: 46,
   MUTATION_DONE: 50,
   /** To be kept for a node that is away, in whose place the receiver stands. */
   STAND_IN: 51,

@@ -88,6 +88,12 @@ export function datacenterSizes(topology: Topology): Map<string, number> {
   return sizes
 }
 
+/** Who leaves now; one at a time does. */
+export function leavingNode(topology: Topology): RingNode | null {
+  for (const node of topology.nodes.values()) if (node.status === 'leaving') return node
+  return null
+}
+
 export function nodeAtEndpoint(topology: Topology, endpoint: string): RingNode | null {
   for (const node of topology.nodes.values()) if (node.endpoint === endpoint) return node
   return null

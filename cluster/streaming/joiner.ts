@@ -1,5 +1,5 @@
 /**
- * A node that joins a ring with data in it: it fetches all that it will hold, page by page, while writes go on, which reach it as one that is pending
+ * A node that joins a ring with data in it, or takes over from one that leaves: it fetches all that it will hold, page by page, while writes go on, which reach it as one that is pending
  * and through its sources (source.ts).
  * Always: fetch() resolves only when all sources' data, and every write that a source acknowledged meanwhile, is durable here, and the sources have
  * promised that it stays so until the ring has changed. What fails is tried again: a page after the last one that came, a source whose session is lost
@@ -57,6 +57,12 @@ const PATIENCE_MS = 60_000
 /** How long a truncation that came here first is waited for at a source: as long as it may take. */
 const TRUNCATION_MS = 60_000
 
+interface Gathering {
+  readonly fetch: Fetch
+  /** Null: not all has come. */
+  session: string | null
+}
+
 /** A source's session is lost: another is opened. */
 class SessionLost extends Error {
   override name = 'SessionLost'
@@ -71,6 +77,10 @@ export class Joiner {
   /** When what was fetched so far may have come, at the rate that is allowed. */
   #paidMs = 0
   #stopped = false
+  /** What was gathered, and from whom. */
+  #gathered: readonly Gathering[] = []
+  /** Whether what is being fetched is still wanted. */
+  #isWanted: () => boolean = () => true
   readonly #sleeping = new Set<{ readonly timer: Disposable; readonly wake: () => void }>()
   readonly #chance: Random
 
@@ -96,33 +106,61 @@ export class Joiner {
     this.#sleeping.clear()
   }
 
-  /** Throws StreamError when it cannot be done now. */
+  /** Gathers, and seals. Throws StreamError when it cannot be done now. Nothing else may be fetched meanwhile. */
   async fetch(plan: readonly Fetch[]): Promise<void> {
+    await this.#attempt(plan, async (pending) => {
+      let due = pending
+      while (due.length > 0) {
+        await this.#gatherFrom(due)
+        // Sealed ones are asked again: a source that has restarted since knows nothing of its session.
+        const sealed = await this.#sealAll(pending)
+        due = pending.filter((_, index) => !sealed[index])
+      }
+    })
+  }
+
+  /** All that there is now. The sources bring what they write from now on, too, until a write does not come through. Throws StreamError. */
+  async gather(plan: readonly Fetch[], isWanted: () => boolean): Promise<void> {
+    this.#isWanted = isWanted
+    await this.#attempt(plan, (pending) => this.#gatherFrom(pending))
+  }
+
+  /** Whether everything came that was to come, and the sources promise that it stays so: else all is to be gathered anew. Throws StreamError. */
+  async seal(): Promise<boolean> {
+    return (await this.#sealAll(this.#gathered)).every((one) => one)
+  }
+
+  /** The ring has changed: what sources still send is not taken as theirs any more. */
+  release(): void {
+    this.#gathered = []
+    this.#sessions.clear()
+  }
+
+  async #attempt(plan: readonly Fetch[], run: (pending: readonly Gathering[]) => Promise<unknown>): Promise<void> {
     this.#paidMs = this.#options.clock.monotonicMs()
-    const pending = plan.map((fetch) => ({ fetch, session: null as string | null }))
+    const pending = plan.map((fetch): Gathering => ({ fetch, session: null }))
+    this.#gathered = pending
     try {
-      await this.#fetchAll(pending)
+      await run(pending)
     } catch (error) {
       for (const { fetch, session } of pending)
         if (session !== null)
           this.#options.messenger.send(fetch.from.endpoint, Verb.STREAM_CLOSE, encodeSession(session))
-      this.#sessions.clear()
+      this.release()
       throw error
     }
   }
 
-  async #fetchAll(pending: { fetch: Fetch; session: string | null }[]): Promise<void> {
-    let due = pending
-    while (due.length > 0) {
-      await allOf(
-        due.map(async (one) => {
-          one.session = await this.#fetchFrom(one.fetch)
-        }),
-      )
-      // Sealed ones are asked again: a source that has restarted since knows nothing of its session.
-      const sealed = await allOf(pending.map((one) => this.#seal(one.fetch, one.session!)))
-      due = pending.filter((_, index) => !sealed[index])
-    }
+  async #gatherFrom(pending: readonly Gathering[]): Promise<void> {
+    await allOf(
+      pending.map(async (one) => {
+        one.session = await this.#fetchFrom(one.fetch)
+      }),
+    )
+  }
+
+  #sealAll(pending: readonly Gathering[]): Promise<boolean[]> {
+    return allOf(pending.map(({ fetch, session }) => this.#seal(fetch, session!)))
   }
 
   /** Resolves with the session in which all came. */
@@ -203,12 +241,12 @@ export class Joiner {
     const { clock } = this.#options
     const startMs = clock.monotonicMs()
     for (let tries = 0; ; tries++) {
-      if (this.#stopped) throw stoppedError()
+      if (this.#stopped || !this.#isWanted()) throw stoppedError()
       const answer = await this.#request(from.endpoint, verb, payload)
       if (typeof answer !== 'number') return answer
       if (clock.monotonicMs() - startMs > PATIENCE_MS)
         throw new StreamError(
-          `${from.endpoint} does not give its data (reason ${answer}), or is down: start this node again when it is up`,
+          `${from.endpoint} does not give its data (reason ${answer}), or is down: bring it up first`,
         )
       this.counts.retries++
       await this.#sleep(Math.min(RETRY_MAX_MS, RETRY_MS * 2 ** tries))
@@ -247,7 +285,7 @@ export class Joiner {
 }
 
 function stoppedError(): StreamError {
-  return new StreamError('the node was stopped while it joined')
+  return new StreamError('the node was stopped, or the ring has changed, while it fetched data')
 }
 
 /** All, or the first failure when all have ended: nothing goes on behind the caller's back. */

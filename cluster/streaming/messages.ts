@@ -2,6 +2,7 @@
  * What a node that joins and its sources say to each other (docs/formats.md, "Between nodes").
  *   open   JSON: the session, and what is fetched    seal, close   JSON: the session
  *   page   session 16 | table id 16 | cursor | bytes u32    answer: truncated at, ms since 1970, f64 | cursor, where there is more | mutations
+ *   take over   JSON: who leaves, and whether to seal    answer: JSON: whether all is here, and why not
  *   write  session 16 | mutations    mirror   mutations    mutations: varuint count, each u32 length + bytes (storage/model/mutation.ts)
  * Always: mutations are checked before anything is done with them; what damaged bytes say is a BytesError.
  */
@@ -75,12 +76,44 @@ export function decodeSession(payload: Buffer): string {
   return (parseJson(payload) as { session: string }).session
 }
 
+/** How far is it? `seals`: and let it be the end of it. */
+export interface TakeOverQuestion {
+  readonly leaving: string
+  readonly seals: boolean
+}
+
+export interface TakeOverReport {
+  readonly isDone: boolean
+  /** Why it waits; null: it is at it. */
+  readonly trouble: string | null
+}
+
+export function encodeQuestion({ leaving, seals }: TakeOverQuestion): Buffer {
+  return Buffer.from(JSON.stringify({ leaving, seals }))
+}
+
+export function decodeQuestion(payload: Buffer): TakeOverQuestion {
+  const { leaving, seals } = parseJson(payload) as { leaving?: unknown; seals?: unknown }
+  return { leaving: String(leaving), seals: seals === true }
+}
+
+export function encodeReport({ isDone, trouble }: TakeOverReport): Buffer {
+  return Buffer.from(JSON.stringify({ isDone, trouble }))
+}
+
+export function decodeReport(payload: Buffer): TakeOverReport {
+  const { isDone, trouble } = parseJson(payload) as { isDone?: unknown; trouble?: unknown }
+  return { isDone: isDone === true, trouble: typeof trouble === 'string' ? trouble : null }
+}
+
 function parseJson(payload: Buffer): unknown {
   try {
-    return JSON.parse(payload.toString())
+    const value: unknown = JSON.parse(payload.toString())
+    if (typeof value === 'object' && value !== null) return value
   } catch {
-    throw new BytesError('a message of streaming is no JSON')
+    // Said below.
   }
+  throw new BytesError('a message of streaming is no JSON object')
 }
 
 export function encodeState(state: number): Buffer {

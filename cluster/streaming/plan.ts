@@ -1,8 +1,8 @@
 /**
- * What a node that joins must fetch, and from whom. Pure.
+ * What a node must fetch that joins, or takes over from one that leaves, and from whom. Pure.
  * Source: Cassandra's RangeStreamer with consistent range movement.
  *
- * Of each range that it will hold, it takes all from the node whose place it takes: whatever that one acknowledged, the new one has then, so that every
+ * Of each range that it will hold and does not yet, it takes all from the node whose place it takes: whatever that one acknowledged, the new one has then, so that every
  * quorum of the new replicas meets every quorum of the old ones. If that node is down, it takes all from so many others that every write of a
  * quorum is at one of them. Where nobody leaves, because there were fewer nodes than replicas, one does.
  */
@@ -21,6 +21,8 @@ export interface Range {
 export interface StreamedKeyspaces {
   readonly names: readonly string[]
   readonly replication: Replication
+  /** Where nobody can give all, what there is will do: nothing that was acknowledged to a client is in them. */
+  readonly isOptional?: boolean
 }
 
 /** From one node: these ranges of these keyspaces. */
@@ -41,16 +43,36 @@ export function planJoin(
   keyspaces: readonly StreamedKeyspaces[],
   isAlive: (hostId: string) => boolean,
 ): Fetch[] {
-  const finished = changeTopology(topology, { kind: 'join-finish', hostId })
+  return plan(topology, changeTopology(topology, { kind: 'join-finish', hostId }), { hostId, keyspaces, isAlive })
+}
+
+/** `topology` has a node that leaves; what `hostId` will hold when it has gone. Throws StreamError. */
+export function planLeave(
+  topology: Topology,
+  { leaving, hostId }: { readonly leaving: string; readonly hostId: string },
+  keyspaces: readonly StreamedKeyspaces[],
+  isAlive: (hostId: string) => boolean,
+): Fetch[] {
+  return plan(topology, changeTopology(topology, { kind: 'remove', hostId: leaving }), { hostId, keyspaces, isAlive })
+}
+
+interface Fetcher {
+  readonly hostId: string
+  readonly keyspaces: readonly StreamedKeyspaces[]
+  readonly isAlive: (hostId: string) => boolean
+}
+
+function plan(now: Topology, later: Topology, { hostId, keyspaces, isAlive }: Fetcher): Fetch[] {
   const bySource = new Map<string, { from: RingNode; parts: { keyspaces: readonly string[]; ranges: Range[] }[] }>()
-  for (const { names, replication } of keyspaces) {
-    const before = new Placement(replication, topology)
-    const after = new Placement(replication, finished)
+  for (const group of keyspaces) {
+    const { names, replication } = group
+    const before = new Placement(replication, now)
+    const after = new Placement(replication, later)
     const ranges = new Map<string, { from: RingNode; ranges: Range[] }>()
     for (const old of before.ranges(null, null)) {
       for (const { start, end, replicas } of after.ranges(old.start, old.end)) {
-        if (!has(replicas.natural, hostId)) continue
-        for (const from of chooseSources(old.replicas.natural, replicas.natural, { replication, names, isAlive })) {
+        if (!has(replicas.natural, hostId) || has(old.replicas.natural, hostId)) continue
+        for (const from of chooseSources(old.replicas.natural, replicas.natural, { ...group, isAlive })) {
           const of = ranges.get(from.hostId) ?? { from, ranges: [] }
           ranges.set(from.hostId, of)
           const last = of.ranges.at(-1)
@@ -71,24 +93,33 @@ export function planJoin(
 function chooseSources(
   before: readonly RingNode[],
   after: readonly RingNode[],
-  {
-    replication,
-    names,
-    isAlive,
-  }: { replication: Replication; names: readonly string[]; isAlive: (hostId: string) => boolean },
+  { replication, names, isOptional, isAlive }: StreamedKeyspaces & Pick<Fetcher, 'isAlive'>,
 ): readonly RingNode[] {
   const left = before.filter((node) => !has(after, node.hostId))
   const alive = before.filter((node) => isAlive(node.hostId))
   if (left.length === 0 && alive.length > 0) return alive.slice(0, 1)
   if (left.length > 0 && left.every((node) => isAlive(node.hostId))) return left
-  // Any quorum leaves out at most this many: among one more there is one of its members.
-  const needed = replication.factor - quorumOf(replication.factor) + 1
-  if (alive.length >= needed) return alive
+  if (isOptional === true || meetsQuorums(alive, left, replication)) return alive
   const down = before.filter((node) => !isAlive(node.hostId)).map(({ endpoint }) => endpoint)
   throw new StreamError(
     `Data of ${names.join(', ')} cannot be fetched: ${down.length === 0 ? 'there is no replica' : `${down.join(', ')} is down`}. ` +
-      'Bring it up, or remove it, and start this node again',
+      'Bring it up first',
   )
+}
+
+/** Whether among the nodes there is one of every quorum, also of every local one where those stand whose place is taken. */
+function meetsQuorums(
+  nodes: readonly RingNode[],
+  left: readonly RingNode[],
+  { factor, datacenters }: Replication,
+): boolean {
+  // A quorum leaves out at most this many: among one more there is one of its members.
+  const needed = (of: number): number => of - quorumOf(of) + 1
+  if (nodes.length < needed(factor)) return false
+  return left.every(({ datacenter }) => {
+    const local = datacenters?.get(datacenter)
+    return local === undefined || nodes.filter((node) => node.datacenter === datacenter).length >= needed(local)
+  })
 }
 
 function has(nodes: readonly RingNode[], hostId: string): boolean {

@@ -1,5 +1,5 @@
 /**
- * A node that gives its data to one that joins: page by page when it is asked, and, from the session's beginning, every write that it takes itself in
+ * A node that gives its data to one that joins, or that takes over from one that leaves: page by page when it is asked, and, from the session's beginning, every write that it takes itself in
  * the ranges that it gives, whoever sent it (coordinators that do not know of the joining yet, hints, repairs).
  *
  * Always: what this node acknowledged in those ranges, the joining one has, or will have before it counts. A write is acknowledged here when it is
@@ -41,8 +41,8 @@ export interface StreamSourceOptions {
   readonly data: LocalData
   /** Of the table that a mutation names (its first 16 bytes as latin1). */
   keyspaceOf(tableIdLatin1: string): string | null
-  /** Whether the node is one that joins, as this node knows. */
-  isJoining(hostId: string): boolean
+  /** For which change of the ring the node fetches data, as this node knows; null: for none. */
+  movementOf(hostId: string): string | null
   epoch(): number
   catchUp(epoch: number): Promise<void>
   nowSeconds(): number
@@ -60,6 +60,8 @@ const PAGE_BYTES_MAX = 8 * 1024 * 1024
 interface Session {
   readonly id: string
   readonly joiner: string
+  /** The change of the ring that it is for. */
+  readonly movement: string
   readonly endpoint: Endpoint
   /** By keyspace: ascending, disjoint. */
   readonly ranges: ReadonlyMap<string, readonly Range[]>
@@ -95,10 +97,10 @@ export class StreamSource {
     return Promise.all([done, ...forwarded]).then(nothing)
   }
 
-  /** After each change of the ring: who has joined, or will not, needs nothing more. */
+  /** After each change of the ring: when what it was for is done, or will not be, a session is over. */
   ringChanged(): void {
-    for (const { joiner } of this.#sessions.values())
-      if (!this.#options.isJoining(joiner)) this.#sessions.delete(joiner)
+    for (const { joiner, movement } of this.#sessions.values())
+      if (this.#options.movementOf(joiner) !== movement) this.#sessions.delete(joiner)
   }
 
   /** Each rejects when its session is sealed and the write could not be brought there. */
@@ -136,32 +138,36 @@ export class StreamSource {
     if (this.#sessions.get(joiner) !== session) resolve()
     else if (state === 'open') {
       this.#sessions.delete(joiner)
-      this.#options.report(`A write did not reach ${endpoint}, which joins: it has to fetch from here anew`)
+      this.#options.report(`A write did not reach ${endpoint}: it has to fetch from here anew`)
       resolve()
     } else
-      reject(new ReplicaFailure('TIMEOUT', FailureReason.TIMEOUT, `${endpoint}, which joins, does not take a write`))
+      reject(
+        new ReplicaFailure('TIMEOUT', FailureReason.TIMEOUT, `${endpoint}, a replica to be, does not take a write`),
+      )
   }
 
   async #open({ payload, from, epoch }: Incoming): Promise<Buffer> {
     const { session: id, parts } = decodeOpen(payload)
-    // The tables of the keyspaces must be known, and that the node joins.
+    // The tables of the keyspaces must be known, and what the node fetches for.
     if (epoch > this.#options.epoch()) await this.#options.catchUp(epoch)
-    if (!this.#options.isJoining(from.hostId))
+    const movement = this.#options.movementOf(from.hostId)
+    if (movement === null)
       throw new ReplicaFailure(
         'INCOMPATIBLE_SCHEMA',
         FailureReason.INCOMPATIBLE_SCHEMA,
-        `${from.endpoint} does not join`,
+        `${from.endpoint} takes no place in the ring`,
       )
     const ranges = new Map<string, readonly Range[]>()
     for (const part of parts) for (const keyspace of part.keyspaces) ranges.set(keyspace, part.ranges)
     this.#sessions.set(from.hostId, {
       id,
       joiner: from.hostId,
+      movement,
       endpoint: from.endpoint,
       ranges,
       state: 'open',
     })
-    this.#options.report(`Giving data to ${from.endpoint}, which joins`)
+    this.#options.report(`Giving data to ${from.endpoint}`)
     return encodeState(SessionState.OK)
   }
 

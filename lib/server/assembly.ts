@@ -138,7 +138,7 @@ export async function openNode({ settings, memory }: LoadedConfig, doors: NodeDo
       await listener.clients.close(settings.drain_grace)
     })
     failures.serving(() => listener.clients.close(0))
-    const retirement = new Retirement({ log, member, serving, store, ...listener })
+    const retirement = new Retirement({ log, member, serving, store, ...listener, graceMs: settings.drain_grace })
     const admin = serveAdmin({
       settings,
       runtime,

@@ -1,6 +1,6 @@
 /**
- * How a node stops serving: by an operator's hand (drain) or because its process ends. One way for all.
- * Source: Cassandra's StorageService.drain.
+ * How a node stops serving: by an operator's hand (drain, decommission) or because its process ends. One way for all.
+ * Source: Cassandra's StorageService.drain and decommission.
  * Always: others are told before any door closes; what is in flight is answered; then all is in files, and nothing is written any more.
  * An administrator may ask the node until its process ends.
  */
@@ -13,7 +13,7 @@ import type { ClientListener } from './listener.ts'
 const SOURCE = 'node.ts'
 
 /** Cassandra's words; what is before and between says the ring. */
-export type Mode = 'SERVING' | 'DRAINING' | 'DRAINED'
+export type Mode = 'SERVING' | 'DRAINING' | 'DRAINED' | 'DECOMMISSIONED'
 
 export interface RetirementOptions {
   readonly log: Log
@@ -26,12 +26,15 @@ export interface RetirementOptions {
   /** Where clients are served. */
   readonly address: string
   readonly port: number
+  /** What is in flight has so long to end. */
+  readonly graceMs: number
 }
 
 export class Retirement {
   readonly #options: RetirementOptions
   #mode: Mode = 'SERVING'
   #draining: Promise<void> | null = null
+  #leaving: Promise<void> | null = null
 
   constructor(options: RetirementOptions) {
     this.#options = options
@@ -47,6 +50,27 @@ export class Retirement {
     return this.#draining
   }
 
+  /**
+   * Gives its place in the ring to others. `force`: also when fewer replicas remain than a keyspace asks for. What cannot be is said by a RequestError
+   * or TopologyError, and the node serves on.
+   */
+  decommission(member: ClusterMember, force: boolean): Promise<void> {
+    const leaving = this.#leaving ?? this.#leave(member, force)
+    this.#leaving = leaving
+    return leaving
+  }
+
+  async #leave(member: ClusterMember, force: boolean): Promise<void> {
+    try {
+      await member.decommission(force, () => this.#stopClients())
+    } catch (error) {
+      this.#leaving = null
+      throw error
+    }
+    await this.drain()
+    this.#mode = 'DECOMMISSIONED'
+  }
+
   async #drain(): Promise<void> {
     const { log, member, serving, store } = this.#options
     log.info(SOURCE, 'DRAINING: no new requests are taken')
@@ -56,6 +80,11 @@ export class Retirement {
     await store.close()
     this.#mode = 'DRAINED'
     log.info(SOURCE, 'DRAINED')
+  }
+
+  async #stopClients(): Promise<void> {
+    this.#sayDown()
+    await this.#options.clients.close(this.#options.graceMs)
   }
 
   #sayDown(): void {

@@ -85,7 +85,7 @@ export class StreamWorld {
       messenger: node.messenger,
       data: node.data,
       keyspaceOf: (table) => (table === TABLE_BYTES.toString('latin1') ? KEYSPACE : null),
-      isJoining: (hostId) => this.isJoining(hostId),
+      movementOf: (hostId) => (this.isJoining(hostId) ? 'join' : null),
       epoch: () => 0,
       catchUp: async () => {},
       nowSeconds: () => NOW_SECONDS,

@@ -7,6 +7,7 @@ import type {
   RangeReport,
   RingReport,
 } from '../../lib/server/admin/cluster-reports.ts'
+import type { RemovalReport } from '../../lib/server/admin/ring-operations.ts'
 import type { Mode } from '../../lib/server/retirement.ts'
 import { RELEASE_VERSION } from '../../lib/version.ts'
 import { UsageError } from './arguments.ts'
@@ -293,6 +294,57 @@ function poolLine([name, ...figures]: readonly string[]): string {
   return `${name!.padEnd(25)}${figures.map((figure, i) => figure.padStart(widths[i]!)).join('')}\n`
 }
 
+/** Cassandra's line; who waits for what comes after it. */
+function removalText({ removal }: RemovalReport, session: Session): string {
+  if (removal === null) return 'RemovalStatus: No token removals in process.\n'
+  const { token, waiting } = removal
+  const addresses = waiting.map((one) => `/${addressText(one, session)}`).join(',')
+  const troubles = waiting
+    .filter(({ trouble }) => trouble !== null)
+    .map((one) => `  /${addressText(one, session)}: ${one.trouble}\n`)
+  return `RemovalStatus: Removing token (${token}). Waiting for replication confirmation from [${addresses}].\n${troubles.join('')}`
+}
+
+const removenode: Command = {
+  help: 'Show status of current node removal, force completion of pending removal or remove provided ID',
+  arguments: '[--] <status>|<force>|<ID>',
+  async run(session) {
+    const { client, words, print } = session
+    const [what] = words.arguments
+    if (what === undefined || words.arguments.length !== 1)
+      throw new UsageError('Missing an argument: it is status, force, or the Host ID of the node to remove')
+    if (what !== 'status' && what !== 'force') return client.post<RemovalReport>('removenode', { hostId: what })
+    const report =
+      what === 'status'
+        ? await client.get<RemovalReport>('removal')
+        : await client.post<RemovalReport>('removenode', { force: true })
+    print(removalText(report, session))
+    return report
+  },
+}
+
+const decommission: Command = {
+  help: 'Decommission the *node I am connecting to*',
+  options: [
+    {
+      names: ['-f', '--force'],
+      help: 'Force decommission of this node even when it reduces the number of replicas to below configured RF',
+    },
+  ],
+  run: ({ client, words }) => client.post('decommission', { force: words.has('-f') }),
+}
+
+const assassinate: Command = {
+  help: 'Forcefully remove a dead node without re-replicating any data. Use as a last resort if you cannot removenode',
+  arguments: '[--] <ip_address>',
+  run({ client, words }) {
+    const [address] = words.arguments
+    if (address === undefined || words.arguments.length !== 1)
+      throw new UsageError('Missing the IP address of the node to assassinate')
+    return client.post('assassinate', { address })
+  },
+}
+
 const statusbinary: Command = {
   help: 'Status of native transport (binary protocol)',
   async run({ client, print }) {
@@ -330,6 +382,9 @@ export const CLUSTER_COMMANDS: Readonly<Record<string, Command>> = {
   getendpoints,
   describering,
   netstats,
+  removenode,
+  decommission,
+  assassinate,
   statusbinary,
   statusgossip,
   version,

@@ -9,6 +9,7 @@ import type { KeyspaceSchema, Schema } from '../../schema/keyspace.ts'
 import type { TableSchema } from '../../schema/table.ts'
 import type { NodeViews } from '../../view/node-views.ts'
 import type { KnownCluster } from '../cluster/known-cluster.ts'
+import type { RingRemovals } from '../cluster/removals.ts'
 import type { Identity } from '../identity.ts'
 import type { Mode } from '../retirement.ts'
 import type { CompactionControl } from './compaction-operations.ts'
@@ -39,6 +40,12 @@ export interface AdminNode {
   mode(): Mode
   /** Serves nobody any more, and writes everything out. */
   drain(): Promise<void>
+  /** Null: the node is alone. */
+  readonly ring: {
+    readonly removals: RingRemovals
+    /** Gives its data to others and leaves. */
+    decommission(force: boolean): Promise<void>
+  } | null
 }
 
 /** Those with tables on disk. */

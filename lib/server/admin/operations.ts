@@ -36,6 +36,7 @@ import {
   tableStats,
   threadPools,
 } from './reports.ts'
+import { assassinate, decommission, removalStatus, removeNode } from './ring-operations.ts'
 import {
   backupStatus,
   clearSnapshots,
@@ -65,6 +66,7 @@ export const REPORTS: Readonly<Record<string, Run>> = {
   endpoints,
   describering: describeRing,
   netstats: netStats,
+  removal: removalStatus,
   tablestats: tableStats,
   tablehistograms: tableHistograms,
   proxyhistograms: proxyHistograms,
@@ -89,6 +91,9 @@ export const ACTIONS: Readonly<Record<string, Run>> = {
     await Promise.all(tables.map(({ id }) => node.store.flush(id)))
   },
   drain: (node) => node.drain(),
+  removenode: removeNode,
+  decommission,
+  assassinate,
   snapshot: takeSnapshot,
   clearsnapshot: clearSnapshots,
   refresh,

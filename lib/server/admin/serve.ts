@@ -85,6 +85,10 @@ export async function serveAdmin(own: AdministeredNode): Promise<ServedAdmin | n
       cql: () => (retirement.mode === 'SERVING' ? { address, port } : null),
       mode: () => retirement.mode,
       drain: () => retirement.drain(),
+      ring: member && {
+        removals: member.removals,
+        decommission: (force) => retirement.decommission(member, force),
+      },
     }
     const where = socket === null ? { address: adminAddress, port: adminPort } : { socket }
     const listener = await openAdmin(node, where, log)

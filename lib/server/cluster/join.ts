@@ -1,14 +1,14 @@
 /**
  * How a node that belongs to a cluster comes to be in its ring, and stays there under its present address.
- * Always: it counts as a replica only when it has all that it is to hold; nodes join one after the other.
+ * Always: it counts as a replica only when it has all that it is to hold; nodes join and leave one after the other.
  */
 
-import { type RingNode, type Topology, type TopologyChange, TopologyError } from '../../../cluster/ring/topology.ts'
+import { type RingNode, type Topology, TopologyError } from '../../../cluster/ring/topology.ts'
 import { StreamError } from '../../../cluster/streaming/plan.ts'
-import { RequestError } from '../../base/errors.ts'
 import type { Clock, Log, Random } from '../../runtime/runtime.ts'
-import type { ClusterMetadata, MetadataLog } from '../metadata-log.ts'
+import type { MetadataLog } from '../metadata-log.ts'
 import { StartError } from '../start-error.ts'
+import { changeRing, sleep } from './change-ring.ts'
 import { tokensFor } from './self.ts'
 
 export interface JoinOptions {
@@ -32,16 +32,11 @@ export interface Streaming {
 
 const SOURCE = 'join.ts'
 
-/** Another node that joins is looked at again so often. */
+/** Another node that joins or leaves is looked at again so often. */
 const OTHERS_EVERY_MS = 100
 
-/** One that joins and is down is waited for so long: it may be about to start again. */
+/** One that does so and is down is waited for so long: it may be about to start again. */
 const OTHERS_DOWN_MS = 30_000
-
-/** Until the ring can be changed. */
-const RETRY_MS = 100
-const RETRY_MAX_MS = 2_000
-const TELL_EVERY_MS = 30_000
 
 /** Resolves when this node is in the ring, as a replica of what it owns. Rejects with a StartError. */
 export async function joinRing(options: JoinOptions): Promise<void> {
@@ -51,7 +46,8 @@ export async function joinRing(options: JoinOptions): Promise<void> {
     if (known && !isSamePlace(known, self)) await move(options)
     if (known === undefined || known.status === 'joining') await join(options)
   } catch (error) {
-    if (error instanceof TopologyError || error instanceof StreamError) throw new StartError(error.message)
+    if (error instanceof TopologyError) throw new StartError(error.message)
+    if (error instanceof StreamError) throw new StartError(`${error.message}, or remove it, and start this node again`)
     throw error
   }
   log.info(SOURCE, `Node ${self.endpoint} state jump to NORMAL`)
@@ -93,7 +89,7 @@ async function startJoin(options: JoinOptions): Promise<boolean> {
     let other: RingNode | null = null
     await changeRing(options, ({ topology }) => {
       const present = topology.nodes.get(hostId)
-      other = otherJoining(topology, hostId)
+      other = otherMoving(topology, hostId)
       if (other !== null || (present && present.status !== 'joining')) return null
       const tokens = present?.tokens ?? tokensFor(topology, self, numTokens, random)
       return { kind: 'join-start', node: { ...self, tokens, status: 'joining' } }
@@ -102,42 +98,14 @@ async function startJoin(options: JoinOptions): Promise<boolean> {
     if (waitsFor === null) return metadata.state.topology.nodes.get(hostId)?.status === 'joining'
     if (clock.monotonicMs() - startMs > OTHERS_DOWN_MS && !isAlive(waitsFor.hostId))
       throw new StartError(
-        `Another node, ${waitsFor.endpoint} (${waitsFor.hostId}), has begun to join and is down: start it again, or remove it, first`,
+        `Another node, ${waitsFor.endpoint} (${waitsFor.hostId}), is ${waitsFor.status} and is down: start it again, or remove it, first`,
       )
     await sleep(clock, OTHERS_EVERY_MS)
   }
 }
 
-/** Waits for a majority of the metadata members: they may be starting, as this node is. What is asked for is looked at anew each time. */
-async function changeRing(
-  { metadata, clock, log }: JoinOptions,
-  change: (state: ClusterMetadata) => TopologyChange | null,
-): Promise<void> {
-  let toldMs = Number.NEGATIVE_INFINITY
-  for (let tries = 0; ; tries++) {
-    try {
-      await metadata.changeTopology(change)
-      return
-    } catch (error) {
-      if (!(error instanceof RequestError) || (error.code !== 'UNAVAILABLE' && error.code !== 'WRITE_TIMEOUT'))
-        throw error
-      if (clock.monotonicMs() - toldMs >= TELL_EVERY_MS) {
-        log.warn(SOURCE, `${error.message}: this node waits for them`)
-        toldMs = clock.monotonicMs()
-      }
-      await sleep(clock, Math.min(RETRY_MAX_MS, RETRY_MS * 2 ** tries))
-    }
-  }
-}
-
-function sleep(clock: Clock, ms: number): Promise<void> {
-  return new Promise((resolve) => {
-    clock.after(ms, resolve)
-  })
-}
-
-function otherJoining(topology: Topology, hostId: string): RingNode | null {
-  for (const node of topology.nodes.values()) if (node.status === 'joining' && node.hostId !== hostId) return node
+function otherMoving(topology: Topology, hostId: string): RingNode | null {
+  for (const node of topology.nodes.values()) if (node.status !== 'normal' && node.hostId !== hostId) return node
   return null
 }
 

@@ -29,6 +29,7 @@ import { StartError } from '../start-error.ts'
 import { checkAdmission, checkMembership } from './admission.ts'
 import { Announcer } from './announce.ts'
 import { openBatchTable } from './batch-table.ts'
+import { sleep } from './change-ring.ts'
 import type { ClusterEvents } from './cluster-events.ts'
 import { openHints } from './hints.ts'
 import { joinRing } from './join.ts'
@@ -36,8 +37,10 @@ import { openGossip, openLinks } from './links.ts'
 import { MemberCare } from './member-care.ts'
 import { NodeEnvironment } from './node-environment.ts'
 import { openPaxosSide, type PaxosSide } from './paxos-side.ts'
+import { RemovalError, RingRemovals } from './removals.ts'
 import { seedEndpoints, selfNode, tokensFor } from './self.ts'
 import { type IndexedData, NodeStreaming } from './streaming.ts'
+import { TakeOver } from './take-over.ts'
 
 export interface MemberOptions {
   readonly settings: Settings
@@ -49,6 +52,9 @@ export interface MemberOptions {
   /** This node must not go on. */
   end(error: Error): void
 }
+
+/** Hints for nodes that are up are sent before a node leaves, if it takes no longer. */
+const HINTS_MS = 60_000
 
 export class ClusterMember implements AsyncDisposable {
   readonly self: RingNode
@@ -63,6 +69,11 @@ export class ClusterMember implements AsyncDisposable {
   #announcer: Announcer | null = null
   #streaming: NodeStreaming | null = null
   #paxos: PaxosSide | null = null
+  #takeOver: TakeOver | null = null
+  /** Taking nodes out of the ring. */
+  readonly removals: RingRemovals
+  /** That the ring is without this node is as it should be. */
+  #isLeaving = false
 
   /** Use openMember. */
   constructor(
@@ -77,6 +88,20 @@ export class ClusterMember implements AsyncDisposable {
     this.metadata = parts.metadata
     this.gossiper = parts.gossiper
     this.#opened = opened
+    this.removals = new RingRemovals({
+      messenger: parts.messenger,
+      metadata: parts.metadata,
+      liveness: parts.gossiper,
+      clock: options.runtime.clock,
+      log: options.runtime.log,
+      self: parts.self,
+      report: async (question) => this.#takeOver?.report(question) ?? { isDone: false, trouble: 'it is starting' },
+    })
+    opened.defer(
+      watchMembership(parts.metadata, parts.self.hostId, () => {
+        if (!this.#isLeaving) options.end(new Error('This node was removed from the cluster: others have its data now'))
+      }),
+    )
   }
 
   /** The node's data, as it is to be used from now on: nodes that join take part in what is written. */
@@ -220,6 +245,16 @@ export class ClusterMember implements AsyncDisposable {
       },
       isAlive: (hostId) => gossiper.isAlive(hostId),
     })
+    this.#takeOver = new TakeOver({
+      messenger: this.messenger,
+      metadata,
+      clock: runtime.clock,
+      log,
+      hostId: self.hostId,
+      streaming: this.#streaming!,
+      settle: () => this.#paxos!.settle(),
+    })
+    this.#opened.defer(() => this.#takeOver?.[Symbol.dispose]())
     const care = new MemberCare({ metadata, liveness: gossiper, clock: runtime.clock, log, hostId: self.hostId })
     this.#opened.defer(() => care[Symbol.dispose]())
   }
@@ -227,6 +262,44 @@ export class ClusterMember implements AsyncDisposable {
   /** Whether clients are served here. */
   serving(isServing: boolean): void {
     this.#announcer?.serving(isServing)
+  }
+
+  /**
+   * Gives this node's place to others; it is out of the ring then, and answers nobody. Rejects, and all is as before or can be gone on with, when that
+   * cannot be. `stopClients`: others have all by now.
+   */
+  async decommission(force: boolean, stopClients: () => Promise<void>): Promise<void> {
+    const { clock } = this.#options.runtime
+    if (!force) this.#checkHints()
+    await this.removals.giveUpPlace(force)
+    await stopClients()
+    for (
+      let waited = 0;
+      waited < HINTS_MS && this.#hintsFor((hostId) => this.gossiper.isAlive(hostId)) > 0;
+      waited += 100
+    )
+      await sleep(clock, 100)
+    this.#isLeaving = true
+    // Nobody asks it for data any more, and who does all the same is refused: the new replicas are asked from here on.
+    this.announceShutdown()
+    this.#streaming!.leave()
+    await this.removals.finish()
+  }
+
+  /** What waits here for nodes that are down would go with this one. */
+  #checkHints(): void {
+    if (this.#hintsFor((hostId) => !this.gossiper.isAlive(hostId)) === 0) return
+    throw new RemovalError(
+      'Hints for nodes that are down wait here and would be lost. Bring these up, or perform a forceful decommission.',
+    )
+  }
+
+  #hintsFor(isMeant: (hostId: string) => boolean): number {
+    const { nodes } = this.metadata.state.topology
+    let bytes = 0
+    for (const host of this.hints?.counts().hosts ?? [])
+      if (nodes.has(host.hostId) && isMeant(host.hostId)) bytes += host.bytes
+    return bytes
   }
 
   /** Clients are told of other nodes until this one ends. */
@@ -284,10 +357,6 @@ export async function openMember(options: MemberOptions): Promise<ClusterMember>
     opened.defer(() => metadata.close())
     const { end } = options
     const gossiper = openGossip({ settings, runtime, identity, messenger, metadata, end })
-    metadata.watch((after, before) => {
-      if (before.topology.nodes.has(self.hostId) && !after.topology.nodes.has(self.hostId))
-        end(new Error('This node was removed from the cluster: others have its data now'))
-    })
     late.gossiper = gossiper
     opened.defer(() => gossiper.close())
     return new ClusterMember(options, { self, hybrid, messenger, metadata, gossiper }, opened)
@@ -295,6 +364,14 @@ export async function openMember(options: MemberOptions): Promise<ClusterMember>
     await opened[Symbol.asyncDispose]()
     throw error
   }
+}
+
+/** Calls when a change takes the node out of the ring. */
+function watchMembership(metadata: MetadataLog, hostId: string, removed: () => void): () => void {
+  const watching = metadata.watch((after, before) => {
+    if (before.topology.nodes.has(hostId) && !after.topology.nodes.has(hostId)) removed()
+  })
+  return () => watching[Symbol.dispose]()
 }
 
 function* truncations(store: Store): Iterable<readonly [string, number]> {

@@ -1,21 +1,22 @@
 /**
- * This node as one that gives its data to nodes that join, and as one that joins itself: cluster/streaming, with the node's tables, ring and store.
+ * This node as one that gives its data to others that join or take over from one that leaves, and as such a one itself: cluster/streaming, with the node's tables, ring and store.
  * It stands directly above the indexes: every mutation that the node applies comes by here, those of views too.
  */
 
 import type { Liveness } from '../../../cluster/gossip/liveness.ts'
 import type { Messenger } from '../../../cluster/internode/messenger.ts'
+import { leavingNode } from '../../../cluster/ring/topology.ts'
 import { Joiner } from '../../../cluster/streaming/joiner.ts'
 import { Mirror } from '../../../cluster/streaming/mirror.ts'
-import { planJoin, type StreamedKeyspaces } from '../../../cluster/streaming/plan.ts'
+import { type Fetch, planJoin, planLeave } from '../../../cluster/streaming/plan.ts'
 import { StreamSource } from '../../../cluster/streaming/source.ts'
 import type { ReadCommand, ReadResult } from '../../../storage/model/command.ts'
+import { FailureReason, ReplicaFailure } from '../../base/errors.ts'
 import { uuidBytes } from '../../base/uuid.ts'
 import type { Runtime } from '../../runtime/runtime.ts'
 import type { Schema } from '../../schema/keyspace.ts'
-import { LOCAL_STRATEGY } from '../../schema/replication.ts'
 import type { MetadataLog } from '../metadata-log.ts'
-import { replicationOf } from '../replication.ts'
+import { streamedKeyspaces } from './streamed-keyspaces.ts'
 
 const SOURCE = 'streaming.ts'
 
@@ -55,6 +56,8 @@ export class NodeStreaming implements IndexedData, Disposable {
   /** From the fetching's end until everybody knows that this node has joined. */
   #mirror: Mirror | null = null
   #closed = false
+  /** This node has given its data away. */
+  #hasLeft = false
   #keyspaces: { readonly schema: Schema; readonly byTable: ReadonlyMap<string, string> } | null = null
 
   constructor(options: NodeStreamingOptions) {
@@ -69,7 +72,7 @@ export class NodeStreaming implements IndexedData, Disposable {
         truncatedAtMs: (table) => store.truncations().get(table)?.atMs ?? 0,
       },
       keyspaceOf: (table) => this.#keyspaceOf(table),
-      isJoining: (hostId) => metadata.state.topology.nodes.get(hostId)?.status === 'joining',
+      movementOf: (hostId) => this.#movementOf(hostId),
       epoch: () => metadata.state.epoch,
       catchUp: (epoch) => metadata.catchUp(epoch).catch(() => undefined),
       nowSeconds: () => this.#nowSeconds(),
@@ -90,6 +93,7 @@ export class NodeStreaming implements IndexedData, Disposable {
   }
 
   apply(mutations: readonly Buffer[]): Promise<void> | undefined {
+    if (this.#hasLeft) throw goneError()
     if (this.#mirror === null) return this.#source.apply(mutations)
     const done = this.#source.apply(mutations)
     const mirrored = this.#mirror.send(mutations)
@@ -97,6 +101,7 @@ export class NodeStreaming implements IndexedData, Disposable {
   }
 
   read(command: ReadCommand): ReadResult | Promise<ReadResult> {
+    if (this.#hasLeft) throw goneError()
     return this.#options.data.read(command)
   }
 
@@ -112,7 +117,7 @@ export class NodeStreaming implements IndexedData, Disposable {
    */
   async clear(): Promise<void> {
     const { metadata, data } = this.#options
-    for (const { names } of this.#replicated())
+    for (const { names } of streamedKeyspaces(metadata.current))
       for (const name of names)
         for (const { id } of metadata.current.keyspaces.get(name)!.tables.values())
           if (await this.#hasData(id)) await data.truncate(id, [])
@@ -120,13 +125,12 @@ export class NodeStreaming implements IndexedData, Disposable {
 
   /** All that this node will hold when it has joined. Throws StreamError. */
   async fetch(hostId: string): Promise<void> {
-    const { runtime, messenger, metadata, liveness, store } = this.#options
+    const { messenger, metadata, liveness } = this.#options
     await this.#hearOfOthers(hostId)
-    const keyspaces = this.#replicated()
+    const keyspaces = streamedKeyspaces(metadata.current)
     const plan = planJoin(metadata.state.topology, hostId, keyspaces, (other) => liveness.isAlive(other))
     if (plan.length === 0) return
-    const startMs = runtime.clock.monotonicMs()
-    await this.#joiner.fetch(plan)
+    await this.#counted(plan, () => this.#joiner.fetch(plan))
     // Before anybody may count it as a replica.
     this.#mirror = new Mirror({
       messenger,
@@ -134,14 +138,54 @@ export class NodeStreaming implements IndexedData, Disposable {
       keyspaceOf: (table) => this.#keyspaceOf(table),
       isAlive: (other) => liveness.isAlive(other),
     })
-    const { bytes, mutations, retries } = this.#joiner.counts
+  }
+
+  /** All that this node will hold when another has left, but for the sources' promise. Throws StreamError, also when it is not wanted any more. */
+  async takeOver(leaving: string, hostId: string, isWanted: () => boolean): Promise<void> {
+    const { metadata, liveness } = this.#options
+    const { topology } = metadata.state
+    if (!topology.nodes.has(leaving)) return
+    const isAlive = (other: string) => liveness.isAlive(other)
+    const plan = planLeave(topology, { leaving, hostId }, streamedKeyspaces(metadata.current), isAlive)
+    if (plan.length > 0) await this.#counted(plan, () => this.#joiner.gather(plan, isWanted))
+  }
+
+  /** Whether what was taken over is complete, and its sources promise that it stays so; else it is to be taken over anew. Throws StreamError. */
+  seal(): Promise<boolean> {
+    return this.#joiner.seal()
+  }
+
+  /** The ring has changed: nothing comes from those who gave any more. */
+  release(): void {
+    this.#joiner.release()
+  }
+
+  /** From now on this node answers and acknowledges nothing: others have its place. */
+  leave(): void {
+    this.#hasLeft = true
+  }
+
+  async #counted(plan: readonly Fetch[], fetch: () => Promise<void>): Promise<void> {
+    const { runtime, store } = this.#options
+    const { counts } = this.#joiner
+    const before = { ...counts }
+    const startMs = runtime.clock.monotonicMs()
+    await fetch()
+    const mutations = counts.mutations - before.mutations
     // Of tables without durable writes the commit log has nothing.
     if (mutations > 0) await store.flush()
     const seconds = ((runtime.clock.monotonicMs() - startMs) / 1_000).toFixed(1)
     runtime.log.info(
       SOURCE,
-      `Fetched ${mutations} mutations, ${bytes} bytes, from ${plan.length} nodes in ${seconds} s (${retries} tries again)`,
+      `Fetched ${mutations} mutations, ${counts.bytes - before.bytes} bytes, from ${plan.length} nodes in ${seconds} s (${counts.retries - before.retries} tries again)`,
     )
+  }
+
+  #movementOf(hostId: string): string | null {
+    const { topology } = this.#options.metadata.state
+    const status = topology.nodes.get(hostId)?.status
+    if (status === 'joining') return 'join'
+    return status === 'normal' ? (leavingNode(topology)?.hostId ?? null) : null
   }
 
   /** Gossip has just begun: who is not up yet may be in a moment. */
@@ -167,28 +211,13 @@ export class NodeStreaming implements IndexedData, Disposable {
         runtime.clock.after(HEAR_EVERY_MS, resolve)
       })
     this.#mirror = null
+    this.#joiner.release()
   }
 
   [Symbol.dispose](): void {
     this.#closed = true
     this.#watching[Symbol.dispose]()
     this.#joiner.stop()
-  }
-
-  /** Keyspaces whose data belongs to the ring, those with equal replication together. */
-  #replicated(): StreamedKeyspaces[] {
-    const equal = new Map<string, { names: string[]; replication: StreamedKeyspaces['replication'] }>()
-    for (const keyspace of this.#options.metadata.current.keyspaces.values()) {
-      if (keyspace.isVirtual || keyspace.replication.get('class') === LOCAL_STRATEGY || keyspace.tables.size === 0)
-        continue
-      const replication = replicationOf(keyspace)
-      if (replication === null) continue
-      const key = JSON.stringify([...keyspace.replication].sort())
-      const group = equal.get(key) ?? { names: [], replication }
-      equal.set(key, group)
-      group.names.push(keyspace.name)
-    }
-    return [...equal.values()]
   }
 
   async #hasData(table: string): Promise<boolean> {
@@ -223,6 +252,11 @@ export class NodeStreaming implements IndexedData, Disposable {
   #nowSeconds(): number {
     return Math.floor(this.#options.runtime.clock.wallMicros() / 1_000_000)
   }
+}
+
+/** Thrown as it is met: whoever asked hears that this replica failed, and asks another. */
+function goneError(): ReplicaFailure {
+  return new ReplicaFailure('UNKNOWN', FailureReason.UNKNOWN, 'this node has left the ring')
 }
 
 function nothing(): void {}

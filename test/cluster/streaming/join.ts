@@ -209,7 +209,7 @@ t.test(
       () => 'acknowledged',
       (error: Error) => error.message,
     )
-    t.match(await world.finish(outcome), /which joins, does not take a write/)
+    t.match(await world.finish(outcome), /a replica to be, does not take a write/)
     world.isJoining = () => false
     source.source.ringChanged()
     t.equal(source.source.apply([within()]), undefined, 'as before')
