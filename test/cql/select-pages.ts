@@ -188,6 +188,7 @@ t.test('paging states: there and back; anything else is refused', (t) => {
     const state = {
       position: bytes(),
       clustering: random.int(2) === 0 ? null : bytes(),
+      dot: random.int(2) === 0 ? null : bytes(),
       partitionDone: random.int(2) === 0,
       rowsGiven: random.int(1000),
       remaining: random.int(3) === 0 ? Number.POSITIVE_INFINITY : random.int(1_000_000),

@@ -7,6 +7,7 @@ import { hashMapOrder } from '../../schema/java.ts'
 import type { Schema } from '../../schema/keyspace.ts'
 import { quoteIdentifier } from '../../types/identifier.ts'
 import type { BatchStatement } from '../ast.ts'
+import { executeCausalBatch, isCausal } from '../causal/causal-batch.ts'
 import type { ColumnSpec, StatementResult } from '../result.ts'
 import type { CompiledStatement, Environment, MaybePromise, QueryOptions, WriteKind } from '../statement.ts'
 import { Variables } from '../terms/terms.ts'
@@ -136,6 +137,10 @@ function executeBatch(
   options: QueryOptions,
 ): MaybePromise<StatementResult> {
   for (const part of parts) part.modification.validate()
+  if (parts.some(isCausal))
+    return executeCausalBatch(type, attributes, parts, environment, options, (others) =>
+      executeParts(type, attributes, others, sink, environment, options),
+    )
   if (parts.some((part) => part.modification.isConditional))
     return executeConditional(parts, true, sink, environment, options)
   const counting = parts.find((part) => part.modification.isCounter)

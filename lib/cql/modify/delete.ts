@@ -2,9 +2,11 @@
 import { invalid } from '../../base/errors.ts'
 import type { TableSchema } from '../../schema/table.ts'
 import type { DeleteStatement } from '../ast.ts'
+import { compileClauses } from '../causal/clauses.ts'
+import { toModification } from '../causal/to-modification.ts'
 import type { TermScope } from '../terms/terms.ts'
 import { compileRestrictions, type Restrictions } from '../where/restrictions.ts'
-import { Modification } from './modify.ts'
+import type { Modification } from './modify.ts'
 import { ColumnWrites, compileDeletion } from './modify-assignments.ts'
 import { compileAttributes } from './modify-attributes.ts'
 import { type Condition, compileCondition, isRegularCondition, onlyStatics } from './modify-conditions.ts'
@@ -18,7 +20,9 @@ export function compileDelete(
   sink: MutationSink,
 ): Modification {
   const attributes = compileAttributes(statement.using, table.keyspace, table.name, scope)
-  const condition = compileCondition(statement.condition, attributes.timestamp !== null, table, scope)
+  const causal = compileClauses(statement.using, statement.condition, null, table, scope)
+  const condition =
+    causal === null ? compileCondition(statement.condition, attributes.timestamp !== null, table, scope) : null
   const writes = new ColumnWrites()
   for (const target of statement.targets) {
     const { column, operation } = compileDeletion(target, table, scope)
@@ -46,7 +50,7 @@ export function compileDelete(
     regulars,
     statics,
   } as const
-  return new Modification(parts, scope.variables, sink)
+  return toModification(parts, causal, scope.variables, sink)
 }
 
 /** A condition needs one row to look at, unless only static columns are in play. */

@@ -9,13 +9,15 @@ import { foldNames, fromJson, JsonTypeError } from '../../types/json-read.ts'
 import { NATIVE } from '../../types/names.ts'
 import type { CqlType } from '../../types/type.ts'
 import { whyInvalid } from '../../types/value.ts'
-import type { InsertJsonStatement, Term } from '../ast.ts'
+import type { ConditionClause, InsertJsonStatement, Term } from '../ast.ts'
+import { compileClauses } from '../causal/clauses.ts'
+import { toModification } from '../causal/to-modification.ts'
 import { allColumns } from '../select/select-compile.ts'
 import { type BoundValue, type Environment, type QueryOptions, UNSET } from '../statement.ts'
 import { ConstantValue, compileTerm, MarkerValue, type TermScope, type Value } from '../terms/terms.ts'
-import { Modification } from './modify.ts'
+import type { Modification } from './modify.ts'
 import { ColumnWrites, setOperation } from './modify-assignments.ts'
-import { compileAttributes, needsVclock } from './modify-attributes.ts'
+import { compileAttributes } from './modify-attributes.ts'
 import { compileCondition } from './modify-conditions.ts'
 import { RowKey } from './modify-keys.ts'
 import { type MutationSink, writeTarget } from './modify-sink.ts'
@@ -26,14 +28,10 @@ export function compileInsertJson(
   scope: TermScope,
   sink: MutationSink,
 ): Modification {
-  if (statement.ifVclock !== null) throw needsVclock('IF VCLOCK')
   const attributes = compileAttributes(statement.using, table.keyspace, table.name, scope)
-  const condition = compileCondition(
-    { kind: statement.ifNotExists ? 'not_exists' : 'none' },
-    attributes.timestamp !== null,
-    table,
-    scope,
-  )
+  const ifClause: ConditionClause = { kind: statement.ifNotExists ? 'not_exists' : 'none' }
+  const causal = compileClauses(statement.using, ifClause, statement.ifVclock, table, scope)
+  const condition = causal === null ? compileCondition(ifClause, attributes.timestamp !== null, table, scope) : null
   if (table.isCounter) throw invalid('INSERT statements are not allowed on counter tables, use UPDATE instead')
   const values = columnValues(statement, table, scope)
   const writes = new ColumnWrites()
@@ -54,7 +52,7 @@ export function compileInsertJson(
     regulars: writes.of('regular'),
     statics: writes.of('static'),
   } as const
-  return new Modification(parts, scope.variables, sink)
+  return toModification(parts, causal, scope.variables, sink)
 }
 
 function columnValues(

@@ -1,11 +1,13 @@
 /** INSERT. Source: CQL 3.4.7 "INSERT"; order of checks and messages are those of Cassandra 5.0. */
 import { invalid } from '../../base/errors.ts'
 import type { TableSchema } from '../../schema/table.ts'
-import type { InsertStatement, Term } from '../ast.ts'
+import type { ConditionClause, InsertStatement, Term } from '../ast.ts'
+import { compileClauses } from '../causal/clauses.ts'
+import { toModification } from '../causal/to-modification.ts'
 import { columnReceiver, compileTerm, type Receiver, type TermScope, type Value } from '../terms/terms.ts'
-import { Modification } from './modify.ts'
+import type { Modification } from './modify.ts'
 import { ColumnWrites, compileSet } from './modify-assignments.ts'
-import { compileAttributes, needsVclock } from './modify-attributes.ts'
+import { compileAttributes } from './modify-attributes.ts'
 import { compileCondition } from './modify-conditions.ts'
 import { RowKey } from './modify-keys.ts'
 import { type MutationSink, writeTarget } from './modify-sink.ts'
@@ -16,14 +18,10 @@ export function compileInsert(
   scope: TermScope,
   sink: MutationSink,
 ): Modification {
-  if (statement.ifVclock !== null) throw needsVclock('IF VCLOCK')
   const attributes = compileAttributes(statement.using, table.keyspace, table.name, scope)
-  const condition = compileCondition(
-    { kind: statement.ifNotExists ? 'not_exists' : 'none' },
-    attributes.timestamp !== null,
-    table,
-    scope,
-  )
+  const ifClause: ConditionClause = { kind: statement.ifNotExists ? 'not_exists' : 'none' }
+  const causal = compileClauses(statement.using, ifClause, statement.ifVclock, table, scope)
+  const condition = causal === null ? compileCondition(ifClause, attributes.timestamp !== null, table, scope) : null
   if (table.isCounter) throw invalid('INSERT statements are not allowed on counter tables, use UPDATE instead')
   const { columns, values } = statement
   if (columns.length !== values.length) throw invalid('Unmatched column names/values')
@@ -58,7 +56,7 @@ export function compileInsert(
     regulars,
     statics,
   } as const
-  return new Modification(parts, scope.variables, sink)
+  return toModification(parts, causal, scope.variables, sink)
 }
 
 /** The terms of the key's columns in their order. */

@@ -22,8 +22,7 @@ export interface Attributes {
 
 /** Keyspace and table are those that bind metadata names: the table's, or `[batch]`. */
 export function compileAttributes(using: UsingClause, keyspace: string, table: string, scope: TermScope): Attributes {
-  const { timestamp, timeToLive, vclock } = using
-  if (vclock !== null) throw needsVclock('USING VCLOCK')
+  const { timestamp, timeToLive } = using
   return {
     timestamp:
       timestamp && compileTerm(timestamp, { keyspace, table, name: '[timestamp]', type: NATIVE.bigint }, scope),

@@ -47,7 +47,7 @@ export async function executeConditional(
   const { table } = parts[0]!.modification.target
   const key = onlyPartition(parts, environment)
   const conditions = rowConditions(parts, environment)
-  checkConsistency(table, environment, options)
+  checkConditionalConsistency(table, environment, options)
   const { serialConsistency: serial, consistency: commit } = options
   const clusterings = conditions.flatMap(({ clustering }) => (clustering === null ? [] : [clustering]))
   const writesRows = parts.some(({ modification }) => modification.writesRow)
@@ -129,7 +129,7 @@ function add(
   else throw invalid('Cannot mix IF EXISTS and IF NOT EXISTS conditions for the same row')
 }
 
-function checkConsistency(table: TableSchema, environment: Environment, options: QueryOptions): void {
+export function checkConditionalConsistency(table: TableSchema, environment: Environment, options: QueryOptions): void {
   const { consistency, serialConsistency } = options
   if (serialConsistency !== Consistency.SERIAL && serialConsistency !== Consistency.LOCAL_SERIAL)
     throw invalid('Invalid consistency for conditional update. Must be one of SERIAL or LOCAL_SERIAL')

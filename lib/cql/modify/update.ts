@@ -1,9 +1,11 @@
 /** UPDATE. Source: CQL 3.4.7 "UPDATE"; order of checks and messages are those of Cassandra 5.0. */
 import type { TableSchema } from '../../schema/table.ts'
 import type { UpdateStatement } from '../ast.ts'
+import { compileClauses } from '../causal/clauses.ts'
+import { toModification } from '../causal/to-modification.ts'
 import type { TermScope } from '../terms/terms.ts'
 import { compileRestrictions } from '../where/restrictions.ts'
-import { Modification } from './modify.ts'
+import type { Modification } from './modify.ts'
 import { ColumnWrites, compileAssignment } from './modify-assignments.ts'
 import { compileAttributes } from './modify-attributes.ts'
 import { compileCondition, onlyStatics } from './modify-conditions.ts'
@@ -17,7 +19,9 @@ export function compileUpdate(
   sink: MutationSink,
 ): Modification {
   const attributes = compileAttributes(statement.using, table.keyspace, table.name, scope)
-  const condition = compileCondition(statement.condition, attributes.timestamp !== null, table, scope)
+  const causal = compileClauses(statement.using, statement.condition, null, table, scope)
+  const condition =
+    causal === null ? compileCondition(statement.condition, attributes.timestamp !== null, table, scope) : null
   const writes = new ColumnWrites()
   for (const assignment of statement.assignments) {
     const { column, operation } = compileAssignment(assignment, table, condition !== null, scope)
@@ -44,5 +48,5 @@ export function compileUpdate(
     regulars,
     statics,
   } as const
-  return new Modification(parts, scope.variables, sink)
+  return toModification(parts, causal, scope.variables, sink)
 }

@@ -7,18 +7,22 @@ import type { PartitionData, RowData } from '../../../storage/model/command.ts'
 import { RowReader, readInt32 } from '../../../storage/model/row.ts'
 import { assert } from '../../base/assert.ts'
 import { ByteReader, ByteWriter } from '../../base/bytes.ts'
+import { uuidBytes } from '../../base/uuid.ts'
 import type { ColumnSchema, TableSchema } from '../../schema/table.ts'
 import { decodeComponentTo } from '../../types/ordered.ts'
+import { ContextSeal } from '../causal/context-blob.ts'
+import type { Sibling } from '../causal/siblings.ts'
 import { seekSpelling, spellsKeys } from '../terms/key-spelling.ts'
 import { type CellPart, RowCells } from './select-cells.ts'
 
 /** A column, or what is known of its cells. */
 export interface OutputItem {
   readonly column: ColumnSchema
-  readonly part: CellPart
+  /** 'vclock': what a reader of the row has seen; it is of no column, and the one given here is not looked at. */
+  readonly part: CellPart | 'vclock'
 }
 
-const Source = { KEY: 0, CLUSTERING: 1, REGULAR: 2, STATIC: 3, REGULAR_PART: 4, STATIC_PART: 5 } as const
+const Source = { KEY: 0, CLUSTERING: 1, REGULAR: 2, STATIC: 3, REGULAR_PART: 4, STATIC_PART: 5, VCLOCK: 6 } as const
 
 export class RowEncoder {
   readonly #items: readonly OutputItem[]
@@ -44,9 +48,12 @@ export class RowEncoder {
   readonly #decodedStart: Int32Array
   /** Rows may say how their clustering was written; null: they cannot, or nobody asks. */
   readonly #spelling: RowReader | null
+  /** Of the contexts that are asked for; null: none is. */
+  readonly #seal: ContextSeal | null
 
   constructor(table: TableSchema, items: readonly OutputItem[]) {
     this.#items = items
+    this.#seal = items.some(({ part }) => part === 'vclock') ? new ContextSeal(uuidBytes(table.id)) : null
     this.#keyColumnCount = table.partitionKey.length
     this.#clustering = table.clustering
     this.#keyStart = new Int32Array(this.#keyColumnCount)
@@ -60,7 +67,9 @@ export class RowEncoder {
       if (column.kind === 'regular') return regulars.indexOf(column)
       return column.kind === 'static' ? statics.indexOf(column) : column.position
     })
-    const positions = items.filter(({ column }) => column.kind === 'clustering').map(({ column }) => column.position)
+    const positions = items
+      .filter(({ column, part }) => column.kind === 'clustering' && part !== 'vclock')
+      .map(({ column }) => column.position)
     this.#clusteringCount = Math.max(-1, ...positions) + 1
     this.#clusteringInOrder = positions.every((position, i) => position === i)
     this.#decodedStart = new Int32Array(this.#clusteringCount + 1)
@@ -132,15 +141,24 @@ export class RowEncoder {
         case Source.STATIC:
           this.#statics.write(slot, out)
           break
+        case Source.VCLOCK:
+          this.#writeVclock(row as Sibling, out)
+          break
         default:
           this.#writePart(i, slot, out)
       }
     }
   }
 
+  #writeVclock({ clustering, siblings }: Sibling, out: ByteWriter): void {
+    const blob = this.#seal!.seal(this.#key, clustering, siblings.context)
+    out.int32(blob.length)
+    out.bytes(blob)
+  }
+
   #writePart(item: number, slot: number, out: ByteWriter): void {
     const { part } = this.#items[item]!
-    assert(part !== 'value')
+    assert(part !== 'value' && part !== 'vclock')
     const cells = this.#sources[item] === Source.STATIC_PART ? this.#statics : this.#regulars
     cells.writePart(slot, part, out)
   }
@@ -172,10 +190,12 @@ export class RowEncoder {
 }
 
 function columnsOf(items: readonly OutputItem[], kind: ColumnSchema['kind']): ColumnSchema[] {
-  return [...new Set(items.filter(({ column }) => column.kind === kind).map(({ column }) => column))]
+  const ofKind = items.filter(({ column, part }) => column.kind === kind && part !== 'vclock')
+  return [...new Set(ofKind.map(({ column }) => column))]
 }
 
 function sourceOf({ column, part }: OutputItem): number {
+  if (part === 'vclock') return Source.VCLOCK
   switch (column.kind) {
     case 'partition_key':
       return Source.KEY

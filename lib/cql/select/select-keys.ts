@@ -116,7 +116,7 @@ export class SelectKeys {
 }
 
 /** The interval of one row; the clustering is copied. */
-function sliceOfRow(clustering: Buffer): Slice {
+export function sliceOfRow(clustering: Buffer): Slice {
   const end = Buffer.allocUnsafe(clustering.length + 1)
   end.set(clustering)
   end[clustering.length] = AFTER_PREFIX

@@ -5,6 +5,7 @@
  * Always: what a read gave is looked at in the turn in which it came; what has to last is copied.
  */
 import {
+  ALL_ROWS,
   type IndexRead,
   type PartitionData,
   type ReadCommand,
@@ -15,10 +16,12 @@ import {
 } from '../../../storage/model/command.ts'
 import { RowReader } from '../../../storage/model/row.ts'
 import type { TableSchema } from '../../schema/table.ts'
+import { Sibling, type SiblingKey, type Siblings } from '../causal/siblings.ts'
 import type { Environment, MaybePromise } from '../statement.ts'
 import type { RowFilter } from './filter.ts'
 import type { PagingState } from './paging.ts'
 import type { FilterColumns } from './select-filter.ts'
+import { sliceOfRow } from './select-keys.ts'
 
 /** Takes rows as they come. */
 export interface RowOutput {
@@ -47,6 +50,8 @@ export interface ScanRequest {
   /** Rows are found by an index; null: all that the targets and slices name. */
   readonly index: IndexRead | null
   readonly filterColumns: FilterColumns | null
+  /** Of a table of vector clocks: what its rows are shown as; null: as they are. */
+  readonly siblings: Siblings | null
   /** Ids of the columns that are looked at; null: all, some with more than one cell. */
   readonly columns: readonly number[] | null
   /** Each row read is a result row; else rows are read in chunks until enough of them are found. */
@@ -64,6 +69,8 @@ export interface ScanRequest {
 export interface ScanEnd {
   readonly position: Buffer
   readonly clustering: Buffer | null
+  /** Siblings follow it in its row: where it is among them. */
+  readonly dot: Buffer | null
   readonly partitionDone: boolean
   readonly rowsGiven: number
   readonly isLastTarget: boolean
@@ -83,6 +90,7 @@ export class Scan {
   readonly #hasClustering: boolean
   /** Columns were dropped: a row may hold nothing but cells of these. */
   readonly #checksRows: boolean
+  readonly #isCausal: boolean
   #target = 0
   /** Where the next read of the target goes on. */
   #after: ReadPoint | null = null
@@ -92,6 +100,11 @@ export class Scan {
   #position: Buffer | null = null
   #row: RowData | null = null
   #rowsGiven = 0
+  /** The page before ended among the siblings of a row; null: between rows. */
+  #leftover: PagingState | null = null
+  /** Keys of which several rows were given. */
+  conflicts = 0
+  #lastConflict: SiblingKey | null = null
   #isFull = false
   #endedByBytes = false
   /** Of the read that met most tombstones. */
@@ -105,7 +118,10 @@ export class Scan {
     this.#output = output
     this.#hasClustering = request.table.clustering.length > 0
     this.#checksRows = request.table.dropped.size > 0
-    if (request.state !== null) this.#resume(request.state)
+    this.#isCausal = request.siblings !== null
+    if (request.state === null) return
+    if (request.state.dot === null) this.#resume(request.state)
+    else this.#leftover = request.state
   }
 
   #resume(state: PagingState): void {
@@ -142,10 +158,14 @@ export class Scan {
   get last(): ScanEnd | null {
     if (this.#position === null) return null
     const { perPartitionLimit, targets } = this.#request
+    const row = this.#row
+    const dot = row instanceof Sibling && row.hasNext ? row.dot : null
+    const isLastRow = dot === null && (row === null || !this.#hasClustering)
     return {
       position: this.#position,
-      clustering: this.#row === null ? null : this.#row.clustering,
-      partitionDone: this.#row === null || !this.#hasClustering || this.#rowsGiven >= perPartitionLimit,
+      clustering: row === null ? null : row.clustering,
+      dot,
+      partitionDone: isLastRow || this.#rowsGiven >= perPartitionLimit,
       rowsGiven: this.#rowsGiven,
       isLastTarget: this.#target >= targets.length - 1,
     }
@@ -154,6 +174,7 @@ export class Scan {
   /** Reads until the page is full or there is no more: at once where that takes one read which has its answer at once. */
   run(): MaybePromise<void> {
     const { targets, isDirect, wanted, byteLimit } = this.#request
+    if (this.#leftover !== null) return this.#runFromLeftover(this.#leftover)
     if (!isDirect || targets.length !== 1 || this.#checksRows) return this.#runChunks()
     if (this.#target === 1) return this.#output.end()
     const result = this.#read(wanted, byteLimit)
@@ -168,6 +189,44 @@ export class Scan {
     output.end()
     this.#endedByBytes = result.more && output.count < this.#request.wanted
     this.#isFull = this.#endedByBytes || output.count >= this.#request.wanted
+  }
+
+  /** First the siblings that the page before left of its last row; they are those with greater dots, whatever was written meanwhile. */
+  async #runFromLeftover(state: PagingState): Promise<void> {
+    const { table, targets, nowSeconds, consistency, siblings, perPartitionLimit } = this.#request
+    const { position, clustering, rowsGiven, dot } = state
+    const at = targets.findIndex((target) => target.kind === 'range' || target.position.equals(position))
+    if (at < 0 || siblings === null || clustering === null || dot === null) return this.#output.end()
+    this.#target = at
+    this.#after = { position, clustering, partitionDone: false, rowsGiven }
+    this.#givenBefore = rowsGiven
+    const reading = this.#environment.coordinator.read(
+      {
+        ...ALL_ROWS,
+        table: table.id,
+        target: { kind: 'partition', position },
+        slices: this.#hasClustering ? [sliceOfRow(clustering)] : null,
+        nowSeconds,
+      },
+      consistency,
+      table.keyspace,
+    )
+    const { partitions } = reading instanceof Promise ? await reading : reading
+    for (const partition of siblings.expand(partitions, nowSeconds)) {
+      const rows = partition.rows.filter((row) => (row as Sibling).dot.compare(dot) > 0)
+      if (rows.length > 0) this.#takePartition({ ...partition, rows })
+    }
+    this.#keepLast()
+    if (this.#isFull) return
+    const given = this.#position === null ? rowsGiven : this.#rowsGiven
+    this.#after = null
+    this.#resume({
+      ...state,
+      dot: null,
+      partitionDone: state.partitionDone || !this.#hasClustering || given >= perPartitionLimit,
+      rowsGiven: given,
+    })
+    return this.#runChunks()
   }
 
   async #runChunks(): Promise<void> {
@@ -234,11 +293,14 @@ export class Scan {
   #keepLast(): void {
     if (this.#position === null) return
     this.#position = Buffer.from(this.#position)
-    if (this.#row !== null) this.#row = RowData.of(Buffer.from(this.#row.clustering), NOTHING)
+    if (this.#row instanceof Sibling) this.#row = this.#row.place()
+    else if (this.#row !== null) this.#row = RowData.of(Buffer.from(this.#row.clustering), NOTHING)
   }
 
   #take(result: ReadResult): void {
-    const { partitions, tombstones } = result
+    const { siblings, nowSeconds } = this.#request
+    const { tombstones } = result
+    const partitions = siblings === null ? result.partitions : siblings.expand(result.partitions, nowSeconds)
     for (let i = 0; i < partitions.length && !this.#isFull; i++) this.#takePartition(partitions[i]!)
     if (tombstones <= this.tombstones) return
     this.tombstones = tombstones
@@ -285,6 +347,13 @@ export class Scan {
     this.#position = partition.position
     this.#row = row
     this.#rowsGiven = given
+    if (this.#isCausal) this.#countConflict(row as Sibling)
+  }
+
+  #countConflict({ siblings }: Sibling): void {
+    if (siblings.count === 1 || siblings === this.#lastConflict) return
+    this.#lastConflict = siblings
+    this.conflicts += 1
   }
 
   /** Whether a row holds more than cells of columns that were dropped. */

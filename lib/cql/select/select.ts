@@ -5,8 +5,10 @@
  */
 import { ByteWriter } from '../../base/bytes.ts'
 import { invalid } from '../../base/errors.ts'
+import { resolutionOf } from '../../schema/resolution.ts'
 import type { TableSchema } from '../../schema/table.ts'
 import { isMultiCell } from '../../types/names.ts'
+import { conflictWarning, Siblings } from '../causal/siblings.ts'
 import { checkPartitionCount, checkReadConsistency } from '../consistency.ts'
 import type { ColumnSpec, ResultMetadata, RowsResult } from '../result.ts'
 import { type CompiledStatement, type Environment, type MaybePromise, type QueryOptions, UNSET } from '../statement.ts'
@@ -70,6 +72,8 @@ export class Select implements CompiledStatement {
   /** For results that are computed, else null. */
   readonly #values: RowValues | null
   readonly #filterColumns: FilterColumns | null
+  /** Of a table of vector clocks, else null. */
+  readonly #siblings: Siblings | null
   readonly #staticCounts: boolean
   readonly #wantStatic: boolean
   /** Every row that is read is a row of the result. */
@@ -93,8 +97,12 @@ export class Select implements CompiledStatement {
     this.#encoder = selection.kind === 'columns' ? new RowEncoder(table, selection.items) : null
     this.#values = selection.kind === 'columns' ? null : new RowValues(table, selection.items)
     this.#filterColumns = restrictions.needsFilter ? new FilterColumns(table, restrictions.filterColumns) : null
+    this.#siblings = resolutionOf(table.options) === 'vclock' ? new Siblings(table) : null
     this.#columns =
-      spellsKeys(table) || table.isCounter || table.regulars.some((column) => isMultiCell(column.type))
+      this.#siblings !== null ||
+      spellsKeys(table) ||
+      table.isCounter ||
+      table.regulars.some((column) => isMultiCell(column.type))
         ? null
         : table.regulars.map((column) => column.id).sort((a, b) => a - b)
     this.#staticCounts = !restrictions.restrictsClustering && !restrictions.restrictsRegulars
@@ -145,6 +153,7 @@ export class Select implements CompiledStatement {
         filter,
         index,
         filterColumns: this.#filterColumns,
+        siblings: this.#siblings,
         isDirect: this.#isDirect,
         wanted,
         perPartitionLimit: output instanceof GroupOutput && !isDistinct ? Number.POSITIVE_INFINITY : perPartitionLimit,
@@ -198,6 +207,7 @@ export class Select implements CompiledStatement {
   ): RowsResult {
     const { table, restrictions } = this.#parts
     const warnings = [...before, ...this.#warnings()]
+    if (scan.conflicts > 0) warnings.push(conflictWarning(scan.conflicts, table))
     if (scan.tombstones > 0) checkTombstones(scan, table, restrictions.isKeyRange, environment, options, warnings)
     let pagingState: Buffer | null = null
     if (options.pageSize === null) {
@@ -240,8 +250,7 @@ export class Select implements CompiledStatement {
     if (last === null || remaining <= 0) return null
     const isRange = this.#parts.restrictions.isKeyRange
     if (!isRange && last.isLastTarget && last.partitionDone) return null
-    const { position, clustering, partitionDone, rowsGiven } = last
-    return encodePagingState({ position, clustering, partitionDone, rowsGiven: groups ?? rowsGiven, remaining })
+    return encodePagingState({ ...last, rowsGiven: groups ?? last.rowsGiven, remaining })
   }
 }
 

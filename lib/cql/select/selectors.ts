@@ -4,6 +4,7 @@
  */
 import { unreachable } from '../../base/assert.ts'
 import { invalid } from '../../base/errors.ts'
+import { resolutionOf } from '../../schema/resolution.ts'
 import type { ColumnSchema, TableSchema } from '../../schema/table.ts'
 import { testTypeAssignment } from '../../types/assignment.ts'
 import { freeze, isCollection, isMultiCell, NATIVE, typeEquals, typeToCql } from '../../types/names.ts'
@@ -95,7 +96,7 @@ export class SelectorCompiler {
       case 'ttl':
         return this.#times(selector.kind, selector.of)
       case 'vclock':
-        throw needsVclock('vclock()')
+        return this.#vclock(selector.of)
       case 'cast':
         return this.#cast(selector)
       case 'function':
@@ -138,6 +139,22 @@ export class SelectorCompiler {
       isMarker: false,
       testAssignment: (type) => testTypeAssignment(type, column.type),
       compile: () => new ItemExpression(column.type, this.item(column, 'value')),
+    }
+  }
+
+  /** What a reader of the row has seen: the same for all columns, and for all siblings. */
+  #vclock(of: string | null): Selectable {
+    if (resolutionOf(this.table.options) !== 'vclock') throw needsVclock('vclock()')
+    if (of !== null) columnReceiver(this.table, of)
+    const type = NATIVE.blob
+    return {
+      text: `vclock(${of ?? '*'})`,
+      type,
+      likelyType: type,
+      columns: [],
+      isMarker: false,
+      testAssignment: (wanted) => testTypeAssignment(wanted, type),
+      compile: () => new ItemExpression(type, this.item(this.table.partitionKey[0]!, 'vclock')),
     }
   }
 
