@@ -29,12 +29,16 @@ export interface ReadCounts {
 
 /** Of a table that keeps concurrent versions, at this node. */
 export interface SiblingCounts {
-  /** Live versions of each row that a reader was given. */
+  /** Live versions of each row that readers were given, of the last minutes. */
   readonly perRead: Histogram
+  rowsRead: number
   /** Writes that this node led: that left more than one live version, that were refused because there would have been too many. */
   made: number
   refused: number
 }
+
+/** What was read of siblings counts for a third after so long. */
+const AGE_SECONDS = 60
 
 export class RequestLatencies {
   readonly #tables = new Map<string, TableLatencies>()
@@ -65,12 +69,19 @@ export class RequestLatencies {
   of(table: string): TableLatencies {
     let latencies = this.#tables.get(table)
     if (latencies === undefined) {
-      const siblings = { perRead: new Histogram(), made: 0, refused: 0 }
+      const siblings = { perRead: new Histogram(), rowsRead: 0, made: 0, refused: 0 }
       latencies = { reads: new Latency(), scans: new Latency(), writes: new Latency(), siblings }
       this.#tables.set(table, latencies)
       this.#byId.set(table, latencies)
     }
     return latencies
+  }
+
+  /** A row with so many live versions was given to a reader. */
+  siblingsRead(table: string, versions: number): void {
+    const { siblings } = this.of(table)
+    siblings.rowsRead++
+    siblings.perRead.record(versions)
   }
 
   /** Of the table to which a mutation belongs. */
@@ -98,7 +109,9 @@ export class RequestLatencies {
 
   /** Called every few seconds. */
   tick(seconds: number): void {
-    for (const { reads, scans, writes } of this.#tables.values()) {
+    const kept = Math.exp(-seconds / AGE_SECONDS)
+    for (const { reads, scans, writes, siblings } of this.#tables.values()) {
+      siblings.perRead.age(kept)
       reads.tick(seconds)
       scans.tick(seconds)
       writes.tick(seconds)

@@ -108,6 +108,8 @@ export interface Environment {
   readonly coordinator: Coordinator
   /** µs since 1970, from the hybrid clock: strictly greater than any it gave before. */
   timestampMicros(): number
+  /** Told of each row of a table of versions that a reader was given, and of how many are live. */
+  siblingsRead?(tableId: string, versions: number): void
   /** Of versions that conditional writes decide on; those of others are the coordinator's. */
   readonly dots: Dots
   /** µs since 1970. */

@@ -346,6 +346,7 @@ async function serve({
     schema: metadata,
     coordinator,
     timestampMicros: () => hybrid.next(),
+    siblingsRead: (table, versions) => coordinator.latencies.siblingsRead(table, versions),
     dots: new ActorDots(random.stream('conditional dots'), () => hybrid.next()),
     wallMicros: () => clock.wallMicros(),
     randomBytes: (target) => idBytes.fill(target),

@@ -204,6 +204,7 @@ const USERS: TableStatsReport = {
   tombstonesPerRead: 1,
   maxTombstonesPerRead: 1,
   droppableRatio: 0,
+  siblings: null,
 }
 
 /** Lines whose figures are sums over more than the table, or of memory that is laid out otherwise. */
@@ -237,6 +238,12 @@ t.test('tables', async (t) => {
     total_number_of_tables: 1,
     shop: { tables: { users: { sstable_count: 1, local_read_latency_ms: '0.833' } } },
   })
+  const versions = { ...USERS, siblings: { perRead: 1.5, maxPerRead: 3, made: 7, refused: 2 } }
+  t.match(
+    (await run(['tablestats', 'shop.users'], { tablestats: { tables: [versions] } })).stdout,
+    '\t\tAverage siblings per row read (last five minutes): 1.5\n\t\tMaximum siblings per row read (last five minutes): 3\n' +
+      '\t\tWrites that left siblings: 7\n\t\tWrites refused for too many siblings: 2\n',
+  )
   const sstables = [
     { path: '/var/lib/cassandra/data/shop/users-6c86e870e54911f1a31b2fd701297bec/nb-1-big-Data.db', level: 0 },
   ]

@@ -206,8 +206,20 @@ function linesOf(one: TableStatsReport, human: boolean, indent: string): string 
     `Average tombstones per slice (last five minutes): ${javaDouble(one.tombstonesPerRead)}`,
     `Maximum tombstones per slice (last five minutes): ${one.maxTombstonesPerRead}`,
     `Droppable tombstone ratio: ${one.droppableRatio.toFixed(5)}`,
+    ...siblingLines(one),
   ]
   return lines.map((line) => `${indent}${line}\n`).join('')
+}
+
+/** Cassandra has no such tables. */
+function siblingLines({ siblings }: TableStatsReport): string[] {
+  if (siblings === null) return []
+  return [
+    `Average siblings per row read (last five minutes): ${javaDouble(siblings.perRead)}`,
+    `Maximum siblings per row read (last five minutes): ${siblings.maxPerRead}`,
+    `Writes that left siblings: ${siblings.made}`,
+    `Writes refused for too many siblings: ${siblings.refused}`,
+  ]
 }
 
 /** As -F json and yaml show it. */
@@ -272,5 +284,11 @@ function tableMap(one: TableStatsReport, human: boolean): Record<string, unknown
     old_sstable_count: 0,
     bytes_unrepaired: one.bytesUnrepaired,
     space_used_by_snapshots_total: bytes(one.snapshotBytes),
+    ...(one.siblings && {
+      average_siblings_per_row_read_last_five_minutes: one.siblings.perRead ?? Number.NaN,
+      maximum_siblings_per_row_read_last_five_minutes: one.siblings.maxPerRead,
+      writes_that_left_siblings: one.siblings.made,
+      writes_refused_for_siblings: one.siblings.refused,
+    }),
   }
 }

@@ -5,6 +5,7 @@ import type { FileDescription } from '../../../storage/store.ts'
 import { Histogram } from '../../base/histogram.ts'
 import type { Latency } from '../../base/latency.ts'
 import type { TableFigures } from '../../metrics.ts'
+import { resolutionOf } from '../../schema/resolution.ts'
 import { isSystemKeyspace } from '../../schema/system-tables.ts'
 import type { TableSchema } from '../../schema/table.ts'
 import { type AdminNode, chosenTables } from './admin-node.ts'
@@ -45,6 +46,15 @@ export interface TableStatsReport {
   readonly tombstonesPerRead: number | null
   readonly maxTombstonesPerRead: number
   readonly droppableRatio: number
+  /** Of a table that keeps concurrent versions; null: it does not. */
+  readonly siblings: {
+    /** Live versions of each row that was read in the last minutes. */
+    readonly perRead: number | null
+    readonly maxPerRead: number
+    /** Writes that left more than one, and those that would have left too many. */
+    readonly made: number
+    readonly refused: number
+  } | null
 }
 
 /** With names (`keyspace` or `keyspace.table`): only those, or with `ignore` all but those. */
@@ -72,7 +82,8 @@ function namedTables(node: AdminNode, name: string): TableSchema[] {
   return [table]
 }
 
-function statsOf(node: AdminNode, { table, report }: TableFigures, snapshotBytes: number): TableStatsReport {
+function statsOf(node: AdminNode, figures: TableFigures, snapshotBytes: number): TableStatsReport {
+  const { table, report } = figures
   const files = node.store.liveFiles(table.id)
   const metrics = report?.metrics
   const raw = report?.rawBytes ?? 0
@@ -112,7 +123,14 @@ function statsOf(node: AdminNode, { table, report }: TableFigures, snapshotBytes
     tombstonesPerRead: mean([metrics?.tombstonesPerRead]),
     maxTombstonesPerRead: metrics?.tombstonesPerRead.max ?? 0,
     droppableRatio: report?.droppableRatio ?? 0,
+    siblings: siblingsOf(figures),
   }
+}
+
+function siblingsOf({ table, coordinator }: TableFigures): TableStatsReport['siblings'] {
+  if (resolutionOf(table.options) !== 'vclock') return null
+  const { perRead, made, refused } = coordinator.siblings
+  return { perRead: mean([perRead]), maxPerRead: perRead.max, made, refused }
 }
 
 function isLeveled(table: TableSchema): boolean {

@@ -1,6 +1,6 @@
 /**
  * The tables of system_views that tell what was counted. Source: the same tables of Cassandra 5.0.6; but latencies are given in ms as their names
- * say (there the p50th_ms and its like are a thousandth of it). polyxena_tables and polyxena_metrics are our own, for what Cassandra shows by JMX alone.
+ * say (there the p50th_ms and its like are a thousandth of it). polyxena_tables, polyxena_siblings and polyxena_metrics are our own, for what Cassandra shows by JMX alone.
  */
 
 import { KIND_NAMES } from '../../../storage/compaction/task.ts'
@@ -8,6 +8,7 @@ import type { TableReport } from '../../../storage/store.ts'
 import type { Histogram } from '../../base/histogram.ts'
 import type { Latency } from '../../base/latency.ts'
 import type { Metrics, TableFigures } from '../../metrics.ts'
+import { resolutionOf } from '../../schema/resolution.ts'
 import { consistencyName } from '../../types/consistency.ts'
 import type { PlainRow } from './plain-values.ts'
 
@@ -35,6 +36,7 @@ const OF_TABLE: Readonly<Record<string, (figures: TableFigures, metrics: Metrics
 
 /** Rows of the table of that name; null when it is none of these. */
 export function metricRows(table: string, metrics: Metrics): PlainRow[] | null {
+  if (table === 'polyxena_siblings') return siblingRows(metrics)
   const ofTable = OF_TABLE[table]
   if (ofTable)
     return metrics.tables().map((figures) => ({
@@ -58,6 +60,21 @@ export function metricRows(table: string, metrics: Metrics): PlainRow[] | null {
     default:
       return null
   }
+}
+
+/** Of the tables that keep concurrent versions. */
+function siblingRows(metrics: Metrics): PlainRow[] {
+  return metrics
+    .tables()
+    .filter(({ table }) => resolutionOf(table.options) === 'vclock')
+    .map(({ table, coordinator: { siblings } }) => ({
+      keyspace_name: table.keyspace,
+      table_name: table.name,
+      ...percentiles(siblings.perRead),
+      rows_read: siblings.rowsRead,
+      writes_led_beside_others: siblings.made,
+      writes_refused: siblings.refused,
+    }))
 }
 
 function latencyRow(latency: Latency | undefined): PlainRow {

@@ -55,7 +55,7 @@ function requestOf(...writes: readonly (readonly [row: string, write: CausalWrit
 
 class World {
   readonly rows = new Map<string, Buffer>()
-  readonly counts: SiblingCounts = { perRead: new Histogram(), made: 0, refused: 0 }
+  readonly counts: SiblingCounts = { perRead: new Histogram(), rowsRead: 0, made: 0, refused: 0 }
   readonly leader: CausalLeader
   maxSiblings = 100
   isLate = false
