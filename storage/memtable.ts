@@ -21,7 +21,8 @@ import type { Span } from './read/span.ts'
 export class Memtable implements Source {
   readonly #slabs = new Slabs()
   readonly #index = new OrderedIndex(this.#slabs)
-  readonly #resolution: Resolution
+  /** May be another when the table is altered. */
+  resolution: Resolution
   readonly #key = new ByteWriter(256)
   readonly #merged = new ByteWriter(1024)
   #ranges: RangeStore | null = null
@@ -36,7 +37,7 @@ export class Memtable implements Source {
   writes = 0
 
   constructor(resolution: Resolution) {
-    this.#resolution = resolution
+    this.resolution = resolution
   }
 
   /** Records held. */
@@ -96,7 +97,7 @@ export class Memtable implements Source {
       const oldStart = slabs.start(old)
       const oldEnd = oldStart + slabs.length(old)
       merged.reset()
-      this.#resolution.merge(merged, slab, oldStart, oldEnd, buffer, start, end)
+      this.resolution.merge(merged, slab, oldStart, oldEnd, buffer, start, end)
       const same = compareRanges(slab, oldStart, oldEnd, merged.buffer, 0, merged.length) === 0
       if (!same) index.setValue(slabs.add(merged.buffer, 0, merged.length))
       return
@@ -105,7 +106,7 @@ export class Memtable implements Source {
     if ((buffer[start]! & RowFlag.DELETION) !== 0) {
       // A row with a deletion of its own may hold what it covers: merging makes it normal.
       merged.reset()
-      this.#resolution.merge(merged, buffer, start, end, buffer, start, end)
+      this.resolution.merge(merged, buffer, start, end, buffer, start, end)
       index.insert(keyAddress, slabs.add(merged.buffer, 0, merged.length))
     } else index.insert(keyAddress, slabs.add(buffer, start, end))
   }

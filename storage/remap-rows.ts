@@ -3,7 +3,7 @@
  * Always: nothing but column ids changes, and cells that were void (their column was dropped) are left out.
  */
 import { BytesError, ByteWriter } from '../lib/base/bytes.ts'
-import { ANNOTATION_COLUMN_ID, compareTimestamps, RowReader, RowWriter } from './model/row.ts'
+import { ANNOTATION_COLUMN_ID, compareTimestamps, RowReader, RowWriter, VERSION_COLUMN_ID } from './model/row.ts'
 
 /** What becomes of a column's cells: the id of the table's own column, and up to which timestamp (µs) they are void; null: all of them are. */
 export interface ColumnFate {
@@ -25,15 +25,22 @@ interface Run {
   readonly end: number
 }
 
-const KEPT: Fate = { id: ANNOTATION_COLUMN_ID, isVoidBefore: false, high: 0, low: 0 }
+const kept = (id: number): Fate => ({ id, isVoidBefore: false, high: 0, low: 0 })
 
 export class RowRemapper {
-  readonly #fates = new Map<number, Fate | null>([[ANNOTATION_COLUMN_ID, KEPT]])
+  readonly #fates = new Map<number, Fate | null>([
+    [ANNOTATION_COLUMN_ID, kept(ANNOTATION_COLUMN_ID)],
+    [VERSION_COLUMN_ID, kept(VERSION_COLUMN_ID)],
+  ])
+  readonly #columns: ReadonlyMap<number, ColumnFate | null>
+  /** Of the rows within versions; made when there is one. */
+  #inner: RowRemapper | null = null
   readonly #reader = new RowReader()
   readonly #out = new ByteWriter(1024)
   readonly #writer = new RowWriter(this.#out)
 
   constructor(columns: ReadonlyMap<number, ColumnFate | null>) {
+    this.#columns = columns
     for (const [id, fate] of columns) {
       const micros = fate?.voidUpToMicros ?? null
       this.#fates.set(
@@ -57,17 +64,30 @@ export class RowRemapper {
     to.begin()
     if (from.hasLiveness) to.liveness(from.livenessTsHigh, from.livenessTsLow, from.livenessTtl, from.livenessExpiresAt)
     if (from.hasDeletion) to.deletion(from.deletionTsHigh, from.deletionTsLow, from.deletionLocalTime)
+    if (from.hasContext) to.context(row, from.contextStart, from.contextEnd)
     for (const { fate, start, end } of runs) {
       from.cellEnd = start
       while (from.cellEnd < end && from.next()) {
         if (fate.isVoidBefore && compareTimestamps(from.tsHigh, from.tsLow, fate.high, fate.low) <= 0) continue
-        from.columnId = fate.id
-        to.copyCell(from)
+        if (from.columnId === VERSION_COLUMN_ID) this.#version(from, to)
+        else {
+          from.columnId = fate.id
+          to.copyCell(from)
+        }
       }
     }
     const isEmpty = to.isEmpty
     to.end()
     return isEmpty ? null : this.#out.copy()
+  }
+
+  /** One of which nothing is left is not there any more, but was seen. */
+  #version(from: RowReader, to: RowWriter): void {
+    this.#inner ??= new RowRemapper(this.#columns)
+    const { buffer, columnId, pathStart, pathEnd, tsHigh, tsLow, ttl, localDeletionTime, valueStart, valueEnd } = from
+    const row = this.#inner.remap(buffer.subarray(valueStart, valueEnd))
+    const path = buffer.subarray(pathStart, pathEnd)
+    if (row !== null) to.dottedCell(columnId, path, tsHigh, tsLow, ttl, localDeletionTime, row)
   }
 
   /** Those that stay, in the order of their new ids. */

@@ -19,7 +19,7 @@ import { Flusher } from './flusher.ts'
 import { LogRecord } from './log-record.ts'
 import type { TableFile } from './manifest.ts'
 import type { ReadCommand, ReadResult } from './model/command.ts'
-import { LastWriteWins } from './model/merge.ts'
+import { createLaws, type Resolution } from './model/merge.ts'
 import { MutationReader } from './model/mutation.ts'
 import { TableMap } from './model/table-map.ts'
 import { PeriodicFlush } from './periodic-flush.ts'
@@ -159,7 +159,7 @@ export class Store {
   readonly #flusher: Flusher
   readonly #space: DiskSpace | null
   readonly #periodicFlush: PeriodicFlush
-  readonly #resolution = new LastWriteWins()
+  readonly #laws = createLaws()
   readonly #tables = new Map<string, TableStore>()
   /** The same, as mutations name them. */
   readonly #byId = new TableMap<TableStore>()
@@ -287,7 +287,7 @@ export class Store {
   #add(id: string, table: StoredTable): TableStore {
     const made = new TableStore(id, table, {
       clock: this.#runtime.clock,
-      resolution: this.#resolution,
+      laws: this.#laws,
       rowCache: this.#rowCache.bytesMax > 0 ? this.#rowCache : null,
       froze: (bytes) => this.#flusher.froze(bytes),
       wrote: (bytes) => this.#flusher.wrote(bytes),
@@ -297,6 +297,11 @@ export class Store {
     this.#tables.set(id, made)
     this.#byId.set(id, made)
     return made
+  }
+
+  /** The law by which versions of the table's rows merge; of a table that is not known: by timestamps. */
+  resolutionOf(id: string): Resolution {
+    return this.#tables.get(id)?.resolution ?? this.#laws.lww
   }
 
   /** Forgets a table and its data. Writes to it are passed over from now on, reads find nothing. */

@@ -23,6 +23,8 @@ export class TableMetrics {
   compactions = 0
   compactedBytesRead = 0
   compactedBytesWritten = 0
+  /** Actors that contexts of rows have forgotten (model/causal/prune.ts). */
+  prunings = 0
   /** Of SSTables that are not live any more. */
   #bloomPositives = 0
   #bloomFalsePositives = 0

@@ -19,6 +19,10 @@ export interface TableOptions {
   readonly incrementalBackups: boolean
   /** False: no snapshot before a truncation or drop although the node takes them. */
   readonly allowAutoSnapshot: boolean
+  /** By which law versions of its rows merge: by timestamps, or all that no later one has seen are kept. */
+  readonly resolution: 'lww' | 'vclock'
+  /** Versions of a row that a write may leave beside each other. */
+  readonly maxSiblings: number
 }
 
 export interface CachingOptions {
@@ -136,6 +140,8 @@ export const DEFAULT_TABLE_OPTIONS: TableOptions = {
   memtableFlushPeriodMs: 0,
   incrementalBackups: true,
   allowAutoSnapshot: true,
+  resolution: 'lww',
+  maxSiblings: 100,
 }
 
 /** How an SSTable of the table is written. */

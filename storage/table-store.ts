@@ -10,7 +10,7 @@ import type { Runtime } from '../lib/runtime/runtime.ts'
 import type { LogPosition } from './commitlog/segment.ts'
 import { Memtable } from './memtable.ts'
 import type { ReadCommand, ReadResult } from './model/command.ts'
-import type { Resolution } from './model/merge.ts'
+import type { Laws, Resolution } from './model/merge.ts'
 import { MutationReader } from './model/mutation.ts'
 import { compareTimestamps } from './model/row.ts'
 import { headCommand, headOf, readHead } from './read/head.ts'
@@ -64,7 +64,7 @@ export interface TableServices {
   /** Null: there is none. */
   readonly rowCache: RowCache | null
   readonly clock: Runtime['clock']
-  readonly resolution: Resolution
+  readonly laws: Laws
   /** Told when a memtable of so many bytes is not written to any more, how much of it is in its file, and when it is dropped. */
   readonly froze: (bytes: number) => void
   readonly wrote: (bytes: number) => void
@@ -82,7 +82,7 @@ interface HeldFile extends LiveFile {
 export class TableStore implements ReadContext {
   readonly id: string
   readonly idBytes: Buffer
-  readonly resolution: Resolution
+  resolution: Resolution
   readonly #services: TableServices
   /** See unsynced.ts. */
   unsyncedGroup = 0
@@ -105,7 +105,7 @@ export class TableStore implements ReadContext {
     this.id = id
     this.idBytes = uuidBytes(id)
     this.table = table
-    this.resolution = services.resolution
+    this.resolution = services.laws[table.options.resolution]
     this.#services = services
     this.memtable = new Memtable(this.resolution)
     this.sources = [this.memtable]
@@ -127,6 +127,9 @@ export class TableStore implements ReadContext {
   /** What is known of the table changes, its options among it. */
   changeTable(table: StoredTable): void {
     this.table = table
+    // Rows meet by the same rules in both laws: those that are in memory stay true.
+    this.resolution = this.#services.laws[table.options.resolution]
+    this.memtable.resolution = this.resolution
     // While rows are not to be kept, writes do not tell the cache.
     this.#services.rowCache?.clear(this.id)
     for (const { reader } of this.#files) reader.keepsIndex = table.options.caching.keys

@@ -7,6 +7,7 @@ import { SerialLocks } from '../../lib/base/serial-locks.ts'
 import type { Clock } from '../../lib/runtime/runtime.ts'
 import { Consistency, consistencyName } from '../../lib/types/consistency.ts'
 import type { ReadCommand, ReadResult } from '../../storage/model/command.ts'
+import type { Resolution } from '../../storage/model/merge.ts'
 import type { CasRequest, CasScene } from './cas.ts'
 import { CausalLeader, type CausalLeaderOptions } from './causal-leader.ts'
 import { CounterLeader, type CounterLeaderOptions } from './counter-leader.ts'
@@ -19,6 +20,8 @@ import { isReplicaFailure, unavailable } from './request-errors.ts'
 export interface Replica {
   apply(mutations: readonly Buffer[]): Promise<void> | undefined
   read(command: ReadCommand): ReadResult | Promise<ReadResult>
+  /** The law by which versions of the table's rows merge. */
+  resolution(table: string): Resolution
   /** `atMs`, since 1970: when it counts as emptied; default: by this node's clock. */
   truncate(table: string, atMs?: number): Promise<void>
 }

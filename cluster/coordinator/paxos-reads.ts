@@ -5,7 +5,6 @@
 import { ByteWriter } from '../../lib/base/bytes.ts'
 import { uuidBytes } from '../../lib/base/uuid.ts'
 import type { ReadCommand, ReadResult } from '../../storage/model/command.ts'
-import { LastWriteWins } from '../../storage/model/merge.ts'
 import type { Reads } from './coordinator.ts'
 import type { Replica } from './local.ts'
 import type { PaxosReads } from './paxos-transaction.ts'
@@ -17,11 +16,12 @@ import { TableIds } from './table-ids.ts'
 
 export class QuorumReads implements PaxosReads {
   readonly #reads: Pick<Reads, 'read'>
-  readonly #resolution = new LastWriteWins()
+  readonly #replica: Pick<Replica, 'resolution'>
   readonly #ids = new TableIds()
 
-  constructor(reads: Pick<Reads, 'read'>) {
+  constructor(reads: Pick<Reads, 'read'>, replica: Pick<Replica, 'resolution'>) {
     this.#reads = reads
+    this.#replica = replica
   }
 
   encode(command: ReadCommand): Buffer | null {
@@ -34,7 +34,12 @@ export class QuorumReads implements PaxosReads {
 
   merge(command: ReadCommand, answers: readonly Buffer[]): ReadResult | null {
     const results = answers.map(decodeAnswer)
-    const { result, next } = mergeAnswers(results, wholeOf(command), this.#resolution, uuidBytes(command.table))
+    const { result, next } = mergeAnswers(
+      results,
+      wholeOf(command),
+      this.#replica.resolution(command.table),
+      uuidBytes(command.table),
+    )
     const collector = new ReadCollector(command)
     collector.take(result, next)
     return collector.isFull || next === null ? collector.result(false) : null

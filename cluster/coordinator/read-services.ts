@@ -2,7 +2,6 @@
 import { ByteWriter } from '../../lib/base/bytes.ts'
 import { FailureReason, ReplicaFailure } from '../../lib/base/errors.ts'
 import type { ReadCommand, ReadResult } from '../../storage/model/command.ts'
-import { LastWriteWins } from '../../storage/model/merge.ts'
 import type { Endpoint, ReplyHandler } from '../internode/messenger.ts'
 import { Verb } from '../internode/verbs.ts'
 import type { CoordinatorEnvironment } from './environment.ts'
@@ -27,7 +26,6 @@ const WRITER_BYTES_KEPT = 256 * 1024
 export class ReadServices {
   readonly #environment: CoordinatorEnvironment
   readonly #repairs: RepairSink
-  readonly #resolution = new LastWriteWins()
   readonly #ids = new TableIds()
   #writer = new ByteWriter(1024)
   readonly nearness = new Nearness()
@@ -84,7 +82,12 @@ export class ReadServices {
   }
 
   merge(answers: readonly ReadResult[], command: ReadCommand): Merged {
-    return mergeAnswers(answers, command, this.#resolution, this.#ids.bytes(command.table))
+    return mergeAnswers(
+      answers,
+      command,
+      this.#environment.replica.resolution(command.table),
+      this.#ids.bytes(command.table),
+    )
   }
 
   /** Gives a replica what it lacks; false: it is not known to have it. */

@@ -316,6 +316,7 @@ async function serve({
   const replica: Replica = {
     apply: (mutations) => views.apply(mutations),
     read: (command) => (virtual.handles(command.table) ? virtual.read(command) : views.read(command)),
+    resolution: (table) => store.resolutionOf(table),
     truncate: (table, atMs) => views.truncate(table, atMs),
   }
   const report = reporter(log, clock)

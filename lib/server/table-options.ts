@@ -18,6 +18,7 @@ import {
 import { assert } from '../base/assert.ts'
 import { parseHumanSize } from '../schema/human-size.ts'
 import { javaParseDouble } from '../schema/java.ts'
+import { maxSiblingsOf, resolutionOf } from '../schema/resolution.ts'
 import type { TableOptions } from '../schema/table.ts'
 
 type StringMap = ReadonlyMap<string, string>
@@ -39,6 +40,8 @@ export function storedOptions(options: TableOptions): StoredOptions {
     memtableFlushPeriodMs: options.memtableFlushPeriodInMs,
     incrementalBackups: options.incrementalBackups ?? true,
     allowAutoSnapshot: options.allowAutoSnapshot ?? true,
+    resolution: resolutionOf(options),
+    maxSiblings: maxSiblingsOf(options),
   }
 }
 

@@ -6,7 +6,7 @@
  */
 import { type Disk, defineJob, type JobContext } from '../../lib/runtime/runtime.ts'
 import { BlockCache } from '../cache.ts'
-import { LastWriteWins } from '../model/merge.ts'
+import { createLaws } from '../model/merge.ts'
 import { openTableReader, type TableReader } from '../sstable/reader.ts'
 import type { TableOwner } from '../sstable/statistics.ts'
 import { MergeCursor } from './merge-cursor.ts'
@@ -40,6 +40,7 @@ export interface MergeArgument {
   readonly purgeFloor: Timestamp
   readonly nowSeconds: number
   readonly gcGraceSeconds: number
+  readonly resolution: 'lww' | 'vclock'
   readonly outputs: readonly OutputName[]
   /** Bytes of each output, roughly; the last counts for all that follow. */
   readonly outputBytesMax: readonly number[]
@@ -61,6 +62,8 @@ export interface MergeResult extends MergeProgress {
   /** By how many inputs a partition was held: how many partitions. */
   readonly merged: readonly number[]
   readonly purged: Purged | null
+  /** Entries of contexts that were forgotten. */
+  readonly prunings: number
 }
 
 /** Raw bytes after which others may run: about a millisecond. */
@@ -105,7 +108,7 @@ async function merge(
   const purger = new Purger(nowSeconds, gcGraceSeconds)
   const throttle = new Throttle(context.clock, context.signal, new Float64Array(argument.throttle))
   const merger = new Merger({
-    resolution: new LastWriteWins(),
+    resolution: createLaws()[argument.resolution],
     inputs: inputs.scans.map((scan, i) => ({
       scan,
       isDying: scan.table.statistics.minLocalDeletionTime <= nowSeconds,
@@ -147,6 +150,7 @@ async function merge(
     outputs: written,
     merged: merger.merged,
     purged: purger.purged,
+    prunings: purger.prunings,
     bytesRead: inputs.bytesRead,
     bytesWritten: outputs.bytes,
   }

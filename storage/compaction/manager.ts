@@ -415,13 +415,14 @@ export class Compactions {
     if (free < promised) throw new Error(`${free} bytes are free in ${directory}, ${promised} may be needed`)
   }
 
-  #record(run: CompactionRun, { bytesWritten, merged }: MergeResult): void {
+  #record(run: CompactionRun, { bytesWritten, merged, prunings }: MergeResult): void {
     const { runtime, settings } = this.#options
     const record = this.#log.add(run.info, { bytesOut: bytesWritten, merged, atMicros: runtime.clock.wallMicros() })
     const { metrics } = run.order.table
     metrics.compactions++
     metrics.compactedBytesRead += record.bytesIn
     metrics.compactedBytesWritten += bytesWritten
+    metrics.prunings += prunings
     const { id, keyspace, name, bytesIn } = record
     runtime.log.debug(SOURCE, `Compacted (${id}) sstables of ${keyspace}.${name}: ${bytesIn} bytes to ${bytesWritten}`)
     settings.onCompacted?.(record)

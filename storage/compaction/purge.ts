@@ -5,10 +5,16 @@
  * partition with a timestamp at or below its own: that would come back to life. What lies outside: memtables, known by the least timestamp that they
  * hold; SSTables, by theirs, by their bounds and by their bloom filters.
  *
+ * A row with a context (causal/join.ts): what has a dot and expired goes at once, as the context still says that it was seen. The context goes, of a row
+ * without versions, as a tombstone of its newest dot would; of others it forgets what it may (causal/prune.ts). In both cases nothing outside may
+ * hold a dot that old.
+ *
  * An expired cell that has to stay loses its value (CellFlag.TOMBSTONE and EXPIRING): it is ordered among other versions as it was before, so that a
  * compaction never changes what a read sees, whichever SSTables it takes.
  */
 import type { ByteWriter } from '../../lib/base/bytes.ts'
+import { counterHigh, counterLow, greatestCounter, MICROS_PER_SECOND } from '../model/causal/context.ts'
+import { prunableEntries } from '../model/causal/prune.ts'
 import { CellFlag, compareTimestamps, RowReader, RowWriter, readInt32 } from '../model/row.ts'
 import { compareBytes } from '../sstable/block.ts'
 
@@ -97,6 +103,8 @@ export class Purger {
   #maxLow = 0
   #first: Buffer | null = null
   #last: Buffer | null = null
+  /** Entries of contexts that were forgotten. */
+  prunings = 0
 
   constructor(nowSeconds: number, gcGraceSeconds: number) {
     this.#nowSeconds = nowSeconds
@@ -132,7 +140,10 @@ export class Purger {
   }
 
   #takes(tsHigh: number, tsLow: number, localDeletionTime: number): boolean {
-    if (localDeletionTime >= this.#gcBefore) return false
+    return localDeletionTime < this.#gcBefore && this.#takesOlder(tsHigh, tsLow)
+  }
+
+  #takesOlder(tsHigh: number, tsLow: number): boolean {
     if (compareTimestamps(tsHigh, tsLow, this.#high, this.#low) >= 0) return false
     this.#count += 1
     if (compareTimestamps(tsHigh, tsLow, this.#maxHigh, this.#maxLow) > 0) {
@@ -161,7 +172,45 @@ export class Purger {
       } else if ((flags & (CellFlag.TOMBSTONE | CellFlag.COMPLEX_DELETION)) !== 0 && row.localDeletionTime < gcBefore)
         return true
     }
-    return false
+    return row.hasContext && this.#forgetsSome(row)
+  }
+
+  /** Of a row none of whose dots has expired. */
+  #forgetsSome(row: RowReader): boolean {
+    const { buffer, contextStart, contextEnd } = row
+    const dots = dotsOf(row, this.#nowSeconds)
+    if (dots.length > 0) return prunableEntries(buffer, contextStart, contextEnd, dots).length > 0
+    return greatestCounter(buffer, contextStart, contextEnd) < this.#gcBefore * MICROS_PER_SECOND
+  }
+
+  /** Writes what stays of the row's context. */
+  #context(row: RowReader, writer: RowWriter): void {
+    const { buffer, contextStart, contextEnd } = row
+    const dots = dotsOf(row, this.#nowSeconds)
+    if (dots.length === 0) {
+      const newest = greatestCounter(buffer, contextStart, contextEnd)
+      const seconds = Math.floor(newest / MICROS_PER_SECOND)
+      if (!this.#takes(counterHigh(newest), counterLow(newest), seconds))
+        writer.context(buffer, contextStart, contextEnd)
+      return
+    }
+    const gone = prunableEntries(buffer, contextStart, contextEnd, dots)
+      .filter(({ last }) => this.#takesOlder(counterHigh(last), counterLow(last)))
+      .sort((a, b) => a.actorAt - b.actorAt)
+    if (gone.length === 0) {
+      writer.context(buffer, contextStart, contextEnd)
+      return
+    }
+    this.prunings += gone.length
+    const kept: Buffer[] = []
+    let at = contextStart
+    for (const { actorAt, end } of gone) {
+      kept.push(buffer.subarray(at, actorAt))
+      at = end
+    }
+    kept.push(buffer.subarray(at, contextEnd))
+    const context = Buffer.concat(kept)
+    writer.context(context, 0, context.length)
   }
 
   /** Appends what stays of the row; false when nothing does. */
@@ -178,11 +227,13 @@ export class Purger {
     if (alive) writer.liveness(row.livenessTsHigh, row.livenessTsLow, row.livenessTtl, row.livenessExpiresAt)
     if (row.hasDeletion && !this.#takes(row.deletionTsHigh, row.deletionTsLow, row.deletionLocalTime))
       writer.deletion(row.deletionTsHigh, row.deletionTsLow, row.deletionLocalTime)
+    if (row.hasContext) this.#context(row, writer)
     const raw = alive === row.hasLiveness
     while (row.next()) {
       const { flags } = row
       if ((flags & CellFlag.EXPIRING) !== 0) {
         if (row.localDeletionTime <= now) {
+          if (row.isDotted) continue
           // The time for which it lived counts towards gc_grace: it was never more alive elsewhere than here.
           if (!this.#takes(row.tsHigh, row.tsLow, row.localDeletionTime - row.ttl)) writer.expiredCell(row)
           continue
@@ -196,4 +247,13 @@ export class Purger {
     writer.end()
     return !writer.isEmpty
   }
+}
+
+/** Where the dots of the row begin that have not expired; the reader stands before the first cell again. */
+function dotsOf(row: RowReader, nowSeconds: number): number[] {
+  const dots: number[] = []
+  row.rewind()
+  while (row.next()) if (row.isDotted && row.isLive(nowSeconds)) dots.push(row.pathStart)
+  row.rewind()
+  return dots
 }

@@ -191,6 +191,7 @@ export class CompactionRun {
       purgeFloor,
       nowSeconds,
       gcGraceSeconds: options.gcGraceSeconds,
+      resolution: options.resolution,
       outputs: reserved.map(({ path, uid }) => ({ path, uid })),
       outputBytesMax,
       writer: writerOptions(options),

@@ -3,12 +3,17 @@
  * Source: Apache Cassandra 5's reconciliation of liveness, deletions and cells, ties included (checked against the server).
  * Always: commutative, associative and idempotent, byte for byte, over rows that merge itself or a RowWriter has made
  * (a row whose own deletions shadow something of it becomes normal at its first merge).
+ *
+ * Rows with a context are joined by it whatever the table's law is (causal/join.ts): they meet rows of tables that keep no versions where a table
+ * was altered, or is being altered. The laws differ in what deletions cover of such a row, and in how it is shown.
  */
 import type { ByteWriter } from '../../lib/base/bytes.ts'
-import { CellFlag, compareRanges, compareTimestamps, RowReader, RowWriter } from './row.ts'
+import { CausalJoin } from './causal/join.ts'
+import { Coverage, cellOrder, cellPlace, deletionOrder, livenessOrder } from './cell-order.ts'
 
-/** How much of a row a deletion covers. */
-export const Coverage = { NONE: 0, SOME: 1, ALL: 2 } as const
+export { Coverage }
+
+import { CellFlag, compareTimestamps, RowFlag, RowReader, RowWriter } from './row.ts'
 
 /** Which law holds is chosen per table. Rows are handed as ranges of bytes; results are appended to `out` as one row. */
 export interface Resolution {
@@ -22,10 +27,22 @@ export interface Resolution {
    * each of one cell) sees of the row.
    */
   settles(row: Buffer, columns: readonly number[], nowSeconds: number, tsHigh: number, tsLow: number): boolean
+  /** Whether a deletion covers all that is not newer, so that what holds nothing newer need not be looked at. */
+  readonly isByTimestamp: boolean
 }
 
-/** Each cell has one value: that with the greatest timestamp. */
+/** Laws have no memory of their own but what a call needs: one serves all tables of a thread. */
+export function createLaws(): Laws {
+  return { lww: new LastWriteWins(), vclock: new CausalVersions() }
+}
+
+export type Laws = Readonly<Record<'lww' | 'vclock', Resolution>>
+
+/** Each cell has one value: that with the greatest timestamp. Of a row with versions it is the newest version that counts (causal/flatten.ts). */
 export class LastWriteWins implements Resolution {
+  readonly isByTimestamp = true
+  /** Made when the first row with a context is met. */
+  #join: CausalJoin | null = null
   readonly #a = new RowReader()
   readonly #b = new RowReader()
   readonly #writer = new RowWriter()
@@ -38,6 +55,10 @@ export class LastWriteWins implements Resolution {
   #complexLow = 0
 
   merge(out: ByteWriter, a: Buffer, aStart: number, aEnd: number, b: Buffer, bStart: number, bEnd: number): void {
+    if (((a[aStart]! | b[bStart]!) & RowFlag.CAUSAL) !== 0) {
+      this.#joining().merge(out, a, aStart, aEnd, b, bStart, bEnd)
+      return
+    }
     const left = this.#a.reset(a, aStart, aEnd)
     const right = this.#b.reset(b, bStart, bEnd)
     const writer = this.#writer
@@ -56,6 +77,11 @@ export class LastWriteWins implements Resolution {
     const leftRaw = left.hasLiveness === alive && (!alive || left === liveness || livenessOrder(left, right) === 0)
     const rightRaw = right.hasLiveness === alive && (!alive || right === liveness || livenessOrder(left, right) === 0)
     this.#cells(leftRaw, rightRaw)
+  }
+
+  #joining(): CausalJoin {
+    this.#join ??= new CausalJoin({ keepsDotted: false })
+    return this.#join
   }
 
   #cells(leftRaw: boolean, rightRaw: boolean): void {
@@ -91,6 +117,10 @@ export class LastWriteWins implements Resolution {
   }
 
   applyDeletion(out: ByteWriter, row: Buffer, start: number, end: number, tsHigh: number, tsLow: number): void {
+    if ((row[start]! & RowFlag.CAUSAL) !== 0) {
+      this.#joining().applyDeletion(out, row, start, end, tsHigh, tsLow)
+      return
+    }
     const reader = this.#a.reset(row, start, end)
     const writer = this.#writer
     writer.out = out
@@ -109,6 +139,7 @@ export class LastWriteWins implements Resolution {
   }
 
   coverage(row: Buffer, start: number, end: number, tsHigh: number, tsLow: number): number {
+    if ((row[start]! & RowFlag.CAUSAL) !== 0) return this.#joining().coverage(row, start, end, tsHigh, tsLow)
     const reader = this.#a.reset(row, start, end)
     this.#deleted = true
     this.#deletionHigh = tsHigh
@@ -132,6 +163,7 @@ export class LastWriteWins implements Resolution {
 
   settles(row: Buffer, columns: readonly number[], nowSeconds: number, tsHigh: number, tsLow: number): boolean {
     const reader = this.#a.reset(row)
+    if (reader.hasContext) return false
     if (reader.hasDeletion && compareTimestamps(reader.deletionTsHigh, reader.deletionTsLow, tsHigh, tsLow) >= 0)
       return true
     if (!reader.hasLiveness || compareTimestamps(reader.livenessTsHigh, reader.livenessTsLow, tsHigh, tsLow) <= 0)
@@ -166,46 +198,31 @@ export class LastWriteWins implements Resolution {
   }
 }
 
-/** Order of two cells within a row: by column, complex deletion first, then by path, those with dots after the others. */
-export function cellPlace(a: RowReader, b: RowReader): number {
-  if (a.columnId !== b.columnId) return a.columnId - b.columnId
-  const flags = a.flags | b.flags
-  if ((flags & (CellFlag.COMPLEX_DELETION | CellFlag.PATH)) === 0) return 0
-  const aDeletion = (a.flags & CellFlag.COMPLEX_DELETION) !== 0
-  if (aDeletion !== ((b.flags & CellFlag.COMPLEX_DELETION) !== 0)) return aDeletion ? -1 : 1
-  const dotted = (a.flags & CellFlag.DOTTED) - (b.flags & CellFlag.DOTTED)
-  return dotted !== 0 ? dotted : compareRanges(a.buffer, a.pathStart, a.pathEnd, b.buffer, b.pathStart, b.pathEnd)
-}
+/**
+ * The law of vector-clock tables. Deletions by timestamp say nothing of what has a dot; a row is shown with all its versions, and nothing settles
+ * which there are but to have looked everywhere. Rows that were written before merge as in other tables.
+ */
+export class CausalVersions implements Resolution {
+  readonly isByTimestamp = false
+  readonly #plain = new LastWriteWins()
+  readonly #join = new CausalJoin({ keepsDotted: true })
 
-/** Positive when a wins. An expiring cell beats one that does not expire, so that the outcome hangs on no clock. */
-export function cellOrder(a: RowReader, b: RowReader): number {
-  const byTimestamp = compareTimestamps(a.tsHigh, a.tsLow, b.tsHigh, b.tsLow)
-  if (byTimestamp !== 0) return byTimestamp
-  const ending = CellFlag.TOMBSTONE | CellFlag.EXPIRING | CellFlag.COMPLEX_DELETION
-  if (((a.flags | b.flags) & ending) !== 0) {
-    const aEnds = (a.flags & ending) !== 0
-    if (aEnds !== ((b.flags & ending) !== 0)) return aEnds ? 1 : -1
-    const aExpires = (a.flags & CellFlag.EXPIRING) !== 0
-    if (aExpires !== ((b.flags & CellFlag.EXPIRING) !== 0)) return aExpires ? -1 : 1
-    if (a.localDeletionTime !== b.localDeletionTime) return a.localDeletionTime - b.localDeletionTime
-    // Both expire then. One may have, and lost its value: it has been seen to.
-    const valueless = (a.flags & CellFlag.TOMBSTONE) - (b.flags & CellFlag.TOMBSTONE)
-    if (valueless !== 0) return valueless
+  merge(out: ByteWriter, a: Buffer, aStart: number, aEnd: number, b: Buffer, bStart: number, bEnd: number): void {
+    const law = ((a[aStart]! | b[bStart]!) & RowFlag.CAUSAL) !== 0 ? this.#join : this.#plain
+    law.merge(out, a, aStart, aEnd, b, bStart, bEnd)
   }
-  const byValue = compareRanges(a.buffer, a.valueStart, a.valueEnd, b.buffer, b.valueStart, b.valueEnd)
-  return byValue !== 0 ? byValue : b.ttl - a.ttl
-}
 
-/** Positive when a's liveness supersedes b's; 0 only when they are equal. */
-export function livenessOrder(a: RowReader, b: RowReader): number {
-  const byTimestamp = compareTimestamps(a.livenessTsHigh, a.livenessTsLow, b.livenessTsHigh, b.livenessTsLow)
-  if (byTimestamp !== 0) return byTimestamp
-  if ((a.livenessTtl === 0) !== (b.livenessTtl === 0)) return a.livenessTtl === 0 ? -1 : 1
-  if (a.livenessExpiresAt !== b.livenessExpiresAt) return a.livenessExpiresAt - b.livenessExpiresAt
-  return b.livenessTtl - a.livenessTtl
-}
+  applyDeletion(out: ByteWriter, row: Buffer, start: number, end: number, tsHigh: number, tsLow: number): void {
+    const law = (row[start]! & RowFlag.CAUSAL) !== 0 ? this.#join : this.#plain
+    law.applyDeletion(out, row, start, end, tsHigh, tsLow)
+  }
 
-export function deletionOrder(a: RowReader, b: RowReader): number {
-  const byTimestamp = compareTimestamps(a.deletionTsHigh, a.deletionTsLow, b.deletionTsHigh, b.deletionTsLow)
-  return byTimestamp !== 0 ? byTimestamp : a.deletionLocalTime - b.deletionLocalTime
+  coverage(row: Buffer, start: number, end: number, tsHigh: number, tsLow: number): number {
+    const law = (row[start]! & RowFlag.CAUSAL) !== 0 ? this.#join : this.#plain
+    return law.coverage(row, start, end, tsHigh, tsLow)
+  }
+
+  settles(): boolean {
+    return false
+  }
 }

@@ -11,7 +11,7 @@
  *         4 has path, 8 timestamp is that of the row's liveness (absent here), 16 complex deletion (no value, no path; has localDeletionTime:
  *         covers this column's cells with timestamp <= its own), 32 expiry and ttl are those of the row's liveness (absent here)
  *         1 and 2 together: expired, and its value was given up; among other versions it has the place that it had
- *         64 has a dot, the first 16 bytes of its path: it lives by the row's context, not by timestamps (causal/law.ts)
+ *         64 has a dot, the first 16 bytes of its path: it lives by the row's context, not by timestamps (causal/join.ts)
  * Cells are sorted by column id; within a complex column its complex deletion first, then its cells by path (unsigned bytes), those with dots
  * after the others. One without a path may stand before those that have one: what a counter was before it had shards (docs/formats.md).
  * Timestamps are µs, signed 64-bit; times are seconds since 1970, unsigned 32-bit. A row ends where its bytes end.

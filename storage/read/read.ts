@@ -156,6 +156,7 @@ class Read {
     }
     if (row !== null) row = resolver.applyDeletion(row, covering)
     if (this.#whole !== null) return this.#wholePoint(this.#whole, clustering, row, deletion, covering, staticRow)
+    if (row !== null && resolver.isFlattened(row)) row = resolver.flat(row)
     const live = row !== null && command.perPartitionLimit > 0 && resolver.isLive(row)
     if (live) this.#rows++
     if (live || staticRow !== null)
@@ -169,7 +170,7 @@ class Read {
 
   /** Whether a source has nothing to say beside a deletion of the partition: a whole read tells deletions that are equally new apart. */
   #isPassedOver(source: Source, deletion: Buffer): boolean {
-    return isCovered(source, deletion, this.#whole === null ? 0 : 1)
+    return this.#context.resolution.isByTimestamp && isCovered(source, deletion, this.#whole === null ? 0 : 1)
   }
 
   /** Gives one row with the deletions that cover it. */
@@ -282,7 +283,8 @@ class Read {
     const row = this.#row
     if (cursor.versions === 1) cursor.versionInto(0, row)
     else row.setTo(this.#merged(cursor))
-    if (deletion === null && this.#whole === null) return this.#resolver.isLive(row.buffer, row.start, row.end)
+    if (deletion === null && this.#whole === null && !this.#resolver.isFlattened(row.buffer, row.start))
+      return this.#resolver.isLive(row.buffer, row.start, row.end)
     const left = this.#visible(row.view(), deletion)
     if (left === null) return false
     row.setTo(left)
@@ -291,9 +293,11 @@ class Read {
 
   /** The row under a deletion; null when a reader does not see it. */
   #visible(row: Buffer, deletion: Buffer | null): Buffer | null {
-    const left = this.#resolver.applyDeletion(row, deletion)
+    const resolver = this.#resolver
+    let left = resolver.applyDeletion(row, deletion)
     if (this.#whole !== null) return left === null ? null : this.#whole.row(left)
-    return left !== null && this.#resolver.isLive(left) ? left : null
+    if (left !== null && resolver.isFlattened(left)) left = resolver.flat(left)
+    return left !== null && resolver.isLive(left) ? left : null
   }
 
   /** Gives a partition with its rows and all that is deleted in it. */

@@ -1,8 +1,10 @@
 /** From the versions of a row that the sources hold to the one that a reader sees: merged, deletions applied, liveness judged. */
 import { ByteWriter } from '../../lib/base/bytes.ts'
+import { greatestCounter, MICROS_PER_SECOND } from '../model/causal/context.ts'
+import { flatRow } from '../model/causal/flatten.ts'
 import { compareDeletions } from '../model/deletion.ts'
 import { Coverage, type Resolution } from '../model/merge.ts'
-import { ANNOTATION_COLUMN_ID, CellFlag, RowReader, readInt32 } from '../model/row.ts'
+import { ANNOTATION_COLUMN_ID, CellFlag, RowFlag, RowReader, readInt32 } from '../model/row.ts'
 
 export class RowResolver {
   readonly #resolution: Resolution
@@ -46,6 +48,15 @@ export class RowResolver {
     return writer
   }
 
+  /** Whether readers are to see another row than is stored: one with versions, in a table that resolves by timestamps now. */
+  isFlattened(row: Buffer, start = 0): boolean {
+    return (row[start]! & RowFlag.CAUSAL) !== 0 && this.#resolution.isByTimestamp
+  }
+
+  flat(row: Buffer): Buffer {
+    return flatRow(this.#resolution, row, this.#nowSeconds)
+  }
+
   /** The row without what the deletion (its bytes, null: none) covers; null when nothing is left. */
   applyDeletion(row: Buffer, deletion: Buffer | null): Buffer | null {
     if (deletion === null) return row
@@ -79,9 +90,15 @@ export class RowResolver {
       else if ((flags & CellFlag.COMPLEX_DELETION) === 0 && reader.localDeletionTime >= this.#gcBefore) dead++
     }
     if (dead > 0) this.tombstones += dead
-    else if (!rowLive && !cellLive && reader.hasDeletion && reader.deletionLocalTime >= this.#gcBefore)
-      this.tombstones++
+    else if (!rowLive && !cellLive && this.#isDeleted(reader)) this.tombstones++
     return rowLive || cellLive
+  }
+
+  /** Whether something says that the row was deleted, less than gc_grace ago. */
+  #isDeleted(row: RowReader): boolean {
+    if (row.hasDeletion && row.deletionLocalTime >= this.#gcBefore) return true
+    if (!row.hasContext) return false
+    return greatestCounter(row.buffer, row.contextStart, row.contextEnd) >= this.#gcBefore * MICROS_PER_SECOND
   }
 }
 

@@ -8,6 +8,7 @@
 
 import { ByteReader, BytesError, ByteWriter } from '../../lib/base/bytes.ts'
 import { uuidBytes } from '../../lib/base/uuid.ts'
+import { counterHigh, counterLow, greatestCounter, MICROS_PER_SECOND } from '../model/causal/context.ts'
 import { EntryKind } from '../model/mutation.ts'
 import { compareTimestamps, NEVER, RowReader, readInt32 } from '../model/row.ts'
 
@@ -147,6 +148,7 @@ export class StatisticsCollector {
       this.#timestamp(row.deletionTsHigh, row.deletionTsLow)
       this.#tombstone(row.deletionLocalTime)
     }
+    if (row.hasContext) this.#observeContext(row)
     while (row.next()) {
       this.#cells += 1
       this.#timestamp(row.tsHigh, row.tsLow)
@@ -155,6 +157,25 @@ export class StatisticsCollector {
       else if (row.isExpiring) this.#expiring(row.localDeletionTime, row.ttl)
       else this.#unexpiring += 1
     }
+  }
+
+  /** A context counts as of its newest dot: without versions it is a tombstone. */
+  #observeContext(row: RowReader): void {
+    const newest = greatestCounter(row.buffer, row.contextStart, row.contextEnd)
+    const seconds = Math.floor(newest / MICROS_PER_SECOND)
+    let stays = false
+    let lastExpiry = 0
+    while (row.next()) {
+      if (!row.isDotted) continue
+      if (row.isExpiring) lastExpiry = Math.max(lastExpiry, row.localDeletionTime)
+      else stays = true
+    }
+    row.rewind()
+    this.#timestamp(counterHigh(newest), counterLow(newest))
+    if (!stays && lastExpiry === 0) this.#tombstone(seconds)
+    else if (!stays && lastExpiry < seconds) this.#dropTime(seconds)
+    // A compaction is to look at the row, for what its context may forget.
+    else if (seconds < this.#minLocalTime) this.#minLocalTime = seconds
   }
 
   #timestamp(high: number, low: number): void {

@@ -4,6 +4,7 @@ import { quorumOf, type Replication, requirement } from '../../cluster/coordinat
 import { LocalCoordinator } from '../../cluster/coordinator/local.ts'
 import { RequestError } from '../../lib/base/errors.ts'
 import { Consistency, type ConsistencyName } from '../../lib/types/consistency.ts'
+import { LastWriteWins } from '../../storage/model/merge.ts'
 import { countedDots } from '../support/dots.ts'
 
 const simple = (factor: number): Replication => ({ strategy: 'SimpleStrategy', factor, datacenters: null })
@@ -53,6 +54,7 @@ t.test('a cluster of one refuses what it cannot meet before it writes', async (t
         return undefined
       },
       read: () => ({ partitions: [], more: false, tombstones: 0 }),
+      resolution: () => new LastWriteWins(),
       truncate: async () => {},
     },
     datacenter: 'here',

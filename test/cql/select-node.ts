@@ -63,6 +63,7 @@ export async function openStorageNode(limits: Partial<CqlLimits> = {}): Promise<
         reads.count += 1
         return indexes.read(command)
       },
+      resolution: (table) => store.resolutionOf(table),
       truncate: (table) => indexes.truncate(table),
     },
     datacenter: 'dc1',

@@ -79,6 +79,7 @@ export interface MergeCase {
   readonly floor?: Timestamp
   readonly nowSeconds?: number
   readonly gcGraceSeconds?: number
+  readonly resolution?: 'lww' | 'vclock'
   readonly outputBytesMax?: readonly number[]
   readonly rangeBytesMax?: number
   /** What the outputs' names begin with. */
@@ -104,6 +105,7 @@ export async function merge(given: MergeCase): Promise<{ result: MergeResult; ou
     purgeFloor: given.floor ?? AFTER_ALL,
     nowSeconds: given.nowSeconds ?? NOW,
     gcGraceSeconds: given.gcGraceSeconds ?? 10,
+    resolution: given.resolution ?? 'lww',
     outputs: names,
     outputBytesMax: given.outputBytesMax ?? [Infinity],
     writer: { falsePositiveChance: 0.01, compressed: true, blockBytes: 256 },

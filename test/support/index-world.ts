@@ -68,6 +68,7 @@ export async function openIndexWorld(
     replica: {
       apply: (mutations) => views.apply(mutations),
       read: (command) => views.read(command),
+      resolution: (table) => store.resolutionOf(table),
       truncate: (table) => views.truncate(table),
     },
     datacenter: 'dc1',

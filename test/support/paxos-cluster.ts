@@ -207,6 +207,7 @@ class World {
       replica: {
         apply: (mutations) => storage.apply(mutations),
         read: (command) => storage.read(command),
+        resolution: () => new LastWriteWins(),
         truncate: async () => {},
       },
       placement: () => {

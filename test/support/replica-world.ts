@@ -24,6 +24,7 @@ import { changeTopology, EMPTY_TOPOLOGY, type RingNode, type Topology } from '..
 import { FailureReason, ReplicaFailure } from '../../lib/base/errors.ts'
 import { createSimulatedClock, type SimulatedClock } from '../../lib/runtime/simulated/clock.ts'
 import { createSeededRandom } from '../../lib/runtime/simulated/random.ts'
+import { LastWriteWins } from '../../storage/model/merge.ts'
 import { MutationWriter } from '../../storage/model/mutation.ts'
 import type { Store } from '../../storage/store.ts'
 import type { Dice } from './random.ts'
@@ -190,6 +191,7 @@ export class WorldNode {
         return dice.chance(0.5) ? undefined : Promise.resolve()
       },
       read: (command) => this.store?.read(command) ?? { partitions: [], more: false, tombstones: 0 },
+      resolution: (table) => this.store?.resolutionOf(table) ?? new LastWriteWins(),
       truncate: async (table, atMs) => {
         this.truncated.push({ table, atMs })
         this.applied.length = 0

@@ -154,6 +154,7 @@ export class Replicas implements AsyncDisposable {
           if (node.failure !== null) throw node.failure
           return node.replica.read(command)
         },
+        resolution: (table) => node.store.resolutionOf(table),
         truncate: (table) => node.store.truncate(table),
       },
       placement: (keyspace) => (keyspace === 'k' ? { placement: this.placement, replication } : null),

@@ -68,7 +68,13 @@ export async function openPaxosSide(options: PaxosSideOptions): Promise<PaxosSid
     read: (request) => prepareReads.answer(request),
   })
   return {
-    transactions: new PaxosCoordinator({ environment, acceptor, plans, reads: new QuorumReads(reads), ballots }),
+    transactions: new PaxosCoordinator({
+      environment,
+      acceptor,
+      plans,
+      reads: new QuorumReads(reads, replica),
+      ballots,
+    }),
     cleaner: new PaxosCleaner({ environment, acceptor, store: states, ballots }),
     clear: () => store.truncate(PAXOS_ID),
     settle: () => settleAtOthers(environment, log),

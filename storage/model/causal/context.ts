@@ -28,16 +28,27 @@ export function readCounter(bytes: Uint8Array, at: number): number {
   return (readInt32(bytes, at) >>> 0) * HIGH + (readInt32(bytes, at + 4) >>> 0)
 }
 
+export const MICROS_PER_SECOND = 1_000_000
+
+/** A counter as the two halves of a timestamp. */
+export function counterHigh(counter: number): number {
+  return Math.floor(counter / HIGH)
+}
+
+export function counterLow(counter: number): number {
+  return (counter % HIGH) >>> 0
+}
+
 export function writeCounter(out: ByteWriter, counter: number): void {
-  out.int32(Math.floor(counter / HIGH))
-  out.int32((counter % HIGH) >>> 0)
+  out.int32(counterHigh(counter))
+  out.int32(counterLow(counter))
 }
 
 export function makeDot(actor: Uint8Array, counter: number): Buffer {
   const dot = Buffer.allocUnsafe(DOT_BYTES)
   dot.set(actor)
-  dot.writeUInt32BE(Math.floor(counter / HIGH), ACTOR_BYTES)
-  dot.writeUInt32BE((counter % HIGH) >>> 0, ACTOR_BYTES + 4)
+  dot.writeUInt32BE(counterHigh(counter), ACTOR_BYTES)
+  dot.writeUInt32BE(counterLow(counter), ACTOR_BYTES + 4)
   return dot
 }
 
@@ -316,6 +327,21 @@ export function makeLegacyContext(tsHigh: number, tsLow: number): Buffer {
   context.writeInt32BE(tsHigh ^ 0x80000000, ACTOR_BYTES + 1)
   context.writeInt32BE(tsLow | 0, ACTOR_BYTES + 5)
   return context
+}
+
+export interface ContextEntry {
+  /** Where its actor stands; the entry ends at `end`. */
+  readonly actorAt: number
+  readonly end: number
+  /** The greatest counter that was seen of it. */
+  readonly last: number
+}
+
+export function contextEntries(bytes: Uint8Array, start: number, end: number): ContextEntry[] {
+  const entries = new Entries(bytes, start, end)
+  const found: ContextEntry[] = []
+  while (entries.next()) found.push({ actorAt: entries.actorAt, end: entries.end, last: entries.last })
+  return found
 }
 
 /** Those entries whose actors are wanted. */

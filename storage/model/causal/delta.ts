@@ -20,6 +20,7 @@ import {
   joinContexts,
   lastCounter,
   legacyTimestamp,
+  MICROS_PER_SECOND,
   makeContext,
   makeDot,
   makeLegacyContext,
@@ -41,7 +42,6 @@ export interface CausalWrite {
   readonly sets: Buffer | null
 }
 
-const MICROS = 1_000_000
 const EMPTY_ROW: Buffer = Buffer.from([0])
 
 /**
@@ -134,7 +134,7 @@ class Delta {
     for (const { column, path, tsHigh, tsLow, ttl, expiresAt, value: element } of changes)
       if (element !== null) writer.dottedCell(column, path, tsHigh, tsLow, ttl, expiresAt, element)
       else if (legacy === null || compareTimestamps(tsHigh, tsLow, legacy.high, legacy.low) > 0)
-        writer.pathTombstone(column, path, tsHigh, tsLow, Math.floor(greatest / MICROS))
+        writer.pathTombstone(column, path, tsHigh, tsLow, Math.floor(greatest / MICROS_PER_SECOND))
     if (value !== null) {
       const dot = makeDot(actor, versionCounter)
       const { ttl, expiresAt, row } = value
@@ -166,7 +166,7 @@ class Delta {
   #deletionTime(high: number, low: number, counter: number): number {
     const { hasDeletion, deletionTsHigh, deletionTsLow, deletionLocalTime } = this.#reader.reset(this.#state)
     const isDeleted = hasDeletion && compareTimestamps(deletionTsHigh, deletionTsLow, high, low) >= 0
-    return isDeleted ? deletionLocalTime : Math.floor(counter / MICROS)
+    return isDeleted ? deletionLocalTime : Math.floor(counter / MICROS_PER_SECOND)
   }
 
   /** In the order of cells. Removed dots go into the context. */

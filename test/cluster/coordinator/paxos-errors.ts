@@ -16,6 +16,7 @@ import { createSeededRandom } from '../../../lib/runtime/simulated/random.ts'
 import { Consistency } from '../../../lib/types/consistency.ts'
 import { encodePosition } from '../../../lib/types/partition-key.ts'
 import { RowData } from '../../../storage/model/command.ts'
+import { LastWriteWins } from '../../../storage/model/merge.ts'
 import {
   Disk,
   FakeStorage,
@@ -67,6 +68,7 @@ class Trio {
       replica: {
         apply: (mutations) => storage.apply(mutations),
         read: (command) => storage.read(command),
+        resolution: () => new LastWriteWins(),
         truncate: async () => {},
       },
       placement: () => ({ placement: { at: () => replicas } as unknown as Placement, replication }),

@@ -4,8 +4,8 @@ import { ByteWriter } from '../../../lib/base/bytes.ts'
 import { contextSize, coversContext, joinContexts, NO_CONTEXT } from '../../../storage/model/causal/context.ts'
 import { type CausalWrite, deltaOf, lacksSeen } from '../../../storage/model/causal/delta.ts'
 import type { Dots } from '../../../storage/model/causal/dots.ts'
-import { CausalVersions } from '../../../storage/model/causal/law.ts'
 import { CausalRow } from '../../../storage/model/causal/state.ts'
+import { CausalVersions } from '../../../storage/model/merge.ts'
 import {
   EntryKind,
   MutationReader,

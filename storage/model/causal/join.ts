@@ -1,25 +1,16 @@
 /**
- * The law of vector-clock tables: what has a dot is there if both versions of a row have it, or one has it and the other has not seen it; all
- * else merges as in other tables. Source: Preguiça et al., Dotted Version Vectors (2012); Almeida, Shoker, Baquero (2018) for causal deltas.
- * Deletions by timestamp (of rows, ranges, partitions) say nothing of what has a dot.
- * Always: commutative, associative and idempotent, byte for byte, over rows whose contexts cover their dots. Rows without a context merge as
- * LastWriteWins has it, so a table's rows need not be changed when it begins to keep versions.
+ * How two rows one of which has a context become one: what has a dot is there if both have it, or one has it and the other has not seen it; all else
+ * merges as in other rows. Source: Preguiça et al., Dotted Version Vectors (2012); Almeida, Shoker, Baquero (2018) for causal deltas.
+ * Always: commutative, associative and idempotent, byte for byte, over rows whose contexts cover their dots.
  */
 import { ByteWriter } from '../../../lib/base/bytes.ts'
-import {
-  Coverage,
-  cellOrder,
-  cellPlace,
-  deletionOrder,
-  LastWriteWins,
-  livenessOrder,
-  type Resolution,
-} from '../merge.ts'
-import { CellFlag, compareRanges, compareTimestamps, RowFlag, RowReader, RowWriter } from '../row.ts'
+import { Coverage, cellOrder, cellPlace, deletionOrder, livenessOrder } from '../cell-order.ts'
+import { CellFlag, compareRanges, compareTimestamps, RowReader, RowWriter } from '../row.ts'
 import { appendJoined, coversDot } from './context.ts'
 
-export class CausalVersions implements Resolution {
-  readonly #plain = new LastWriteWins()
+export class CausalJoin {
+  /** Deletions say nothing of what has a dot; else they cover dots by their counters. */
+  readonly #keepsDotted: boolean
   readonly #a = new RowReader()
   readonly #b = new RowReader()
   readonly #writer = new RowWriter()
@@ -32,11 +23,11 @@ export class CausalVersions implements Resolution {
   #complexHigh = 0
   #complexLow = 0
 
+  constructor({ keepsDotted }: { readonly keepsDotted: boolean }) {
+    this.#keepsDotted = keepsDotted
+  }
+
   merge(out: ByteWriter, a: Buffer, aStart: number, aEnd: number, b: Buffer, bStart: number, bEnd: number): void {
-    if (((a[aStart]! | b[bStart]!) & RowFlag.CAUSAL) === 0) {
-      this.#plain.merge(out, a, aStart, aEnd, b, bStart, bEnd)
-      return
-    }
     const left = this.#a.reset(a, aStart, aEnd)
     const right = this.#b.reset(b, bStart, bEnd)
     const writer = this.#writer
@@ -97,10 +88,6 @@ export class CausalVersions implements Resolution {
   }
 
   applyDeletion(out: ByteWriter, row: Buffer, start: number, end: number, tsHigh: number, tsLow: number): void {
-    if ((row[start]! & RowFlag.CAUSAL) === 0) {
-      this.#plain.applyDeletion(out, row, start, end, tsHigh, tsLow)
-      return
-    }
     const reader = this.#a.reset(row, start, end)
     const writer = this.#writer
     writer.out = out
@@ -119,8 +106,8 @@ export class CausalVersions implements Resolution {
     writer.end()
   }
 
+  /** Never all: the context stays. */
   coverage(row: Buffer, start: number, end: number, tsHigh: number, tsLow: number): number {
-    if ((row[start]! & RowFlag.CAUSAL) === 0) return this.#plain.coverage(row, start, end, tsHigh, tsLow)
     const reader = this.#a.reset(row, start, end)
     this.#deleted = true
     this.#deletionHigh = tsHigh
@@ -128,13 +115,9 @@ export class CausalVersions implements Resolution {
     let covered =
       (reader.hasLiveness && this.#covers(reader.livenessTsHigh, reader.livenessTsLow)) ||
       (reader.hasDeletion && this.#covers(reader.deletionTsHigh, reader.deletionTsLow))
-    while (!covered && reader.next()) covered = !reader.isDotted && this.#covers(reader.tsHigh, reader.tsLow)
+    while (!covered && reader.next())
+      covered = !(reader.isDotted && this.#keepsDotted) && this.#covers(reader.tsHigh, reader.tsLow)
     return covered ? Coverage.SOME : Coverage.NONE
-  }
-
-  /** Nothing settles which versions there are but to have seen all sources. */
-  settles(): boolean {
-    return false
   }
 
   #covers(tsHigh: number, tsLow: number): boolean {
@@ -143,7 +126,9 @@ export class CausalVersions implements Resolution {
 
   /** Writes the reader's cell unless a deletion covers it. Complex deletions come before the cells that they cover. */
   #copy(from: RowReader, raw: boolean): void {
-    if (!from.isDotted) {
+    if (from.isDotted) {
+      if (!this.#keepsDotted && this.#covers(from.tsHigh, from.tsLow)) return
+    } else {
       if (this.#covers(from.tsHigh, from.tsLow)) return
       if (from.columnId === this.#complexColumn) {
         if (compareTimestamps(from.tsHigh, from.tsLow, this.#complexHigh, this.#complexLow) <= 0) return

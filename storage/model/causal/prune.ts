@@ -1,0 +1,42 @@
+/**
+ * Which actors a context may forget, so that it does not grow with every run of every node. Pure: replicas with the same row forget the same.
+ * Source: Riak's pruning of vector clocks (small, big, young, old), with the promise that no live version hangs on what is forgotten.
+ *
+ * An actor goes that has no version or element in the row, and whose last dot is older than the newest of all by seven days, or by three hours (hints
+ * are kept so long) and not among the ten newest. Times are relative to the row's newest dot, so the clock is not asked.
+ * What it costs: a replica that missed the write by which a version of that actor was replaced, and was given it by nobody in that time, may bring
+ * the version back as a sibling. A row without versions forgets nothing: it goes as a whole (compaction/purge.ts).
+ */
+import { compareRanges } from '../row.ts'
+import { ACTOR_BYTES, type ContextEntry, contextEntries } from './context.ts'
+
+const ENTRIES_MAX = 10
+const HOUR_MICROS = 3_600_000_000
+const YOUNG_MICROS = 3 * HOUR_MICROS
+const OLD_MICROS = 7 * 24 * HOUR_MICROS
+const NOTHING: readonly ContextEntry[] = []
+
+/** The entries that may go; `dots`: where the dots of the row's versions and elements begin. */
+export function prunableEntries(
+  bytes: Buffer,
+  start: number,
+  end: number,
+  dots: readonly number[],
+): readonly ContextEntry[] {
+  const entries = contextEntries(bytes, start, end)
+  let newest = 0
+  let oldest = Number.POSITIVE_INFINITY
+  for (const { last } of entries) {
+    if (last > newest) newest = last
+    if (last < oldest) oldest = last
+  }
+  if (oldest >= newest - (entries.length > ENTRIES_MAX ? YOUNG_MICROS : OLD_MICROS)) return NOTHING
+  const isHeld = ({ actorAt }: ContextEntry): boolean =>
+    dots.some((dot) => compareRanges(bytes, actorAt, actorAt + ACTOR_BYTES, bytes, dot, dot + ACTOR_BYTES) === 0)
+  const byAge = entries
+    .filter((entry) => entry.last < newest - YOUNG_MICROS && !isHeld(entry))
+    .sort((a, b) => a.last - b.last || a.actorAt - b.actorAt)
+  const old = byAge.findIndex(({ last }) => last >= newest - OLD_MICROS)
+  const gone = old < 0 ? byAge.length : old
+  return byAge.slice(0, Math.max(gone, Math.min(byAge.length, entries.length - ENTRIES_MAX)))
+}
