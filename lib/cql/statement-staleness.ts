@@ -1,4 +1,5 @@
 /** Which changes of a table make the statements that were prepared for it void. Source: Cassandra 5.0's TableMetadata. */
+import { sameResolution } from '../schema/resolution.ts'
 import type { ColumnSchema, TableSchema } from '../schema/table.ts'
 import { typeEquals } from '../types/names.ts'
 
@@ -8,6 +9,7 @@ export function changesStatements(before: TableSchema, after: TableSchema): bool
     before.id !== after.id ||
     before.options.defaultTimeToLive !== after.options.defaultTimeToLive ||
     before.options.gcGraceSeconds !== after.options.gcGraceSeconds ||
+    !sameResolution(before.options, after.options) ||
     before.indexes.size !== after.indexes.size ||
     [...before.indexes.keys()].some((name) => !after.indexes.has(name)) ||
     before.columns.size !== after.columns.size ||

@@ -3,7 +3,8 @@
  * Always: what a row gives when it is written and what it gives when it is read are told by the same code, so an entry is stale exactly when
  * its row does not give its term any more.
  */
-import { type RowReader, RowReader as Rows } from '../../storage/model/row.ts'
+import { DOT_BYTES } from '../../storage/model/causal/context.ts'
+import { type RowReader, RowReader as Rows, VERSION_COLUMN_ID } from '../../storage/model/row.ts'
 import { ByteReader } from '../base/bytes.ts'
 import { type IndexTarget, isVectorIndex, targetOf } from '../schema/index-target.ts'
 import { IndexTerms } from '../schema/index-term.ts'
@@ -57,6 +58,8 @@ export class RowTerms {
   readonly #ofKey: readonly StoredIndex[]
   readonly #ofClustering: readonly StoredIndex[]
   readonly #reader = new Rows()
+  /** A row that keeps versions holds a row in each of them. */
+  readonly #version = new Rows()
 
   constructor(table: TableSchema, indexes: readonly StoredIndex[]) {
     this.#table = table
@@ -70,16 +73,21 @@ export class RowTerms {
 
   /** Gives the terms of what a mutation writes to a row: of all that is not a deletion. */
   written(row: Buffer, start: number, end: number, place: RowPlace, sink: TermSink): void {
-    this.#walk(this.#reader.reset(row, start, end), place, ALWAYS, sink)
+    this.#row(this.#reader.reset(row, start, end), place, ALWAYS, sink)
   }
 
   /** Gives the terms of a row as it is at a second. */
   live(row: Buffer, place: RowPlace, nowSeconds: number, sink: TermSink): void {
-    this.#walk(this.#reader.reset(row), place, nowSeconds, sink)
+    this.#row(this.#reader.reset(row), place, nowSeconds, sink)
   }
 
-  #walk(reader: RowReader, place: RowPlace, nowSeconds: number, sink: TermSink): void {
-    // When the row's key goes: 0 if it stays, -1 if nothing keeps it.
+  #row(reader: RowReader, place: RowPlace, nowSeconds: number, sink: TermSink): void {
+    const keyExpiresAt = this.#walk(reader, nowSeconds, sink)
+    if (keyExpiresAt >= 0) this.#keyTerms(place, keyExpiresAt, sink)
+  }
+
+  /** When the row's key goes: 0 if it stays, -1 if nothing keeps it. */
+  #walk(reader: RowReader, nowSeconds: number, sink: TermSink): number {
     let keyExpiresAt = -1
     if (reader.hasLiveness && (nowSeconds === ALWAYS || reader.livenessIsLive(nowSeconds)))
       keyExpiresAt = reader.livenessTtl === 0 ? 0 : reader.livenessExpiresAt
@@ -89,6 +97,10 @@ export class RowTerms {
       const expiresAt = reader.isExpiring ? reader.localDeletionTime : 0
       if (expiresAt === 0 || keyExpiresAt < 0) keyExpiresAt = expiresAt
       else if (keyExpiresAt > 0 && expiresAt > keyExpiresAt) keyExpiresAt = expiresAt
+      if (reader.columnId === VERSION_COLUMN_ID) {
+        this.#walk(this.#version.reset(reader.buffer, reader.valueStart, reader.valueEnd), nowSeconds, sink)
+        continue
+      }
       const indexes = this.#byColumn[reader.columnId]
       if (indexes === undefined) continue
       for (let i = 0; i < indexes.length; i++) {
@@ -96,7 +108,7 @@ export class RowTerms {
         sink.term(index, termOfCell(index, reader), expiresAt)
       }
     }
-    if (keyExpiresAt >= 0) this.#keyTerms(place, keyExpiresAt, sink)
+    return keyExpiresAt
   }
 
   #keyTerms(place: RowPlace, expiresAt: number, sink: TermSink): void {
@@ -117,7 +129,8 @@ function termOfCell({ target, terms }: StoredIndex, reader: RowReader): Buffer {
   const { buffer } = reader
   const { type } = target.column
   if (!isMultiCell(type)) return terms.ofValue(buffer.subarray(reader.valueStart, reader.valueEnd))
-  const path = buffer.subarray(reader.pathStart, reader.pathEnd)
+  // An element of an or-set column has its dot before its path.
+  const path = buffer.subarray(reader.isDotted ? reader.pathStart + DOT_BYTES : reader.pathStart, reader.pathEnd)
   if (type.kind === 'set' || target.part === 'keys') return terms.ofPath(path)
   const value = buffer.subarray(reader.valueStart, reader.valueEnd)
   return target.part === 'entries' ? terms.ofEntryAtPath(path, value) : terms.ofValue(value)

@@ -59,6 +59,13 @@ export function orSetColumns(table: TableSchema): readonly ColumnSchema[] {
   return table.regulars.filter(({ name }) => resolvers.get(name) === 'or-set')
 }
 
+/** Whether statements on the table mean the same. */
+export function sameResolution(a: Options, b: Options): boolean {
+  return [RESOLUTION, RESOLVER].every(
+    (name) => a.extensions.get(name)?.toString() === b.extensions.get(name)?.toString(),
+  )
+}
+
 export function maxSiblingsOf({ extensions }: Options): number {
   const text = extensions.get(MAX_SIBLINGS)?.toString()
   return text === undefined ? MAX_SIBLINGS_DEFAULT : Number(text)

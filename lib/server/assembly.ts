@@ -33,7 +33,6 @@ import { selfNode } from './cluster/self.ts'
 import { lockDirectory } from './data-directory.ts'
 import type { NodeDoors } from './doors.ts'
 import { FailurePolicy } from './failure-policy.ts'
-import { serveHttp } from './http/serve.ts'
 import { HybridClock } from './hybrid-clock.ts'
 import { createIdentity, type Identity, loadIdentity } from './identity.ts'
 import { openIndexes } from './indexes.ts'
@@ -62,8 +61,6 @@ export interface StartedNode {
   readonly cluster: KnownCluster
   /** Where the administration interface is (`address:port`, or a socket's path), once it is open; null: there is none. */
   readonly admin: Promise<string | null>
-  /** Where keys and values are served over HTTP (`address:port`), once they are; null: they are not. */
-  readonly http: Promise<string | null>
   readonly store: Store
   /** Resolves when the disk failed and the policy is `die`: whoever runs the node should end it. */
   readonly died: Promise<Error>
@@ -138,28 +135,10 @@ export async function openNode({ settings, memory }: LoadedConfig, doors: NodeDo
     serving.defer(async () => {
       member?.serving(false)
       listener.metrics[Symbol.dispose]()
-      await stopServing(settings.drain_grace)
+      await listener.clients.close(settings.drain_grace)
     })
-    const http = serveHttp({
-      settings,
-      runtime,
-      metadata,
-      cluster: listener.cluster,
-      processor: listener.processor,
-      listenHttp: doors.listenHttp ?? null,
-    })
-    const stopServing = async (graceMs: number): Promise<void> => {
-      await Promise.all([listener.clients.close(graceMs), http.close(graceMs)])
-    }
-    failures.serving(() => stopServing(0))
-    const retirement = new Retirement({
-      log,
-      member,
-      serving,
-      store,
-      stopServing: () => stopServing(settings.drain_grace),
-      ...listener,
-    })
+    failures.serving(() => listener.clients.close(0))
+    const retirement = new Retirement({ log, member, serving, store, ...listener, graceMs: settings.drain_grace })
     const admin = serveAdmin({
       settings,
       runtime,
@@ -176,12 +155,7 @@ export async function openNode({ settings, memory }: LoadedConfig, doors: NodeDo
     opened.defer(async () => (await admin)?.[Symbol.asyncDispose]())
     log.info(SOURCE, 'Startup complete')
     return startedNode(
-      {
-        ...listener,
-        http: http.opened.then((service) => service?.name ?? null),
-        admin: admin.then((served) => served?.name ?? null),
-        died: failures.died,
-      },
+      { ...listener, admin: admin.then((served) => served?.name ?? null), died: failures.died },
       { identity, store, retirement },
       opened,
     )
@@ -244,14 +218,13 @@ function logSubstitutes(metadata: MetadataLog, log: Log): void {
 interface Serving {
   readonly cluster: KnownCluster
   readonly clients: ClientListener
-  readonly processor: QueryProcessor
   readonly metrics: Metrics
   readonly address: string
   readonly port: number
 }
 
 function startedNode(
-  serving: Serving & Pick<StartedNode, 'admin' | 'http' | 'died'>,
+  serving: Serving & Pick<StartedNode, 'admin' | 'died'>,
   { identity, store, retirement }: { identity: Identity; store: Store; retirement: Retirement },
   opened: Closers,
 ): StartedNode {
@@ -269,7 +242,6 @@ function startedNode(
     cluster: serving.cluster,
     died: serving.died,
     admin: serving.admin,
-    http: serving.http,
     store,
     close() {
       closing ??= close()
@@ -424,7 +396,7 @@ async function serve({
   if (member) member.announceNeighbours(new ClusterEvents(cluster, clock, (event) => clients.events.broadcast(event)))
   member?.serving(true)
   log.info(SOURCE, `Starting listening for CQL clients on /${settings.rpc_address}:${bound.port} (unencrypted)...`)
-  return { clients, processor, metrics, cluster, address, port: bound.port }
+  return { clients, metrics, cluster, address, port: bound.port }
 }
 
 async function listen(clients: ClientListener, settings: Settings): Promise<{ port: number }> {

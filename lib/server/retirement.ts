@@ -26,8 +26,8 @@ export interface RetirementOptions {
   /** Where clients are served. */
   readonly address: string
   readonly port: number
-  /** Takes nothing new of clients, and answers what has begun. */
-  stopServing(): Promise<void>
+  /** What is in flight has so long to end. */
+  readonly graceMs: number
 }
 
 export class Retirement {
@@ -84,7 +84,7 @@ export class Retirement {
 
   async #stopClients(): Promise<void> {
     this.#sayDown()
-    await this.#options.stopServing()
+    await this.#options.clients.close(this.#options.graceMs)
   }
 
   #sayDown(): void {

@@ -35,7 +35,7 @@ export interface RowParts {
   /** Null: only or-set columns are written. */
   readonly version: Buffer | null
   readonly sets: Buffer | null
-  /** Every column that a version holds is written anew. */
+  /** Every column that a version holds is written anew, and not all of them are removed. */
   readonly isComplete: boolean
 }
 
@@ -66,6 +66,7 @@ export class ChangeMaker {
   partsOf(row: Buffer, keepsElements: boolean): RowParts {
     const reader = this.#reader.reset(row)
     let written = 0
+    let isLive = reader.hasLiveness
     let isVersion = reader.hasLiveness
     let isSets = false
     let last = -1
@@ -74,12 +75,14 @@ export class ChangeMaker {
       if (this.#isOrSet[columnId] === true) isSets = true
       else if (this.#held.has(columnId)) {
         isVersion = true
+        isLive ||= !reader.isTombstone && !reader.isComplexDeletion
         // Paths alone, without what they replace, say nothing of the others.
         if (columnId !== last && (!reader.hasPath || reader.isComplexDeletion)) written++
       }
       last = columnId
     }
-    const isComplete = written === this.#held.size
+    // Of nothing but nulls there may be a row, for it was inserted.
+    const isComplete = isLive && written === this.#held.size
     if (!isSets) return { version: isVersion ? row : null, sets: null, isComplete }
     const version = isVersion ? this.#cellsOf(row, false, false) : null
     return { version, sets: this.#cellsOf(row, true, keepsElements), isComplete }
