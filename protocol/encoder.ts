@@ -4,6 +4,7 @@
  * Source: native_protocol_v5.spec §2.
  */
 import { assert } from '../lib/base/assert.ts'
+import { BufferPool } from '../lib/base/buffer-pool.ts'
 import { ByteWriter } from '../lib/base/bytes.ts'
 import { COMPRESS_BYTES_MIN, type Compression } from './compression.ts'
 import { beginEnvelope, endEnvelope, HEADER_BYTES } from './envelope.ts'
@@ -17,14 +18,12 @@ import {
   SEGMENT_TRAILER_BYTES,
 } from './segment.ts'
 
-/** Up to this many bytes are copied into Node's pool when taken; above, the buffer itself is given away. */
-const COPY_BYTES_MAX = 2048
-const CAPACITY_BYTES_MIN = 4096
-const CAPACITY_BYTES_MAX = 16 * 1024
+const EMPTY = Buffer.alloc(0)
 
 export class Encoder {
-  /** Bodies are written straight into it, between begin() and end(). */
-  readonly writer = new ByteWriter(CAPACITY_BYTES_MIN)
+  /** Bodies are written straight into it, between begin() and end(). Between recover() and the next begin() it has no memory. */
+  readonly writer = new ByteWriter(0)
+  readonly #buffers: BufferPool
   #bodyCompression: Compression | null = null
   #segments = false
   #segmentCompression: Compression | null = null
@@ -33,6 +32,10 @@ export class Encoder {
   #segment = -1
   /** Where the open envelope begins; -1: none is open. */
   #envelope = -1
+
+  constructor(buffers: BufferPool = new BufferPool()) {
+    this.#buffers = buffers
+  }
 
   /** Bytes not yet taken. */
   get length(): number {
@@ -53,6 +56,7 @@ export class Encoder {
 
   /** `firstByte`: the version, with RESPONSE_BIT when a server speaks. */
   begin(firstByte: number, flags: number, stream: number, opcode: number): void {
+    if (this.writer.buffer.length === 0) this.writer.buffer = this.#buffers.take()
     if (this.#segments && this.#segment < 0) this.#segment = this.writer.reserve(this.#segmentHeaderBytes)
     this.#envelope = beginEnvelope(this.writer, firstByte, flags, stream, opcode)
   }
@@ -79,19 +83,24 @@ export class Encoder {
 
   /** All bytes since the last call, ready to be sent; their memory is the caller's. */
   take(): Buffer {
+    const taken = Buffer.from(this.lend())
+    this.recover(true)
+    return taken
+  }
+
+  /** As take(), but their memory is the encoder's: recover() must follow before anything else is written. */
+  lend(): Buffer {
     assert(this.#envelope < 0, 'no envelope is open')
     this.#closeSegment()
-    const writer = this.writer
-    const length = writer.length
-    let taken = writer.view()
-    if (length <= COPY_BYTES_MAX) {
-      taken = Buffer.from(taken)
-    } else {
-      const capacity = Math.min(Math.max(length, CAPACITY_BYTES_MIN), CAPACITY_BYTES_MAX)
-      writer.buffer = Buffer.allocUnsafeSlow(capacity)
-    }
+    return this.writer.view()
+  }
+
+  /** `isRead`: nobody looks at what was lent any more. Else its memory is left to who does. */
+  recover(isRead: boolean): void {
+    const { writer } = this
+    if (isRead) this.#buffers.give(writer.buffer)
+    writer.buffer = EMPTY
     writer.reset()
-    return taken
   }
 
   #compressBody(at: number, compression: Compression): void {

@@ -40,7 +40,7 @@ import {
   SUPPORTED,
 } from './handshake.ts'
 import { InFlight, type InFlightContext, type InFlightOwner } from './in-flight.ts'
-import { Outbox, type OutboxOwner } from './outbox.ts'
+import { Outbox, type OutboxOwner, type OutboxTurns } from './outbox.ts'
 
 export type { BatchItem, Prepared, Processor, Tracer, TraceSession } from './processor.ts'
 
@@ -49,6 +49,7 @@ export interface ConnectionContext extends InFlightContext {
   readonly authenticator: Authenticator
   readonly events: ClientEvents
   readonly compressions: Compressions
+  readonly turns: OutboxTurns
 }
 
 export interface ConnectionOwner {
@@ -117,7 +118,7 @@ export class Connection implements EventSink, OutboxOwner, InFlightOwner {
     this.#owner = owner
     this.#id = (id >>> 0).toString(16).padStart(8, '0')
     this.#decoder = new Decoder(context.limits.handshakeBodyBytesMax)
-    this.#outbox = new Outbox(socket, context.clock, context.limits, this)
+    this.#outbox = new Outbox(socket, context.turns, context.clock, context.limits, this)
     const account = context.budget.join(socket.remoteAddress)
     this.#requests = new InFlight(this.#clientState(null), account, this.#outbox, context, this)
     socket.pause()
@@ -285,11 +286,12 @@ export class Connection implements EventSink, OutboxOwner, InFlightOwner {
       }
       if (!isThere) break
       this.#handle(this.#decoder.envelope)
+      this.#outbox.flushSoon()
     }
     this.#isProcessing = false
     this.#decoder.release()
     this.#reader.buffer = EMPTY
-    this.#outbox.flush()
+    this.#outbox.flushSoon()
     this.#countPartial()
   }
 

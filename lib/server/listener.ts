@@ -10,6 +10,7 @@ import { Connection, type ConnectionContext, type ConnectionOwner } from './conn
 import { ClientEvents } from './events.ts'
 import { Compressions } from './handshake.ts'
 import { CLIENT_LIMITS, type ClientCounters, type ClientLimits, createClientCounters, RequestBudget } from './limits.ts'
+import { OutboxTurns } from './outbox.ts'
 import type { Processor, Tracer } from './processor.ts'
 
 export interface ClientListenerOptions {
@@ -65,6 +66,7 @@ export class ClientListener implements ConnectionOwner {
       counters: this.counters,
       metadata: new MetadataCache(),
       compressions: new Compressions(),
+      turns: new OutboxTurns(clock),
     }
     if (this.limits.idleMs > 0) this.#scheduleSweep()
   }

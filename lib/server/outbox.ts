@@ -4,8 +4,40 @@
  */
 
 import { Encoder } from '../../protocol/encoder.ts'
+import { BufferPool } from '../base/buffer-pool.ts'
 import type { Clock, Socket } from '../runtime/runtime.ts'
 import type { ClientLimits } from './limits.ts'
+
+/** Bytes of one connection, and connections, that do not wait for the end of the turn. */
+const BYTES_DUE_MAX = 64 * 1024
+const OUTBOXES_DUE_MAX = 32
+
+/**
+ * What all connections of a listener share: memory for answers, and the end of the turn, when they are written, those of all connections one after
+ * another. A client of many connections is woken once then, and is not in the way while its other requests are worked at.
+ */
+export class OutboxTurns {
+  readonly buffers = new BufferPool()
+  readonly #clock: Clock
+  #due: Outbox[] = []
+  readonly #flush = (): void => this.flush()
+
+  constructor(clock: Clock) {
+    this.#clock = clock
+  }
+
+  add(outbox: Outbox): void {
+    this.#due.push(outbox)
+    if (this.#due.length === 1) this.#clock.soon(this.#flush)
+    else if (this.#due.length >= OUTBOXES_DUE_MAX) this.flush()
+  }
+
+  flush(): void {
+    const due = this.#due
+    this.#due = []
+    for (let i = 0; i < due.length; i++) due[i]!.flush()
+  }
+}
 
 export interface OutboxOwner {
   /** The client takes its answers too slowly (or no longer so): stop reading it, go on reading it. */
@@ -16,8 +48,9 @@ export interface OutboxOwner {
 
 export class Outbox {
   /** Answers are written here, each in one go. */
-  readonly encoder = new Encoder()
+  readonly encoder: Encoder
   readonly #socket: Socket
+  readonly #turns: OutboxTurns
   readonly #clock: Clock
   readonly #limits: ClientLimits
   readonly #owner: OutboxOwner
@@ -31,8 +64,10 @@ export class Outbox {
   #takenAtCheck = 0
   #stallTimer: Disposable | null = null
 
-  constructor(socket: Socket, clock: Clock, limits: ClientLimits, owner: OutboxOwner) {
+  constructor(socket: Socket, turns: OutboxTurns, clock: Clock, limits: ClientLimits, owner: OutboxOwner) {
+    this.encoder = new Encoder(turns.buffers)
     this.#socket = socket
+    this.#turns = turns
     this.#clock = clock
     this.#limits = limits
     this.#owner = owner
@@ -40,11 +75,14 @@ export class Outbox {
 
   /** Writes what was gathered. */
   flush(): void {
+    this.#flushIsDue = false
     if (this.encoder.length === 0 || this.#isClosed) return
-    const bytes = this.encoder.take()
+    const bytes = this.encoder.lend()
     this.#written += bytes.length
-    if (this.#socket.write(bytes)) return
+    const isTaken = this.#socket.write(bytes)
     const unsent = this.#socket.pendingBytes
+    this.encoder.recover(unsent === 0)
+    if (isTaken || unsent === 0) return
     if (bytes.length > this.#largest) this.#largest = bytes.length
     if (unsent > this.#limits.unsentBytesMax + this.#largest) {
       this.#owner.stalled()
@@ -57,14 +95,15 @@ export class Outbox {
     }
   }
 
-  /** Writes at the end of this turn: what else comes until then goes along. */
+  /** Writes at the end of this turn: what else comes until then goes along, unless it is much. */
   flushSoon(): void {
-    if (this.#flushIsDue || this.#isClosed) return
-    this.#flushIsDue = true
-    this.#clock.soon(() => {
-      this.#flushIsDue = false
+    if (this.encoder.length >= BYTES_DUE_MAX) {
       this.flush()
-    })
+      return
+    }
+    if (this.#flushIsDue || this.encoder.length === 0 || this.#isClosed) return
+    this.#flushIsDue = true
+    this.#turns.add(this)
   }
 
   /** The client has taken everything. */

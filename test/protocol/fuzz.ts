@@ -159,7 +159,7 @@ t.test('hostile bytes', { timeout: 120_000 }, async (t) => {
   server.processor.reply = reply
   // The libraries are loaded for the first who asks.
   for (const { name } of compressions) {
-    const client = new TestClient(server.listener, 4)
+    const client = new TestClient(server, 4)
     client.send(0, {
       kind: 'startup',
       options: new Map([
@@ -176,7 +176,7 @@ t.test('hostile bytes', { timeout: 120_000 }, async (t) => {
   for (let frame = 0; frame < FRAMES; ) {
     const version = oneOf([3, 4, 5])
     const compression = below(3) > 0 ? null : version === 5 ? compressions[0]! : oneOf(compressions)
-    const client = new TestClient(server.listener, version)
+    const client = new TestClient(server, version)
     const isStarted = below(5) > 0
     if (isStarted) client.startup(compression === null ? {} : { COMPRESSION: compression.name }, compression)
     const isFramed = isStarted && version === 5
@@ -201,7 +201,7 @@ t.test('hostile bytes', { timeout: 120_000 }, async (t) => {
     }
     client.socket.destroy()
     if (frame % 50 === 0) {
-      const next = new TestClient(server.listener, oneOf([3, 4, 5]))
+      const next = new TestClient(server, oneOf([3, 4, 5]))
       t.match(next.startup().response, { kind: 'ready' })
       t.match(next.ask(1, { kind: 'options' }).response, { kind: 'supported' })
       next.socket.destroy()
@@ -220,7 +220,7 @@ t.test('hostile bytes', { timeout: 120_000 }, async (t) => {
 t.test('a request in the smallest pieces takes linear time', (t) => {
   const server = createTestServer()
   const times = [100_000, 200_000, 400_000].map((size) => {
-    const client = new TestClient(server.listener, 4)
+    const client = new TestClient(server, 4)
     client.startup()
     const wire = Buffer.alloc(HEADER_BYTES + size)
     wire.set([4, 0, 0, 1, 7])

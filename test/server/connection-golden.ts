@@ -53,8 +53,8 @@ for (const golden of goldenCases()) {
   const needsPassword = isOneOf(WITH_PASSWORD, golden)
   if (!needsPassword && !isOneOf(FRESH, golden) && !isOneOf(STARTED, golden)) continue
   t.test(golden.name, (t) => {
-    const { listener } = createTestServer(needsPassword ? { authenticator: PLAIN } : {})
-    const client = new TestClient(listener, golden.version)
+    const server = createTestServer(needsPassword ? { authenticator: PLAIN } : {})
+    const client = new TestClient(server, golden.version)
     if (isOneOf(STARTED, golden)) t.equal(client.startup().response.kind, 'ready')
     if (golden.name === 'error-not-cql') client.socket.receive(Buffer.from('GET / HTTP/1.1\r\nHost: x\r\n\r\n'))
     for (const message of framesOf(golden)) {

@@ -25,7 +25,7 @@ function rows(size = 4): StatementResult {
 }
 
 function started(server: TestServer, version: number): TestClient {
-  const client = new TestClient(server.listener, version)
+  const client = new TestClient(server, version)
   client.startup()
   return client
 }
@@ -186,6 +186,38 @@ for (const version of VERSIONS) {
     t.equal(server.listener.events.count('SCHEMA_CHANGE'), 0)
   })
 
+  t.test(`v${version}: answers of a turn are one write, but much is written at once`, (t) => {
+    const server = createTestServer()
+    const client = started(server, version)
+    client.socket.endTurn = () => {}
+    server.processor.reply = (text) => rows(Number(text))
+    for (let stream = 0; stream < 3; stream++) client.send(stream, client.query('100'))
+    t.equal(client.socket.sent.length, 0)
+    server.clock.endTurn()
+    t.equal(client.socket.sent.length, 1)
+    t.equal(client.answers().length, 3)
+    for (let stream = 0; stream < 3; stream++) client.send(stream, client.query('50000'))
+    t.equal(client.socket.sent.length, 1)
+    server.clock.endTurn()
+    t.equal(client.answers().length, 3)
+    t.end()
+  })
+
+  t.test(`v${version}: what the socket has not taken stays as it was`, (t) => {
+    const server = createTestServer()
+    const client = started(server, version)
+    client.socket.isStuck = true
+    server.processor.reply = (text) => rows(Number(text))
+    const sizes = [100, 101, 40_000, 102]
+    for (const [stream, size] of sizes.entries()) client.send(stream, client.query(String(size)))
+    t.equal(client.socket.sent.length, sizes.length)
+    t.same(
+      client.answers().map(({ response }) => response.kind === 'rows' && response.rowBytes.length),
+      sizes.map((size) => size + 8),
+    )
+    t.end()
+  })
+
   t.test(`v${version}: large answers, and many in one chunk`, (t) => {
     const server = createTestServer()
     const client = started(server, version)
@@ -205,7 +237,7 @@ for (const name of ['lz4', 'snappy'] as const) {
     t.test(`v${version}: ${name} both ways`, async (t) => {
       const compression = await loadCompression(name)
       const server = createTestServer()
-      const client = new TestClient(server.listener, version)
+      const client = new TestClient(server, version)
       client.send(0, {
         kind: 'startup',
         options: new Map([

@@ -4,7 +4,6 @@ import { RequestError } from '../../lib/base/errors.ts'
 import type { StatementResult } from '../../lib/cql/result.ts'
 import type { AuthAnswer, Authenticator } from '../../lib/server/authenticator.ts'
 import type { ClientLimits } from '../../lib/server/limits.ts'
-import type { ClientListener } from '../../lib/server/listener.ts'
 import { createTestServer, FakeSocket, TestClient, type TestServer } from '../support/client.ts'
 
 const VOID: StatementResult = { kind: 'void' }
@@ -13,8 +12,8 @@ function serverWith(limits: Partial<ClientLimits>): TestServer {
   return createTestServer({ limits })
 }
 
-function started(listener: ClientListener, options: Record<string, string> = {}, address?: string): TestClient {
-  const client = new TestClient(listener, 4, new FakeSocket(address))
+function started(server: TestServer, options: Record<string, string> = {}, address?: string): TestClient {
+  const client = new TestClient(server, 4, new FakeSocket(address))
   client.startup(options)
   return client
 }
@@ -34,20 +33,21 @@ function holdAnswers(server: TestServer): ((result: StatementResult) => void)[] 
 }
 
 t.test('bodies before and after the handshake', (t) => {
-  const { listener, processor } = serverWith({ bodyBytesMax: 200_000 })
+  const server = serverWith({ bodyBytesMax: 200_000 })
+  const { processor } = server
   for (const [length, isTaken] of [
     [65_535, true],
     [65_536, true],
     [65_537, false],
   ] as const) {
-    const client = new TestClient(listener, 4)
+    const client = new TestClient(server, 4)
     const body = Buffer.alloc(length)
     body.write('\0\x01\0\x0bCQL_VERSION\0\x053.0.0', 'latin1')
     client.socket.receive(Buffer.concat([header(1, length), body]))
     t.match(client.only().response, isTaken ? { kind: 'ready' } : { kind: 'error', error: { code: 'INVALID' } })
     t.equal(client.socket.isEnded, !isTaken)
   }
-  const client = started(listener)
+  const client = started(server)
   for (const [length, isTaken] of [
     [199_999, true],
     [200_000, true],
@@ -65,8 +65,8 @@ t.test('bodies before and after the handshake', (t) => {
 })
 
 t.test('a body that will never come costs nothing, and may be announced as 4 GiB', (t) => {
-  const { listener } = serverWith({})
-  const client = started(listener)
+  const server = serverWith({})
+  const client = started(server)
   client.socket.receive(header(7, 0xffff_ffff))
   t.match(client.only().response, { kind: 'error', error: { code: 'INVALID' } })
   t.equal(client.socket.isEnded, false)
@@ -76,7 +76,7 @@ t.test('a body that will never come costs nothing, and may be announced as 4 GiB
 t.test('requests in flight: beyond them a connection is not read', async (t) => {
   const server = serverWith({ requestsMax: 3 })
   const held = holdAnswers(server)
-  const client = started(server.listener)
+  const client = started(server)
   for (let stream = 0; stream < 5; stream++) {
     client.send(stream, client.query('X'))
     t.equal(client.socket.isPaused, stream >= 2)
@@ -97,7 +97,7 @@ t.test('requests in flight: beyond them a connection is not read', async (t) => 
 t.test('requests in flight: who asked to be told is told', async (t) => {
   const server = serverWith({ requestsMax: 3 })
   const held = holdAnswers(server)
-  const client = started(server.listener, { THROW_ON_OVERLOAD: '1' })
+  const client = started(server, { THROW_ON_OVERLOAD: '1' })
   for (let stream = 0; stream < 5; stream++) client.send(stream, client.query('X'))
   t.equal(client.socket.isPaused, false)
   t.match(client.answers(), [
@@ -113,9 +113,9 @@ t.test('requests in flight: who asked to be told is told', async (t) => {
 t.test('bytes in flight: an address that has too many waits, the others do not', async (t) => {
   const server = serverWith({ requestBytesPerAddressMax: 10_000, requestBytesMax: 25_000 })
   const held = holdAnswers(server)
-  const greedy = started(server.listener, {}, '10.0.0.1')
-  const sibling = started(server.listener, {}, '10.0.0.1')
-  const other = started(server.listener, {}, '10.0.0.2')
+  const greedy = started(server, {}, '10.0.0.1')
+  const sibling = started(server, {}, '10.0.0.1')
+  const other = started(server, {}, '10.0.0.2')
   const text = 'X'.repeat(6_000)
   greedy.send(1, greedy.query(text))
   t.equal(greedy.socket.isPaused, false)
@@ -139,8 +139,8 @@ t.test('bytes in flight: an address that has too many waits, the others do not',
 })
 
 t.test('requests that come in part only are bounded together', (t) => {
-  const { listener } = serverWith({ requestBytesMax: 300_000 })
-  const clients = [1, 2, 3, 4].map(() => started(listener))
+  const server = serverWith({ requestBytesMax: 300_000 })
+  const clients = [1, 2, 3, 4].map(() => started(server))
   for (const client of clients) {
     client.socket.receive(header(7, 1_000_000))
     client.socket.receive(Buffer.alloc(99_000))
@@ -151,7 +151,7 @@ t.test('requests that come in part only are bounded together', (t) => {
   )
   t.match(clients[3]!.only().response, { kind: 'error', error: { code: 'OVERLOADED' } })
   clients[0]!.socket.destroy()
-  const next = started(listener)
+  const next = started(server)
   next.socket.receive(header(7, 1_000_000))
   next.socket.receive(Buffer.alloc(99_000))
   t.equal(next.socket.isEnded, false)
@@ -168,7 +168,7 @@ t.test('a client that does not take its answers is not read, then closed', async
     pagingState: null,
   }
   server.processor.reply = () => answer
-  const client = started(server.listener)
+  const client = started(server)
   client.socket.isStuck = true
   client.send(1, client.query('X'))
   client.send(2, client.query('X'))
@@ -189,7 +189,7 @@ t.test('a client that does not take its answers is not read, then closed', async
   await server.clock.advance(60_000)
   t.equal(client.socket.isClosed, true)
 
-  const flooded = started(server.listener)
+  const flooded = started(server)
   const held = holdAnswers(server)
   flooded.socket.isStuck = true
   for (let stream = 0; stream < 12; stream++) flooded.send(stream, flooded.query('X'))
@@ -200,7 +200,7 @@ t.test('a client that does not take its answers is not read, then closed', async
   t.equal(flooded.socket.isClosed, true)
   t.equal(server.listener.counters.stalled, 2)
 
-  const large = started(server.listener)
+  const large = started(server)
   large.socket.isStuck = true
   server.processor.reply = () => ({ ...answer, rowBytes: Buffer.alloc(50_000) })
   large.send(1, large.query('X'))
@@ -209,7 +209,7 @@ t.test('a client that does not take its answers is not read, then closed', async
 
 t.test('handshakes: ten seconds, so many at once, the others wait their turn', async (t) => {
   const server = serverWith({ handshakesMax: 2, handshakeMs: 10_000 })
-  const clients = [1, 2, 3].map(() => new TestClient(server.listener, 4))
+  const clients = [1, 2, 3].map(() => new TestClient(server, 4))
   for (const client of clients) client.send(1, { kind: 'options' })
   t.same(
     clients.map((client) => client.answers().length),
@@ -232,14 +232,15 @@ t.test('handshakes: ten seconds, so many at once, the others wait their turn', a
 })
 
 t.test('connections: more than there may be are refused', (t) => {
-  const { listener } = serverWith({ connectionsMax: 2 })
-  const clients = [1, 2, 3].map(() => new TestClient(listener, 4))
+  const server = serverWith({ connectionsMax: 2 })
+  const { listener } = server
+  const clients = [1, 2, 3].map(() => new TestClient(server, 4))
   t.same(
     clients.map(({ socket }) => socket.isClosed),
     [false, false, true],
   )
   clients[0]!.socket.destroy()
-  t.equal(new TestClient(listener, 4).socket.isClosed, false)
+  t.equal(new TestClient(server, 4).socket.isClosed, false)
   t.equal(listener.counters.connectionsRefused, 1)
   t.end()
 })
@@ -247,9 +248,9 @@ t.test('connections: more than there may be are refused', (t) => {
 t.test('idle connections are closed where that is asked for', async (t) => {
   const server = serverWith({ idleMs: 8_000 })
   const held = holdAnswers(server)
-  const idle = started(server.listener)
-  const active = started(server.listener)
-  const waiting = started(server.listener)
+  const idle = started(server)
+  const active = started(server)
+  const waiting = started(server)
   waiting.send(1, waiting.query('X'))
   for (let second = 0; second < 14; second++) {
     active.send(1, { kind: 'options' })
@@ -268,9 +269,9 @@ t.test('idle connections are closed where that is asked for', async (t) => {
 t.test('draining: what is in flight is finished, what is new is refused', async (t) => {
   const server = serverWith({})
   const held = holdAnswers(server)
-  const busy = started(server.listener)
-  const idle = started(server.listener)
-  const silent = new TestClient(server.listener, 4)
+  const busy = started(server)
+  const idle = started(server)
+  const silent = new TestClient(server, 4)
   busy.send(1, busy.query('X'))
   const closing = server.listener.close(5_000)
   t.same(
@@ -285,7 +286,7 @@ t.test('draining: what is in flight is finished, what is new is refused', async 
     kind: 'error',
     error: { code: 'OVERLOADED', message: 'Server is shutting down' },
   })
-  t.equal(new TestClient(server.listener, 4).socket.isClosed, true)
+  t.equal(new TestClient(server, 4).socket.isClosed, true)
   held[0]!(VOID)
   await server.clock.settle()
   t.match(busy.only(), { stream: 1, response: { kind: 'void' } })
@@ -299,7 +300,7 @@ t.test('draining: what is in flight is finished, what is new is refused', async 
 t.test('draining: who does not go is made to', async (t) => {
   const server = serverWith({})
   holdAnswers(server)
-  const client = started(server.listener)
+  const client = started(server)
   client.send(1, client.query('X'))
   const closing = server.listener.close(5_000)
   t.equal(server.listener.close(1), closing)
@@ -321,7 +322,7 @@ t.test('authentication: one step at a time, challenges, and a second try', async
   for (const version of [3, 4, 5]) {
     steps.length = 0
     const server = createTestServer({ authenticator })
-    const client = new TestClient(server.listener, version)
+    const client = new TestClient(server, version)
     t.match(client.startup().response, { kind: 'authenticate', className: 'a.b.C' })
     client.send(1, { kind: 'auth_response', token: Buffer.from('one') })
     client.send(2, { kind: 'auth_response', token: Buffer.from('two') })

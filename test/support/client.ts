@@ -26,6 +26,8 @@ export class FakeSocket implements Socket {
   isClosed = false
   /** The client does not take what it is sent. */
   isStuck = false
+  /** Called when what came was looked at. */
+  endTurn: () => void = () => {}
   readonly sent: Buffer[] = []
   readonly #held: Buffer[] = []
   #handlers: SocketHandlers | null = null
@@ -40,7 +42,8 @@ export class FakeSocket implements Socket {
 
   write(bytes: Uint8Array): boolean {
     if (this.isClosed || this.isEnded) return true
-    this.sent.push(Buffer.from(bytes))
+    // Not copied before it is taken: whoever changes it meanwhile sends what he changed.
+    this.sent.push(this.isStuck ? Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length) : Buffer.from(bytes))
     if (!this.isStuck) return true
     this.pendingBytes += bytes.length
     return false
@@ -70,6 +73,7 @@ export class FakeSocket implements Socket {
     if (this.isClosed) return
     if (this.isPaused) this.#held.push(bytes)
     else this.#handlers?.data(bytes)
+    this.endTurn()
   }
 
   /** The client takes all that waits for it. */
@@ -96,9 +100,10 @@ export class TestClient {
   readonly encoder = new Encoder()
   readonly decoder = new Decoder(256 * 1024 * 1024)
 
-  constructor(listener: ClientListener, version: number, socket = new FakeSocket()) {
+  constructor({ listener, clock }: TestServer, version: number, socket = new FakeSocket()) {
     this.socket = socket
     this.version = version
+    socket.endTurn = () => clock.endTurn()
     listener.accept(socket)
   }
 

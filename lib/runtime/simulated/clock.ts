@@ -11,6 +11,8 @@ export interface SimulatedClock extends Clock {
   advance(ms: number): Promise<void>
   /** Lets ready promises and `soon` callbacks run, without moving time. */
   settle(): Promise<void>
+  /** Ends a turn: runs what was put off with `soon`, and no promises. */
+  endTurn(): void
   /** Moves the wall clock alone, either way, in µs. */
   skew(micros: number): void
   readonly pendingTimers: number
@@ -25,12 +27,15 @@ export function createSimulatedClock(startWallMicros = 1_700_000_000_000_000): S
   const timers = new EventQueue<() => void>()
   let soon: (() => void)[] = []
 
+  const endTurn = (): void => {
+    const ready = soon
+    soon = []
+    for (const run of ready) run()
+  }
   const settle = async (): Promise<void> => {
     for (let turn = 0; turn < SETTLE_TURNS; turn++) {
       await Promise.resolve()
-      const ready = soon
-      soon = []
-      for (const run of ready) run()
+      endTurn()
     }
   }
 
@@ -58,6 +63,7 @@ export function createSimulatedClock(startWallMicros = 1_700_000_000_000_000): S
       nowMs = end
     },
     settle,
+    endTurn,
     skew(micros) {
       skewMicros += micros
     },
