@@ -23,6 +23,12 @@ export interface RowsResult {
   readonly rowBytes: Buffer
   readonly pagingState: Buffer | null
   readonly warnings?: readonly string[]
+  /** Of `rowBytes`: whoever copied them, and looks at them no more, may give it back. Absent: it is nobody else's. */
+  readonly memory?: LentMemory
+}
+
+export interface LentMemory {
+  giveBack(): void
 }
 
 export type StatementResult =

@@ -127,6 +127,7 @@ export function answer(encoder: Encoder, cache: MetadataCache, exchange: Exchang
       return
     case 'rows':
       encodeRows(encoder, version, stream, outcome, metadataForm(exchange, outcome), cache, extras)
+      outcome.memory?.giveBack()
       return
     case 'set_keyspace':
       encodeSetKeyspace(encoder, version, stream, outcome.keyspace, extras)

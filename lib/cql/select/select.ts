@@ -10,7 +10,7 @@ import type { TableSchema } from '../../schema/table.ts'
 import { isMultiCell } from '../../types/names.ts'
 import { conflictWarning, Siblings } from '../causal/siblings.ts'
 import { checkPartitionCount, checkReadConsistency } from '../consistency.ts'
-import type { ColumnSpec, ResultMetadata, RowsResult } from '../result.ts'
+import type { ColumnSpec, LentMemory, ResultMetadata, RowsResult } from '../result.ts'
 import { type CompiledStatement, type Environment, type MaybePromise, type QueryOptions, UNSET } from '../statement.ts'
 import { spellsKeys } from '../terms/key-spelling.ts'
 import type { Value } from '../terms/terms.ts'
@@ -50,14 +50,30 @@ export interface SelectParts {
   readonly perPartitionLimit: Value | null
 }
 
-/** A writer that has grown beyond this is given up, so that one large result does not hold its memory for ever. */
-const WRITER_BYTES_KEPT = 256 * 1024
 const WRITER_BYTES = 512
-/** Writers that wait to be used again, and how large they may be. */
-const SPARE_WRITERS_MAX = 64
+/** Memories that wait to be used again, and how large they may be: one of them larger, for statements with large results that are answered at once. */
+const SPARES_MAX = 64
 const SPARE_BYTES_MAX = 8 * 1024
+const LARGE_SPARE_BYTES_MAX = 256 * 1024
 
-const NO_BYTES = Buffer.alloc(0)
+/** Where the rows of one execution are written: its own until its answer was made of them. */
+class RowMemory implements LentMemory {
+  readonly writer = new ByteWriter(WRITER_BYTES)
+  readonly #spares: RowMemory[]
+
+  constructor(spares: RowMemory[]) {
+    this.#spares = spares
+  }
+
+  giveBack(): void {
+    const spares = this.#spares
+    const { length } = this.writer.buffer
+    const fits = length <= SPARE_BYTES_MAX ? spares.length < SPARES_MAX : spares.length === 0
+    if (!fits || length > LARGE_SPARE_BYTES_MAX) return
+    this.writer.reset()
+    spares.push(this)
+  }
+}
 
 export class Select implements CompiledStatement {
   readonly variables: readonly ColumnSpec[]
@@ -80,10 +96,7 @@ export class Select implements CompiledStatement {
   readonly #isDirect: boolean
   /** Ids of the table's regular columns, for reads that may end early; null when one has more than one cell a row or there are cells besides. */
   readonly #columns: readonly number[] | null
-  /** Serves the executions that are over before another can begin. */
-  #writer = new ByteWriter(WRITER_BYTES)
-  /** Of executions that had to wait: each needs one for itself until it is answered. */
-  readonly #spare: ByteWriter[] = []
+  readonly #spares: RowMemory[] = []
 
   constructor(parts: SelectParts) {
     const { table, restrictions, selection } = parts
@@ -137,9 +150,13 @@ export class Select implements CompiledStatement {
     const isWhole =
       ordering.sortedBy !== null || target !== null || (selection.kind === 'groups' && selection.grouping === null)
     const wanted = isWhole ? Number.POSITIVE_INFINITY : Math.min(options.pageSize ?? remaining, remaining)
-    const out = this.#writer
-    out.reset()
-    const output = this.#output(out, { wanted, limit, perPartitionLimit, state, target }, environment, options)
+    const memory = this.#spares.pop() ?? new RowMemory(this.#spares)
+    const output = this.#output(
+      memory.writer,
+      { wanted, limit, perPartitionLimit, state, target },
+      environment,
+      options,
+    )
     const { limits } = environment
     const scan = new Scan(
       environment,
@@ -166,17 +183,8 @@ export class Select implements CompiledStatement {
       output,
     )
     const running = scan.run()
-    if (running === undefined) {
-      const result = this.#answer(scan, output, out, remaining, environment, options, warnings)
-      if (out.buffer.length > WRITER_BYTES_KEPT) this.#writer = new ByteWriter(WRITER_BYTES)
-      return result
-    }
-    this.#writer = this.#spare.pop() ?? new ByteWriter(WRITER_BYTES)
-    return running.then(() => {
-      const result = this.#answer(scan, output, out, remaining, environment, options, warnings)
-      if (out.buffer.length <= SPARE_BYTES_MAX && this.#spare.length < SPARE_WRITERS_MAX) this.#spare.push(out)
-      return result
-    })
+    if (running === undefined) return this.#answer(scan, output, memory, remaining, environment, options, warnings)
+    return running.then(() => this.#answer(scan, output, memory, remaining, environment, options, warnings))
   }
 
   #output(out: ByteWriter, limits: OutputLimits, environment: Environment, options: QueryOptions): RowOutput {
@@ -199,7 +207,7 @@ export class Select implements CompiledStatement {
   #answer(
     scan: Scan,
     output: RowOutput,
-    out: ByteWriter,
+    memory: RowMemory,
     remaining: number,
     environment: Environment,
     options: QueryOptions,
@@ -220,8 +228,9 @@ export class Select implements CompiledStatement {
       kind: 'rows',
       metadata: this.resultMetadata,
       rowCount: output.count,
-      rowBytes: out.length === 0 ? NO_BYTES : out.copy(),
+      rowBytes: memory.writer.view(),
       pagingState,
+      memory,
       ...(warnings.length === 0 ? {} : { warnings }),
     }
   }
