@@ -5,7 +5,7 @@
  * that is read holds every dot that this run gave it before; a delta that says less than that of its own actor could hide one.
  */
 import { ByteWriter } from '../../lib/base/bytes.ts'
-import { invalid } from '../../lib/base/errors.ts'
+import { invalid, type RequestError } from '../../lib/base/errors.ts'
 import { SerialLocks } from '../../lib/base/serial-locks.ts'
 import { Consistency } from '../../lib/types/consistency.ts'
 import { coversDot, greatestCounter } from '../../storage/model/causal/context.ts'
@@ -177,7 +177,7 @@ export class CausalLeader implements Leader {
     if (after > maxSiblings && after > before) {
       counts.refused++
       throw invalid(
-        `A row of ${name} has ${before} concurrent versions, as many as max_siblings (${maxSiblings}) allows: ` +
+        `A row of ${name} has ${before} concurrent versions, ${AS_MANY_AS} (${maxSiblings}) allows: ` +
           'read it, and write what shall take their place USING VCLOCK',
       )
     }
@@ -188,6 +188,13 @@ export class CausalLeader implements Leader {
       'read it, and write what shall take their place USING VCLOCK'
     )
   }
+}
+
+const AS_MANY_AS = 'as many as max_siblings'
+
+/** Whether this is how a leader refuses a version because there are too many that it would not replace. The words alone come from another node. */
+export function isSiblingLimit({ code, message }: RequestError): boolean {
+  return code === 'INVALID' && message.includes(AS_MANY_AS)
 }
 
 function rowsOf({ partitions }: ReadResult): Rows {

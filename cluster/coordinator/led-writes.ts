@@ -44,6 +44,8 @@ export interface LedWritesOptions {
   readonly kind: WriteType
   readonly verb: number
   readonly timeoutMs: number
+  /** Others may take it in place of replicas that are away, if the table lets them. */
+  readonly mayStandIn: boolean
   /** Sends what this node's replica has, or will have when `durable` resolves, to the others; resolves when the plan is met. */
   replicate(
     plan: WritePlan,
@@ -96,7 +98,8 @@ export class LedWrites implements ReplicaSide {
 
   /** Null: this node's own data. Throws when the level cannot be met. */
   #planOf(mutation: Buffer, level: number, keyspace: string): WritePlan | null {
-    const plan = this.#options.plans.planOf(mutation, level, keyspace)
+    const { plans, mayStandIn } = this.#options
+    const plan = mayStandIn ? plans.planOfWrite(mutation, level, keyspace) : plans.planOf(mutation, level, keyspace)
     if (plan?.unavailable) throw refusal(plan)
     return plan
   }
@@ -189,7 +192,10 @@ export class LedWrites implements ReplicaSide {
     const known = environment.nodes()
     const turn = this.#turn++
     const rotated = targets.map((_, i) => targets[(i + turn) % targets.length]!)
-    const natural = rotated.filter(({ hostId }) => known.get(hostId)?.status !== 'joining')
+    // Those of another data centre would take a local level for one of theirs.
+    const natural = rotated.filter(
+      ({ hostId, group, standsFor }) => group >= 0 && standsFor === null && known.get(hostId)?.status !== 'joining',
+    )
     const isNear = (target: WriteTarget): boolean =>
       direct.includes(target) && known.get(target.hostId)?.datacenter === datacenter
     return [...natural.filter(isNear), ...natural.filter((target) => !isNear(target))]

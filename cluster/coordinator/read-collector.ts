@@ -1,7 +1,7 @@
 /**
  * Puts the answers to parts of a command together until its limits are reached: rounds over one partition, ranges one after another.
- * Always: what comes out is what one replica with all the data would have answered: live rows alone, counted against the same limits; `more` says
- * that a limit ended it.
+ * Always: what comes out is what one replica with all the data would have answered: live rows alone (whoever asked for a whole read gets dead ones,
+ * too), counted against the same limits; `more` says that a limit ended it.
  */
 import type { PartitionData, ReadCommand, ReadPoint, ReadResult, RowData } from '../../storage/model/command.ts'
 import { RowReader, rowIsLive } from '../../storage/model/row.ts'
@@ -84,6 +84,7 @@ export class ReadCollector {
 
   /** At most so many of the live rows. */
   #live(rows: RowData[], most: number): RowData[] {
+    if (this.#command.whole) return rows
     let dead = 0
     for (let i = 0; i < rows.length; i++) if (rows[i]!.isDead) dead++
     const live = dead === 0 ? rows : rows.filter(({ isDead }) => !isDead)

@@ -68,6 +68,7 @@ export class WriteCoordinator implements Writes {
       kind: 'COUNTER',
       verb: Verb.COUNTER,
       timeoutMs: environment.timeouts.counterMs,
+      mayStandIn: false,
       replicate,
     })
     this.#causal = new LedWrites({
@@ -77,6 +78,7 @@ export class WriteCoordinator implements Writes {
       kind: 'SIMPLE',
       verb: Verb.CAUSAL,
       timeoutMs: environment.timeouts.writeMs,
+      mayStandIn: true,
       replicate,
     })
     this.#deadlines = new Deadlines(environment.clock, environment.timeouts.writeMs)

@@ -130,6 +130,37 @@ function list(defaultValue: readonly string[], help: string): Setting<readonly s
   }
 }
 
+/** `dc1:3,dc2:2`, or a map. */
+function replicas(help: string): Setting<ReadonlyMap<string, number> | null> {
+  return {
+    defaultValue: null,
+    help,
+    form: 'DC:N,…',
+    parse(value) {
+      if (value === null) return null
+      const pairs =
+        typeof value === 'object' && !Array.isArray(value)
+          ? Object.entries(value)
+          : scalar(value, 'a text')
+              .split(',')
+              .map((part) => splitLast(part.trim()))
+      return new Map(
+        pairs.map(([name, count]): [string, number] => {
+          if (name === '' || !/^\d{1,3}$/.test(String(count)))
+            throw new SettingError(`'${name}:${String(count)}' is no data centre and its number of replicas, as dc1:3`)
+          return [name, Number(count)]
+        }),
+      )
+    },
+    oldSpellings: [],
+  }
+}
+
+function splitLast(text: string): [string, string] {
+  const at = text.lastIndexOf(':')
+  return at < 0 ? [text, ''] : [text.slice(0, at), text.slice(at + 1)]
+}
+
 const COUNT = { min: 0, max: 2 ** 31 - 1 }
 const PORT = { min: 0, max: 65_535 }
 
@@ -164,6 +195,22 @@ export const SETTINGS = {
     'Loopback address of the administration interface; default rpc_address if it is one, else 127.0.0.1.',
   ),
   admin_socket: text(null, 'A Unix socket for the administration interface, in place of the port.'),
+  http_port: whole(
+    null,
+    PORT,
+    'Port for keys and values over HTTP, on rpc_address; 0 takes a free one; default: they are not served.',
+  ),
+  http_value_size_max: size(
+    10 * MIB,
+    'Largest value over HTTP; never more than fits into a mutation, which is half of commitlog_segment_size.',
+  ),
+  http_data_in_flight_max: size(
+    64 * MIB,
+    'Bytes of values that come in over HTTP, or that clients have not taken yet; beyond, requests are answered 503.',
+  ),
+  http_replication: replicas(
+    'Replicas of keyspace kv when it is made by the first PUT over HTTP; default: in each data centre as many as it has nodes, 3 at most.',
+  ),
   allow_insecure: flag(false, 'Listen beyond loopback although nobody is asked for a password.'),
   authenticator: choice(['AllowAllAuthenticator'], 'AllowAllAuthenticator', 'Who may connect.'),
   authorizer: choice(['AllowAllAuthorizer'], 'AllowAllAuthorizer', 'Who may do what.'),

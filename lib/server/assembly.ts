@@ -33,6 +33,7 @@ import { selfNode } from './cluster/self.ts'
 import { lockDirectory } from './data-directory.ts'
 import type { NodeDoors } from './doors.ts'
 import { FailurePolicy } from './failure-policy.ts'
+import { serveHttp } from './http/serve.ts'
 import { HybridClock } from './hybrid-clock.ts'
 import { createIdentity, type Identity, loadIdentity } from './identity.ts'
 import { openIndexes } from './indexes.ts'
@@ -61,6 +62,8 @@ export interface StartedNode {
   readonly cluster: KnownCluster
   /** Where the administration interface is (`address:port`, or a socket's path), once it is open; null: there is none. */
   readonly admin: Promise<string | null>
+  /** Where keys and values are served over HTTP (`address:port`), once they are; null: they are not. */
+  readonly http: Promise<string | null>
   readonly store: Store
   /** Resolves when the disk failed and the policy is `die`: whoever runs the node should end it. */
   readonly died: Promise<Error>
@@ -135,10 +138,28 @@ export async function openNode({ settings, memory }: LoadedConfig, doors: NodeDo
     serving.defer(async () => {
       member?.serving(false)
       listener.metrics[Symbol.dispose]()
-      await listener.clients.close(settings.drain_grace)
+      await stopServing(settings.drain_grace)
     })
-    failures.serving(() => listener.clients.close(0))
-    const retirement = new Retirement({ log, member, serving, store, ...listener, graceMs: settings.drain_grace })
+    const http = serveHttp({
+      settings,
+      runtime,
+      metadata,
+      cluster: listener.cluster,
+      processor: listener.processor,
+      listenHttp: doors.listenHttp ?? null,
+    })
+    const stopServing = async (graceMs: number): Promise<void> => {
+      await Promise.all([listener.clients.close(graceMs), http.close(graceMs)])
+    }
+    failures.serving(() => stopServing(0))
+    const retirement = new Retirement({
+      log,
+      member,
+      serving,
+      store,
+      stopServing: () => stopServing(settings.drain_grace),
+      ...listener,
+    })
     const admin = serveAdmin({
       settings,
       runtime,
@@ -155,7 +176,12 @@ export async function openNode({ settings, memory }: LoadedConfig, doors: NodeDo
     opened.defer(async () => (await admin)?.[Symbol.asyncDispose]())
     log.info(SOURCE, 'Startup complete')
     return startedNode(
-      { ...listener, admin: admin.then((served) => served?.name ?? null), died: failures.died },
+      {
+        ...listener,
+        http: http.opened.then((service) => service?.name ?? null),
+        admin: admin.then((served) => served?.name ?? null),
+        died: failures.died,
+      },
       { identity, store, retirement },
       opened,
     )
@@ -218,13 +244,14 @@ function logSubstitutes(metadata: MetadataLog, log: Log): void {
 interface Serving {
   readonly cluster: KnownCluster
   readonly clients: ClientListener
+  readonly processor: QueryProcessor
   readonly metrics: Metrics
   readonly address: string
   readonly port: number
 }
 
 function startedNode(
-  serving: Serving & Pick<StartedNode, 'admin' | 'died'>,
+  serving: Serving & Pick<StartedNode, 'admin' | 'http' | 'died'>,
   { identity, store, retirement }: { identity: Identity; store: Store; retirement: Retirement },
   opened: Closers,
 ): StartedNode {
@@ -242,6 +269,7 @@ function startedNode(
     cluster: serving.cluster,
     died: serving.died,
     admin: serving.admin,
+    http: serving.http,
     store,
     close() {
       closing ??= close()
@@ -396,7 +424,7 @@ async function serve({
   if (member) member.announceNeighbours(new ClusterEvents(cluster, clock, (event) => clients.events.broadcast(event)))
   member?.serving(true)
   log.info(SOURCE, `Starting listening for CQL clients on /${settings.rpc_address}:${bound.port} (unencrypted)...`)
-  return { clients, metrics, cluster, address, port: bound.port }
+  return { clients, processor, metrics, cluster, address, port: bound.port }
 }
 
 async function listen(clients: ClientListener, settings: Settings): Promise<{ port: number }> {

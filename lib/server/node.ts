@@ -2,6 +2,7 @@
 import { resolve } from 'node:path'
 import { defaultSettings, type LoadedConfig } from '../config/load.ts'
 import type { Settings } from '../config/settings.ts'
+import { listenHttpService } from '../runtime/node/http-service.ts'
 import { createTextLog, SILENT_LOG } from '../runtime/node/log.ts'
 import { openNodePauses } from '../runtime/node/pauses.ts'
 import { openNodeRuntime } from '../runtime/node/runtime.ts'
@@ -57,6 +58,7 @@ function openRealDoors(log: Log): NodeDoors {
   return {
     runtime,
     pauses,
+    listenHttp: listenHttpService,
     memory() {
       const { rss, heapUsed, arrayBuffers } = process.memoryUsage()
       return { residentBytes: rss, heapBytes: heapUsed, bufferBytes: arrayBuffers }

@@ -26,8 +26,8 @@ export interface RetirementOptions {
   /** Where clients are served. */
   readonly address: string
   readonly port: number
-  /** What is in flight has so long to end. */
-  readonly graceMs: number
+  /** Takes nothing new of clients, and answers what has begun. */
+  stopServing(): Promise<void>
 }
 
 export class Retirement {
@@ -84,7 +84,7 @@ export class Retirement {
 
   async #stopClients(): Promise<void> {
     this.#sayDown()
-    await this.#options.clients.close(this.#options.graceMs)
+    await this.#options.stopServing()
   }
 
   #sayDown(): void {

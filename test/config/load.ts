@@ -123,3 +123,20 @@ t.test('a port that others can reach needs a password, or a word', async (t) => 
     [/broadcast_rpc_address/],
   )
 })
+
+t.test('replicas by data centre', async (t) => {
+  const of = async (value: string) =>
+    (await resolveConfig({ ...none, flags: new Map([['http-replication', value]]) })).settings.http_replication
+  t.same(
+    await of('dc1:3, eu:west:2'),
+    new Map([
+      ['dc1', 3],
+      ['eu:west', 2],
+    ]),
+  )
+  t.same((await resolveConfig(yaml('http_replication: {dc1: 3}'))).settings.http_replication, new Map([['dc1', 3]]))
+  t.match(await problemsOf(yaml('http_replication: dc1')), [/is no data centre and its number of replicas/])
+  t.match(await problemsOf(yaml('http_replication: dc1:many')), [/is no data centre and its number of replicas/])
+  t.equal((await resolveConfig(none)).settings.http_port, null)
+  t.equal((await resolveConfig(yaml('http_port: 0'))).settings.http_port, 0)
+})

@@ -236,7 +236,7 @@ export class CausalModification extends Modification {
     }
   }
 
-  /** IF VCLOCK: applied if the row holds nothing that the writer has not seen. */
+  /** IF VCLOCK: applied if nothing was written to the row that the writer has not seen; with null: if there is no such row. */
   async #executeConditional(environment: Environment, options: QueryOptions): Promise<StatementResult> {
     const { table } = this.target
     const kept = keepValues(options)
@@ -262,12 +262,14 @@ export class CausalModification extends Modification {
         target: { kind: 'partition', position },
         slices: table.clustering.length === 0 ? null : [sliceOfRow(clustering)],
         nowSeconds,
+        // A row that was deleted says what its deletion has seen: it is a write, too, and others go on from it.
+        whole: true,
       },
       decide: async (found) => {
         const row = found.partitions[0]?.rows[0]?.row ?? null
         const present = row === null ? null : this.#maker.contextOf(row, nowSeconds)
         const isLive = row !== null && this.#maker.isLive(row, nowSeconds)
-        if (isLive && !(blob !== null && coversContext(seen, present ?? NO_CONTEXT))) {
+        if (blob === null ? isLive : !coversContext(seen, present ?? NO_CONTEXT)) {
           refusal = answer(this, false, this.#seal.seal(key, clustering, present ?? NO_CONTEXT))
           return null
         }

@@ -54,19 +54,23 @@ export class Siblings {
     this.#resolver = resolverPlan(table)
   }
 
-  /** The same partitions, their rows as they are shown. */
-  expand(partitions: readonly PartitionData[], nowSeconds: number): PartitionData[] {
+  /** The same partitions, their rows as they are shown. `tell`: gets the number of versions of each row that is live. */
+  expand(
+    partitions: readonly PartitionData[],
+    nowSeconds: number,
+    tell: (versions: number) => void = nobody,
+  ): PartitionData[] {
     const shown: PartitionData[] = []
     for (const { position, key, rows: stored } of partitions) {
       const rows: Sibling[] = []
-      for (const row of stored) this.#add(rows, row, nowSeconds)
+      for (const row of stored) this.#add(rows, row, nowSeconds, tell)
       if (rows.length > 0) shown.push({ position, key, staticRow: null, rows })
     }
     return shown
   }
 
   /** Appends what a row is shown as. */
-  #add(rows: Sibling[], row: RowData, nowSeconds: number): void {
+  #add(rows: Sibling[], row: RowData, nowSeconds: number, tell: (versions: number) => void): void {
     const state = this.#state.reset(row.row, nowSeconds)
     if (!state.next()) {
       const elements = this.#hasElements ? state.elements() : null
@@ -75,6 +79,7 @@ export class Siblings {
     }
     const { version, dot, counter } = state
     if (!state.next()) {
+      tell(1)
       const elements = this.#hasElements ? state.elements() : null
       const siblings = { context: state.context, count: 1 }
       rows.push(new Sibling(row, this.#joined(version, elements), dot, false, siblings))
@@ -83,6 +88,7 @@ export class Siblings {
     let versions: Version[] = [{ row: version, dot, counter }]
     do versions.push({ row: state.version, dot: state.dot, counter: state.counter })
     while (state.next())
+    tell(versions.length)
     if (this.#resolver !== null) versions = this.#resolver.resolve(versions, nowSeconds)
     const siblings = { context: state.context, count: versions.length }
     const elements = this.#hasElements ? state.elements() : null
@@ -100,6 +106,8 @@ export class Siblings {
     return out.view()
   }
 }
+
+function nobody(): void {}
 
 /** Before all others: of a row that has elements and no version. */
 const NO_DOT = Buffer.alloc(0)

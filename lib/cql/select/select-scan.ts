@@ -298,9 +298,14 @@ export class Scan {
   }
 
   #take(result: ReadResult): void {
-    const { siblings, nowSeconds } = this.#request
+    const { siblings, nowSeconds, table } = this.#request
     const { tombstones } = result
-    const partitions = siblings === null ? result.partitions : siblings.expand(result.partitions, nowSeconds)
+    const partitions =
+      siblings === null
+        ? result.partitions
+        : siblings.expand(result.partitions, nowSeconds, (versions) =>
+            this.#environment.siblingsRead?.(table.id, versions),
+          )
     for (let i = 0; i < partitions.length && !this.#isFull; i++) this.#takePartition(partitions[i]!)
     if (tombstones <= this.tombstones) return
     this.tombstones = tombstones

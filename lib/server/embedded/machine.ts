@@ -3,12 +3,13 @@
  * Always: a killed node does nothing more, and its disk keeps what it had written.
  */
 import type { Settings } from '../../config/settings.ts'
+import { listenHttpService } from '../../runtime/node/http-service.ts'
 import { openNodePauses } from '../../runtime/node/pauses.ts'
 import type { Clock, Disk, Log, Network, Random, Runtime } from '../../runtime/runtime.ts'
 import { createSimulatedJobs } from '../../runtime/simulated/jobs.ts'
 import { openNode, type StartedNode } from '../assembly.ts'
 import type { NodeDoors } from '../doors.ts'
-import { Mortality, mortalClock, mortalDisk, mortalNetwork } from './mortal.ts'
+import { Mortality, mortalClock, mortalDisk, mortalHttp, mortalNetwork } from './mortal.ts'
 import type { Wires } from './wires.ts'
 
 export interface MachineOptions {
@@ -91,6 +92,7 @@ export class Machine {
     return {
       runtime,
       pauses,
+      listenHttp: mortalHttp(listenHttpService, life),
       memory() {
         const { rss, heapUsed, arrayBuffers } = process.memoryUsage()
         return { residentBytes: rss, heapBytes: heapUsed, bufferBytes: arrayBuffers }

@@ -2,6 +2,7 @@
  * Doors that can be shut at once: a node of this process that is killed runs no further line of its own. Its timers never fire, what it asks of disk and
  * network is never answered, its connections are gone, as if its process had died.
  */
+import type { ListenHttpService } from '../../runtime/node/http-service.ts'
 import type { Clock, Disk, DiskFile, Listener, Network, Socket, SocketHandlers } from '../../runtime/runtime.ts'
 
 /** Never settles: whoever waits for it waits for the end of the world, and is collected as garbage. */
@@ -140,6 +141,37 @@ export function mortalNetwork(network: Network, life: Mortality): Network {
     connect: (address, port, options) =>
       life.does(async () => new MortalSocket(await network.connect(address, port, options), life)),
   }
+}
+
+export function mortalHttp(listen: ListenHttpService, life: Mortality): ListenHttpService {
+  return (options) =>
+    life.does(async () => {
+      const listener = await listen({
+        ...options,
+        onConnection(socket) {
+          if (life.isDead) socket.destroy()
+          else options.onConnection(socket)
+        },
+        onRequest(incoming, outgoing) {
+          if (!life.isDead) options.onRequest(incoming, outgoing)
+        },
+        onMalformed(code, socket) {
+          if (!life.isDead) options.onMalformed(code, socket)
+        },
+      })
+      const mourning = life.atDeath(async () => {
+        const stopped = listener.stop()
+        listener.closeAll()
+        await stopped
+      })
+      return {
+        ...listener,
+        stop() {
+          mourning[Symbol.dispose]()
+          return life.does(() => listener.stop())
+        },
+      }
+    })
 }
 
 function mortalListener(listener: Listener, life: Mortality): Listener {

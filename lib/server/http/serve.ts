@@ -1,0 +1,98 @@
+/** Key-value over HTTP for a node: loaded and opened after CQL is served, so that it costs no start any time. */
+import type { Settings } from '../../config/settings.ts'
+import type { QueryProcessor } from '../../cql/processor.ts'
+import type { ListenHttpService } from '../../runtime/node/http-service.ts'
+import type { Runtime } from '../../runtime/runtime.ts'
+import type { KnownCluster } from '../cluster/known-cluster.ts'
+import type { MetadataLog } from '../metadata-log.ts'
+import type { Replication } from './key-value-statements.ts'
+import { createHttpCounters, HTTP_LIMITS, type HttpCounters, type HttpLimits } from './limits.ts'
+
+export interface ServingNode {
+  readonly settings: Settings
+  readonly runtime: Runtime
+  readonly metadata: MetadataLog
+  readonly cluster: KnownCluster
+  readonly processor: QueryProcessor
+  /** Null: this world has no HTTP. */
+  readonly listenHttp: ListenHttpService | null
+}
+
+/** What is there before it is opened, for metrics; `opened` is null when it is not served. */
+export interface ServedHttp {
+  readonly counters: HttpCounters
+  readonly opened: Promise<{ readonly name: string; readonly port: number } | null>
+  /** Requests that have begun are answered, for `graceMs` at most. May be called twice. */
+  close(graceMs: number): Promise<void>
+}
+
+const SOURCE = 'http.ts'
+
+/** With fewer nodes in a data centre, so many replicas. */
+const REPLICAS_MAX = 3
+
+/** Of a mutation, what is not the value: key, content type, context, and what the row's form adds. */
+const MUTATION_OVERHEAD_BYTES = 256 * 1024
+
+export function serveHttp(own: ServingNode): ServedHttp {
+  const counters = createHttpCounters()
+  const { settings, runtime } = own
+  const wanted = settings.http_port !== null && own.listenHttp !== null
+  const service = wanted ? open(own, counters) : Promise.resolve(null)
+  const opened = service.catch((error: NodeJS.ErrnoException) => {
+    const where = `${settings.rpc_address}:${settings.http_port}`
+    const why = error.code === 'EADDRINUSE' ? `${where} is in use by another process` : error.message
+    runtime.log.error(SOURCE, `Keys and values are not served over HTTP: ${why}`)
+    return null
+  })
+  return {
+    counters,
+    opened,
+    close: async (graceMs) => (await opened)?.close(graceMs),
+  }
+}
+
+async function open(
+  { settings, runtime, metadata, cluster, processor, listenHttp }: ServingNode,
+  counters: HttpCounters,
+) {
+  const [{ openHttpService }, { KeyValueTables }] = await Promise.all([
+    import('./service.ts'),
+    import('./key-value.ts'),
+  ])
+  const random = runtime.random.stream('http')
+  const service = await openHttpService({
+    clock: runtime.clock,
+    log: runtime.log,
+    random,
+    limits: limitsOf(settings),
+    counters,
+    tables: new KeyValueTables({
+      processor,
+      random,
+      schema: () => metadata.current,
+      replication: () => settings.http_replication ?? replicationFor(cluster),
+    }),
+    listen: listenHttp!,
+    address: settings.rpc_address,
+    port: settings.http_port!,
+  })
+  runtime.log.info(SOURCE, `Keys and values over HTTP on http://${service.name}/kv`)
+  return service
+}
+
+function limitsOf(settings: Settings): HttpLimits {
+  return {
+    ...HTTP_LIMITS,
+    valueBytesMax: Math.min(
+      settings.http_value_size_max,
+      settings.commitlog_segment_size / 2 - MUTATION_OVERHEAD_BYTES,
+    ),
+    inFlightBytesMax: settings.http_data_in_flight_max,
+    connectionsMax: settings.native_transport_max_concurrent_connections,
+  }
+}
+
+function replicationFor(cluster: KnownCluster): Replication {
+  return new Map(Array.from(cluster.datacenters(), ([name, nodes]) => [name, Math.min(nodes, REPLICAS_MAX)]))
+}

@@ -1,0 +1,91 @@
+/**
+ * `npm run bench -- --http`: keys and values over HTTP, one node, connections that are kept with one request in flight each.
+ *
+ *     npm run bench -- --http [--seconds 5] [--warm 5] [--keys 20000] [--value 256] [--only get,put]
+ *
+ * The node has one thread for requests, so requests a second of its CPU time are what one core gives: that figure is told beside the rate, for the load
+ * program and others may take a part of the machine.
+ */
+import { execFile } from 'node:child_process'
+import { mkdtempSync, rmSync } from 'node:fs'
+import net from 'node:net'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { parseArgs, promisify } from 'node:util'
+import { endProcess, processUsage, startProcess } from '../support/server.ts'
+import type { HttpLoadPlan } from './http-load.ts'
+import type { LoadReport } from './load.ts'
+
+const HERE = dirname(fileURLToPath(import.meta.url))
+const CONNECTIONS = [1, 16, 64]
+
+async function load(plan: HttpLoadPlan): Promise<LoadReport> {
+  const { stdout } = await promisify(execFile)(process.execPath, [join(HERE, 'http-load.js'), JSON.stringify(plan)])
+  return JSON.parse(stdout) as LoadReport
+}
+
+async function freePort(address: string): Promise<number> {
+  const server = net.createServer()
+  await new Promise<void>((resolve) => server.listen(0, address, resolve))
+  const { port } = server.address() as net.AddressInfo
+  await new Promise((resolve) => server.close(resolve))
+  return port
+}
+
+export async function benchHttp(words: readonly string[]): Promise<void> {
+  const { values: flags } = parseArgs({
+    args: [...words],
+    options: {
+      http: { type: 'boolean' },
+      seconds: { type: 'string', default: '5' },
+      warm: { type: 'string', default: '5' },
+      keys: { type: 'string', default: '20000' },
+      value: { type: 'string', default: '256' },
+      only: { type: 'string', default: 'get,put' },
+      address: { type: 'string', default: '127.0.0.1' },
+    },
+  })
+  const { address } = flags
+  const directory = mkdtempSync(join(tmpdir(), 'polyxena-bench-'))
+  const port = await freePort(address)
+  const options = ['--address', address, '--http-port', String(port), '--admin-port', '0']
+  const node = await startProcess(['--data', directory, '--commitlog-sync', 'periodic', ...options])
+  const plan = { address, port, keys: Number(flags.keys), valueBytes: Number(flags.value) }
+  const lines = [
+    '| request | connections | requests/s | requests a CPU second of the node | p50 ms | p99 ms | errors |',
+    '|---|---|---|---|---|---|---|',
+  ]
+  let errors = 0
+  try {
+    const filled = await load({ ...plan, operation: 'fill', connections: 16, seconds: 0, warmSeconds: 0 })
+    errors += filled.errors
+    for (const operation of flags.only.split(',') as ('get' | 'put')[]) {
+      await load({ ...plan, operation, connections: 16, seconds: Number(flags.warm), warmSeconds: 0 })
+      for (const connections of CONNECTIONS) {
+        const before = processUsage(node.process.pid).cpuSeconds
+        const report = await load({ ...plan, operation, connections, seconds: Number(flags.seconds), warmSeconds: 0 })
+        const cpuSeconds = processUsage(node.process.pid).cpuSeconds - before
+        errors += report.errors
+        const cells = [
+          operation,
+          connections,
+          Math.round(report.requests / report.seconds),
+          Math.round(report.requests / cpuSeconds),
+          report.p50.toFixed(2),
+          report.p99.toFixed(2),
+          report.errors,
+        ]
+        lines.push(`| ${cells.join(' | ')} |`)
+      }
+    }
+  } finally {
+    await endProcess(node, 'SIGTERM')
+    rmSync(directory, { recursive: true })
+  }
+  process.stdout.write(`${lines.join('\n')}\n`)
+  if (errors > 0) {
+    process.stdout.write('\nsome answers were wrong: the figures above are void\n')
+    process.exitCode = 1
+  }
+}
