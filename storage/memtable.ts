@@ -91,7 +91,7 @@ export class Memtable implements Source {
     const slabs = this.#slabs
     const key = this.#key
     const merged = this.#merged
-    if (index.locate(key.buffer, 0, key.length)) {
+    if (index.locateNear(key.buffer, 0, key.length)) {
       const old = index.valueAt(index.leaf, index.slot)
       const slab = slabs.slab(old)
       const oldStart = slabs.start(old)

@@ -46,6 +46,8 @@ export class OrderedIndex {
   /** What locate() found: the first entry at or after the key, or the place after a leaf's last. */
   leaf = 1
   slot = 0
+  /** Leaf, slot and the path to them are those of the entry that was located or inserted last: no node was split and nothing removed since. */
+  #isPlaced = false
   readonly #path = new Uint32Array(LEVELS_MAX)
   readonly #pathSlot = new Uint32Array(LEVELS_MAX)
   /** Leaf whose end took the last entry: keys that ascend leave full leaves behind. */
@@ -72,6 +74,29 @@ export class OrderedIndex {
 
   /** Finds a key's place; true when it is there. */
   locate(key: Buffer, start: number, end: number): boolean {
+    this.#aim(key, start, end)
+    return this.#descend()
+  }
+
+  /** As locate(); quicker where the key comes right after what was located or inserted last, as the rows of one mutation mostly do. */
+  locateNear(key: Buffer, start: number, end: number): boolean {
+    this.#aim(key, start, end)
+    if (this.#isPlaced) {
+      const words = this.#words(this.leaf)
+      const base = this.#base(this.leaf)
+      const next = this.slot + 1
+      if (next < words[base + COUNT]! && this.#compare(words, base, this.slot, LEAF_LOW, LEAF_KEY) < 0) {
+        const order = this.#compare(words, base, next, LEAF_LOW, LEAF_KEY)
+        if (order >= 0) {
+          this.slot = next
+          return order === 0
+        }
+      }
+    }
+    return this.#descend()
+  }
+
+  #aim(key: Buffer, start: number, end: number): void {
     this.#key = key
     this.#start = start
     this.#end = end
@@ -79,6 +104,9 @@ export class OrderedIndex {
       this.#high = readInt32(key, start) >>> 0
       this.#low = readInt32(key, start + 4) >>> 0
     } else this.#padded()
+  }
+
+  #descend(): boolean {
     let node = this.#root
     for (let level = this.#levels; level > 0; level--) {
       const words = this.#words(node)
@@ -113,6 +141,7 @@ export class OrderedIndex {
     }
     this.leaf = node
     this.slot = from
+    this.#isPlaced = true
     return exact
   }
 
@@ -122,6 +151,7 @@ export class OrderedIndex {
     let slot = this.slot
     if (this.#words(leaf)[this.#base(leaf) + COUNT]! === LEAF_SLOTS) {
       const atEnd = slot === LEAF_SLOTS && this.#appending === leaf
+      this.#isPlaced = false
       const right = this.#splitLeaf(leaf, atEnd ? LEAF_SLOTS : LEAF_SLOTS >>> 1, keyAddress)
       const leftCount = this.#words(leaf)[this.#base(leaf) + COUNT]!
       if (atEnd || slot > leftCount) {
@@ -133,10 +163,7 @@ export class OrderedIndex {
     const base = this.#base(leaf)
     const count = words[base + COUNT]!
     if (slot < count) {
-      shift(words, base + HIGH, slot, count, 1)
-      shift(words, base + LEAF_LOW, slot, count, 1)
-      shift(words, base + LEAF_KEY, slot, count, 1)
-      shift(words, base + LEAF_VALUE, slot, count, 1)
+      openSlot(words, base, slot, count)
       this.#appending = NO_NODE
     } else this.#appending = leaf
     words[base + HIGH + slot] = this.#high
@@ -159,6 +186,7 @@ export class OrderedIndex {
     shift(words, base + LEAF_KEY, from, count, -1)
     shift(words, base + LEAF_VALUE, from, count, -1)
     words[base + COUNT] = count - 1
+    this.#isPlaced = false
     this.#size--
     this.version++
     this.#appending = NO_NODE
@@ -321,6 +349,26 @@ export class OrderedIndex {
     this.#addSeparator(level + 1, node, right, from[base + INNER_KEY + kept]!)
     this.#splitRight = right
     return kept
+  }
+}
+
+/** So few entries are moved one by one: calls into native code cost more. */
+const MOVED_SINGLY_MAX = 32
+
+/** Makes room in a leaf: its entries from `slot` on move up by one. */
+function openSlot(words: Uint32Array, base: number, slot: number, count: number): void {
+  if (count - slot > MOVED_SINGLY_MAX) {
+    shift(words, base + HIGH, slot, count, 1)
+    shift(words, base + LEAF_LOW, slot, count, 1)
+    shift(words, base + LEAF_KEY, slot, count, 1)
+    shift(words, base + LEAF_VALUE, slot, count, 1)
+    return
+  }
+  for (let at = base + count; at > base + slot; at--) {
+    words[at + HIGH] = words[at + HIGH - 1]!
+    words[at + LEAF_LOW] = words[at + LEAF_LOW - 1]!
+    words[at + LEAF_KEY] = words[at + LEAF_KEY - 1]!
+    words[at + LEAF_VALUE] = words[at + LEAF_VALUE - 1]!
   }
 }
 

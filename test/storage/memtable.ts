@@ -18,19 +18,33 @@ function randomKey(dice: Dice): Buffer {
   return key
 }
 
-function build(dice: Dice, count: number): { index: OrderedIndex; slabs: Slabs; sorted: Buffer[] } {
+/** Mean length of a run: longer than a leaf. */
+const RUN = 80
+
+/** Ascending keys that begin alike: the rows of a batch. */
+function run(key: Buffer, length: number): Buffer[] {
+  return Array.from({ length }, (_, i) => Buffer.concat([key, Buffer.of(i)]))
+}
+
+function build(
+  dice: Dice,
+  count: number,
+  order: 'random' | 'ascending' | 'runs',
+): { index: OrderedIndex; slabs: Slabs; sorted: Buffer[] } {
   const slabs = new Slabs()
   const index = new OrderedIndex(slabs)
   const keys = new Map<string, Buffer>()
-  const ascending = dice.chance(0.3)
-  let made = Array.from({ length: count }, () => randomKey(dice))
-  if (ascending) made = made.sort(Buffer.compare)
+  let made = Array.from({ length: order === 'runs' ? Math.ceil(count / RUN) : count }, () => randomKey(dice))
+  if (order === 'ascending') made = made.sort(Buffer.compare)
+  if (order === 'runs') made = made.flatMap((key) => run(key, dice.int(2 * RUN)))
+  const isNear = order === 'runs' || dice.chance(0.5)
+  const removes = order !== 'runs'
   for (const key of made) {
-    const there = index.locate(key, 0, key.length)
-    if (there !== keys.has(key.toString('latin1'))) throw new Error('locate is wrong')
+    const there = isNear ? index.locateNear(key, 0, key.length) : index.locate(key, 0, key.length)
+    if (there !== keys.has(key.toString('latin1'))) throw new Error('a key is found that is not there, or not found')
     if (!there) index.insert(slabs.add(key, 0, key.length), slabs.add(key, 0, 4))
     keys.set(key.toString('latin1'), key)
-    if (dice.chance(0.1)) {
+    if (removes && dice.chance(0.1)) {
       const [name, gone] = [...keys].at(-1)!
       if (!index.locate(gone, 0, gone.length)) throw new Error('a key is lost')
       index.remove()
@@ -49,7 +63,8 @@ t.test('the ordered index is a sorted map', (t) => {
   const first = testSeed()
   for (let seed = first; seed < first + 20; seed++) {
     const dice = createDice(seed)
-    const { index, slabs, sorted } = build(dice, 1 + dice.int(dice.chance(0.2) ? 12_000 : 500))
+    const order = dice.pick(['random', 'ascending', 'runs'] as const)
+    const { index, slabs, sorted } = build(dice, 1 + dice.int(dice.chance(0.2) ? 12_000 : 500), order)
     const cursor = new IndexCursor(index)
     const forward: Buffer[] = []
     for (cursor.seek(Buffer.alloc(0)); cursor.valid; cursor.next()) forward.push(keyOf(slabs, cursor.key))
@@ -71,6 +86,16 @@ t.test('the ordered index is a sorted map', (t) => {
       if ((want === undefined) !== (before === null) || (before && !before.equals(want!))) wrong++
     }
     t.equal(wrong, 0, `bounds ${seed}`)
+  }
+  t.end()
+})
+
+t.test('long runs of ascending keys, and the splits that they make, lose none', (t) => {
+  const dice = createDice(testSeed())
+  for (let n = 0; n < 4; n++) {
+    const { index, sorted } = build(dice, 12_000, 'runs')
+    t.ok(sorted.every((key) => index.locate(key, 0, key.length)))
+    t.equal(index.size, sorted.length)
   }
   t.end()
 })
