@@ -56,7 +56,7 @@ export class Encoder {
 
   /** `firstByte`: the version, with RESPONSE_BIT when a server speaks. */
   begin(firstByte: number, flags: number, stream: number, opcode: number): void {
-    if (this.writer.buffer.length === 0) this.writer.buffer = this.#buffers.take()
+    if (this.writer.buffer.length === 0) this.writer.use(this.#buffers.take())
     if (this.#segments && this.#segment < 0) this.#segment = this.writer.reserve(this.#segmentHeaderBytes)
     this.#envelope = beginEnvelope(this.writer, firstByte, flags, stream, opcode)
   }
@@ -99,8 +99,7 @@ export class Encoder {
   recover(isRead: boolean): void {
     const { writer } = this
     if (isRead) this.#buffers.give(writer.buffer)
-    writer.buffer = EMPTY
-    writer.reset()
+    writer.use(EMPTY)
   }
 
   #compressBody(at: number, compression: Compression): void {

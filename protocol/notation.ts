@@ -72,6 +72,16 @@ export function readId(reader: ByteReader): string {
   return reader.buffer.toString('latin1', start, start + length)
 }
 
+/** Whether the id at the reader is the one that was read at `before`; then it is passed over. */
+export function readSameId(reader: ByteReader, before: number): boolean {
+  const { buffer, position, end } = reader
+  const size = 2 + ((buffer[before]! << 8) | buffer[before + 1]!)
+  if (size > end - position) return false
+  for (let i = 0; i < size; i++) if (buffer[before + i] !== buffer[position + i]) return false
+  reader.position = position + size
+  return true
+}
+
 /** `[bytes]`: any negative length is null. */
 export function readBytes(reader: ByteReader): Buffer | null {
   const length = reader.int32()

@@ -13,6 +13,7 @@ import {
   readConsistency,
   readId,
   readLongString,
+  readSameId,
   readShortBytes,
   readString,
   readStringList,
@@ -91,8 +92,8 @@ export type Request =
     }
 
 function readValues(reader: ByteReader, version: number): Value[] {
-  const values: Value[] = []
-  for (let left = reader.uint16(); left > 0; left--) values.push(readValue(reader, version))
+  const values = new Array<Value>(reader.uint16())
+  for (let i = 0; i < values.length; i++) values[i] = readValue(reader, version)
   return values
 }
 
@@ -157,11 +158,19 @@ function readBatch(reader: ByteReader, version: number): Request {
   const type = BATCH_TYPES[code]
   if (type === undefined) throw protocolError(`Invalid BATCH message type ${code}`)
   const items: BatchItem[] = []
+  // Mostly one statement with many values: its id is made a string once.
+  let id = ''
+  let idAt = -1
   for (let left = reader.uint16(); left > 0; left--) {
     const kind = reader.int8()
     if (kind === 0) items.push({ kind: 'query', query: readLongString(reader), values: readValues(reader, version) })
-    else if (kind === 1) items.push({ kind: 'prepared', id: readId(reader), values: readValues(reader, version) })
-    else throw protocolError(`Invalid query kind in BATCH messages. Must be 0 or 1 but got ${kind}`)
+    else if (kind === 1) {
+      if (idAt < 0 || !readSameId(reader, idAt)) {
+        idAt = reader.position
+        id = readId(reader)
+      }
+      items.push({ kind: 'prepared', id, values: readValues(reader, version) })
+    } else throw protocolError(`Invalid query kind in BATCH messages. Must be 0 or 1 but got ${kind}`)
   }
   return { kind: 'batch', type, items, parameters: readParameters(reader, version) }
 }

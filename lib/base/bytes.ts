@@ -8,10 +8,55 @@ export class BytesError extends Error {
   override name = 'BytesError'
 }
 
+/**
+ * What a Buffer's own subarray() makes. From the memory itself it costs a third: to ask a Buffer for its memory is a call into native code, so
+ * that is done once for many views.
+ */
+const View = (
+  Buffer as unknown as { [Symbol.species]: new (memory: ArrayBufferLike, start: number, length: number) => Buffer }
+)[Symbol.species]
+
+const EMPTY: Buffer = Buffer.alloc(0)
+
+/** Longer ranges are copied by native code, which costs more to call than a short loop. */
+const COPY_LOOP_BYTES_MAX = 64
+
+/** Copies source[start, end) to target[at, …). The two do not overlap. */
+export function copyBytes(source: Uint8Array, start: number, end: number, target: Uint8Array, at: number): void {
+  const length = end - start
+  if (length > COPY_LOOP_BYTES_MAX) {
+    target.set(source.subarray(start, end), at)
+    return
+  }
+  let from = start
+  let to = at
+  for (const last = end - 4; from <= last; from += 4, to += 4) {
+    target[to] = source[from]!
+    target[to + 1] = source[from + 1]!
+    target[to + 2] = source[from + 2]!
+    target[to + 3] = source[from + 3]!
+  }
+  for (; from < end; from++, to++) target[to] = source[from]!
+}
+
+/** Longer ones are compared by native code. */
+const EQUAL_LOOP_BYTES_MAX = 32
+
+export function equalBytes(one: Uint8Array, other: Uint8Array): boolean {
+  if (one.length !== other.length) return false
+  if (one.length > EQUAL_LOOP_BYTES_MAX) return Buffer.compare(one, other) === 0
+  for (let i = 0; i < one.length; i++) if (one[i] !== other[i]) return false
+  return true
+}
+
 export class ByteReader {
   buffer: Buffer
   position: number
   end: number
+  /** The buffer of which views were asked for last, its memory, and where it begins there. */
+  #viewed: Buffer = EMPTY
+  #memory: ArrayBufferLike = EMPTY.buffer
+  #origin = 0
 
   constructor(buffer: Buffer, position = 0, end = buffer.length) {
     this.buffer = buffer
@@ -85,7 +130,20 @@ export class ByteReader {
   /** The next `length` bytes, sharing memory: whoever keeps them copies them. */
   view(length: number): Buffer {
     const at = this.#take(length)
-    return this.buffer.subarray(at, at + length)
+    if (this.buffer !== this.#viewed) this.#look(this.buffer)
+    return new View(this.#memory, this.#origin + at, length)
+  }
+
+  #look(buffer: Buffer): void {
+    this.#viewed = buffer
+    this.#memory = buffer.buffer
+    this.#origin = buffer.byteOffset
+  }
+
+  /** Lets go of the buffer. */
+  release(): void {
+    this.buffer = EMPTY
+    this.#look(EMPTY)
   }
 
   utf8(length: number): string {
@@ -99,12 +157,30 @@ export class ByteReader {
 }
 
 export class ByteWriter {
+  /** Another one after `use` and when it grows. */
   buffer: Buffer
   length: number
+  /** The buffer's, and where it begins there. */
+  #memory: ArrayBufferLike
+  #origin: number
 
   constructor(capacity = 256) {
     this.buffer = Buffer.allocUnsafeSlow(capacity)
+    this.#memory = this.buffer.buffer
+    this.#origin = this.buffer.byteOffset
     this.length = 0
+  }
+
+  /** Begins anew in other memory. */
+  use(buffer: Buffer): void {
+    this.#own(buffer)
+    this.length = 0
+  }
+
+  #own(buffer: Buffer): void {
+    this.buffer = buffer
+    this.#memory = buffer.buffer
+    this.#origin = buffer.byteOffset
   }
 
   /** Makes room for `size` more bytes and returns where they begin; the caller fills them. */
@@ -119,7 +195,7 @@ export class ByteWriter {
   #grow(needed: number): void {
     const grown = Buffer.allocUnsafeSlow(Math.max(needed, this.buffer.length * 2))
     this.buffer.copy(grown, 0, 0, this.length)
-    this.buffer = grown
+    this.#own(grown)
   }
 
   uint8(value: number): void {
@@ -174,11 +250,8 @@ export class ByteWriter {
 
   /** Copies source[start, end). */
   slice(source: Uint8Array, start: number, end: number): void {
-    const size = end - start
-    const at = this.reserve(size)
-    const target = this.buffer
-    if (size < 24) for (let i = 0; i < size; i++) target[at + i] = source[start + i]!
-    else target.set(source.subarray(start, end), at)
+    const at = this.reserve(end - start)
+    copyBytes(source, start, end, this.buffer, at)
   }
 
   utf8(text: string): void {
@@ -189,7 +262,7 @@ export class ByteWriter {
 
   /** What was written so far, sharing memory: valid until the next write or reset. */
   view(): Buffer {
-    return this.buffer.subarray(0, this.length)
+    return new View(this.#memory, this.#origin, this.length)
   }
 
   /** A copy of what was written so far. */

@@ -290,7 +290,7 @@ export class Connection implements EventSink, OutboxOwner, InFlightOwner {
     }
     this.#isProcessing = false
     this.#decoder.release()
-    this.#reader.buffer = EMPTY
+    this.#reader.release()
     this.#outbox.flushSoon()
     this.#countPartial()
   }

@@ -13,6 +13,7 @@ import {
   type ResponseExtras,
 } from '../../protocol/responses.ts'
 import { unreachable } from '../base/assert.ts'
+import { equalBytes } from '../base/bytes.ts'
 import { RequestError } from '../base/errors.ts'
 import type { RowsResult, StatementResult } from '../cql/result.ts'
 import type { ClientState, MaybePromise } from '../cql/statement.ts'
@@ -49,10 +50,15 @@ export function unprepared(id: string): RequestError {
 }
 
 function batchItems(processor: Processor, request: Request & { kind: 'batch' }): BatchItem[] {
+  let id = ''
+  let prepared: Prepared | undefined
   return request.items.map((item): BatchItem => {
     if (item.kind === 'query') return { text: item.query, values: item.values }
-    const prepared = processor.prepared(item.id)
-    if (prepared === undefined) throw unprepared(item.id)
+    if (item.id !== id || prepared === undefined) {
+      id = item.id
+      prepared = processor.prepared(id)
+      if (prepared === undefined) throw unprepared(id)
+    }
     return { prepared, values: item.values }
   })
 }
@@ -85,12 +91,6 @@ export function execute(exchange: Exchange, processor: Processor, client: Client
   }
 }
 
-function isSameId(one: Buffer, other: Buffer): boolean {
-  if (one.length !== other.length) return false
-  for (let index = 0; index < one.length; index++) if (one[index] !== other[index]) return false
-  return true
-}
-
 /** Whether the client has the metadata already, wants it anew, or knows another that has become wrong (v5). */
 function metadataForm(exchange: Exchange, rows: RowsResult): MetadataForm {
   const { request } = exchange
@@ -103,11 +103,11 @@ function metadataForm(exchange: Exchange, rows: RowsResult): MetadataForm {
       // A conditional statement: its rows are told of with each answer, and never remembered.
       if (known === null) return 'full'
       if (request.resultMetadataId !== null) {
-        if (!isSameId(request.resultMetadataId, rows.metadata.id)) return 'changed'
+        if (!equalBytes(request.resultMetadataId, rows.metadata.id)) return 'changed'
         return skipMetadata ? 'skipped' : 'full'
       }
       if (!skipMetadata || !known) return 'full'
-      return known === rows.metadata || isSameId(known.id, rows.metadata.id) ? 'skipped' : 'full'
+      return known === rows.metadata || equalBytes(known.id, rows.metadata.id) ? 'skipped' : 'full'
     }
     default:
       return 'full'

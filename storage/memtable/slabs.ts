@@ -3,6 +3,7 @@
  * An address is a 32-bit number; a record is a length and its bytes, and never moves or changes, so views of it stay true.
  */
 import { assert } from '../../lib/base/assert.ts'
+import { copyBytes } from '../../lib/base/bytes.ts'
 import { readInt32 } from '../model/row.ts'
 
 const SLAB_BYTES_MIN = 4 * 1024
@@ -13,8 +14,6 @@ const WORD_SHIFT = 3
 const OFFSET_BITS = 17
 const OFFSET_MASK = (1 << OFFSET_BITS) - 1
 const LENGTH_BYTES = 4
-/** Longer records are copied by native code, which costs more to call than a short loop. */
-const COPY_LOOP_BYTES_MAX = 64
 
 /** No record has it. */
 export const NO_ADDRESS = 0
@@ -47,10 +46,7 @@ export class Slabs {
   /** Copies source[start, end) into a new record. */
   add(source: Uint8Array, start: number, end: number): number {
     const address = this.reserve(end - start)
-    const at = this.start(address)
-    const target = this.slab(address)
-    if (end - start < 32) for (let i = start, to = at; i < end; i++, to++) target[to] = source[i]!
-    else target.set(source.subarray(start, end), at)
+    copyBytes(source, start, end, this.#current, this.start(address))
     return address
   }
 
@@ -77,8 +73,7 @@ export class Slabs {
     const slab = this.slab(address)
     const from = (address & OFFSET_MASK) << WORD_SHIFT
     const size = this.storedBytes(address)
-    if (size < COPY_LOOP_BYTES_MAX) for (let i = 0; i < size; i++) target[at + i] = slab[from + i]!
-    else slab.copy(target, at, from, from + size)
+    copyBytes(slab, from, from + size, target, at)
     return at + size
   }
 

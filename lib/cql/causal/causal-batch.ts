@@ -13,7 +13,7 @@ import type { Environment, MaybePromise, QueryOptions } from '../statement.ts'
 import { CausalModification, copied } from './causal-modification.ts'
 import { type CausalChange, ChangeWriter } from './changes.ts'
 
-export function isCausal({ modification }: BatchPart): boolean {
+function isCausal({ modification }: BatchPart): boolean {
   return modification instanceof CausalModification
 }
 

@@ -7,7 +7,8 @@ import { hashMapOrder } from '../../schema/java.ts'
 import type { Schema } from '../../schema/keyspace.ts'
 import { quoteIdentifier } from '../../types/identifier.ts'
 import type { BatchStatement } from '../ast.ts'
-import { executeCausalBatch, isCausal } from '../causal/causal-batch.ts'
+import { executeCausalBatch } from '../causal/causal-batch.ts'
+import { CausalModification } from '../causal/causal-modification.ts'
 import type { ColumnSpec, StatementResult } from '../result.ts'
 import type { CompiledStatement, Environment, MaybePromise, QueryOptions, WriteKind } from '../statement.ts'
 import { Variables } from '../terms/terms.ts'
@@ -40,8 +41,45 @@ export function compileBatch(
   const scope = { schema, keyspace: '[batch]', variables }
   const attributes = compileAttributes(statement.using, '[batch]', '[batch]', scope)
   const modifications = statement.statements.map((part) => compileModification(part, variables, schema, keyspace, sink))
-  validateBatch(statement.type, attributes, modifications)
-  return new Batch(statement.type, attributes, modifications, variables, sink)
+  const makeup = makeupOf(modifications)
+  validateBatch(statement.type, attributes, modifications, makeup)
+  return new Batch(statement.type, attributes, modifications, makeup, variables, sink)
+}
+
+/** What kinds of statements a batch is made of: looked at once, asked often. */
+interface Makeup {
+  readonly isConditional: boolean
+  /** Some are on vector-clock tables. */
+  readonly isCausal: boolean
+  readonly hasTimestamps: boolean
+  readonly hasCounters: boolean
+  readonly hasOthers: boolean
+  readonly hasVirtual: boolean
+  readonly hasReal: boolean
+  readonly needsRead: boolean
+}
+
+function makeupOf(modifications: readonly Modification[]): Makeup {
+  let isConditional = false
+  let isCausal = false
+  let hasTimestamps = false
+  let hasCounters = false
+  let hasOthers = false
+  let hasVirtual = false
+  let hasReal = false
+  let needsRead = false
+  for (let i = 0; i < modifications.length; i++) {
+    const modification = modifications[i]!
+    if (modification.isConditional) isConditional = true
+    if (modification instanceof CausalModification) isCausal = true
+    if (modification.hasTimestamp) hasTimestamps = true
+    if (modification.isCounter) hasCounters = true
+    else hasOthers = true
+    if (modification.target.table.isVirtual) hasVirtual = true
+    else hasReal = true
+    if (modification.needsRead) needsRead = true
+  }
+  return { isConditional, isCausal, hasTimestamps, hasCounters, hasOthers, hasVirtual, hasReal, needsRead }
 }
 
 /** BEGIN BATCH … APPLY BATCH. */
@@ -54,12 +92,14 @@ export class Batch implements CompiledStatement {
   readonly modifications: readonly Modification[]
   readonly #type: BatchType
   readonly #attributes: Attributes
+  readonly #makeup: Makeup
   readonly #sink: MutationSink
 
   constructor(
     type: BatchType,
     attributes: Attributes,
     modifications: readonly Modification[],
+    makeup: Makeup,
     variables: Variables,
     sink: MutationSink,
   ) {
@@ -67,20 +107,19 @@ export class Batch implements CompiledStatement {
     const isOneTable = modifications.every((modification) => modification.target.table === first)
     this.variables = variables.specs()
     this.partitionKeyIndexes =
-      first && isOneTable && !modifications.some((modification) => modification.isConditional)
-        ? variables.partitionKeyIndexes(first.partitionKey.length)
-        : []
+      first && isOneTable && !makeup.isConditional ? variables.partitionKeyIndexes(first.partitionKey.length) : []
     this.keyspace = first?.keyspace ?? null
     this.table = isOneTable ? (first?.name ?? null) : null
     this.modifications = modifications
     this.#type = type
     this.#attributes = attributes
+    this.#makeup = makeup
     this.#sink = sink
   }
 
   execute(environment: Environment, options: QueryOptions): MaybePromise<StatementResult> {
     const parts = this.modifications.map((modification) => ({ modification, options }))
-    return executeBatch(this.#type, this.#attributes, parts, this.#sink, environment, options)
+    return executeBatch(this.#type, this.#attributes, parts, this.#makeup, this.#sink, environment, options)
   }
 }
 
@@ -92,29 +131,26 @@ export function executeBatchMessage(
   environment: Environment,
   options: QueryOptions,
 ): MaybePromise<StatementResult> {
-  validateBatch(
-    type,
-    NO_ATTRIBUTES,
-    parts.map((part) => part.modification),
-  )
-  return executeBatch(type, NO_ATTRIBUTES, parts, sink, environment, options)
+  const modifications = parts.map((part) => part.modification)
+  const makeup = makeupOf(modifications)
+  validateBatch(type, NO_ATTRIBUTES, modifications, makeup)
+  return executeBatch(type, NO_ATTRIBUTES, parts, makeup, sink, environment, options)
 }
 
 /** What a batch may not be, whatever its values are. */
-function validateBatch(type: BatchType, attributes: Attributes, modifications: readonly Modification[]): void {
+function validateBatch(
+  type: BatchType,
+  attributes: Attributes,
+  modifications: readonly Modification[],
+  { isConditional, hasTimestamps, hasCounters, hasOthers, hasVirtual, hasReal }: Makeup,
+): void {
   if (attributes.timeToLive !== null) throw invalid('Global TTL on the BATCH statement is not supported.')
   const hasTimestamp = attributes.timestamp !== null
-  const isConditional = modifications.some((modification) => modification.isConditional)
   if (hasTimestamp) {
     if (isConditional) throw invalid('Cannot provide custom timestamp for conditional BATCH')
     if (type === 'counter') throw invalid('Cannot provide custom timestamp for counter BATCH')
   }
-  if (hasTimestamp && modifications.some((modification) => modification.hasTimestamp))
-    throw invalid('Timestamp must be set either on BATCH or individual statements')
-  const hasCounters = modifications.some((modification) => modification.isCounter)
-  const hasOthers = modifications.some((modification) => !modification.isCounter)
-  const hasVirtual = modifications.some((modification) => modification.target.table.isVirtual)
-  const hasReal = modifications.some((modification) => !modification.target.table.isVirtual)
+  if (hasTimestamp && hasTimestamps) throw invalid('Timestamp must be set either on BATCH or individual statements')
   if (hasTimestamp && hasCounters) throw invalid('Cannot provide custom timestamp for a BATCH containing counters')
   if (type === 'counter' && hasOthers) throw invalid('Cannot include non-counter statement in a counter batch')
   if (hasCounters && hasOthers) throw invalid('Counter and non-counter mutations cannot exist in the same batch')
@@ -132,36 +168,36 @@ function executeBatch(
   type: BatchType,
   attributes: Attributes,
   parts: readonly BatchPart[],
+  makeup: Makeup,
   sink: MutationSink,
   environment: Environment,
   options: QueryOptions,
 ): MaybePromise<StatementResult> {
   for (const part of parts) part.modification.validate()
-  if (parts.some(isCausal))
-    return executeCausalBatch(type, attributes, parts, environment, options, (others) =>
-      executeParts(type, attributes, others, sink, environment, options),
-    )
-  if (parts.some((part) => part.modification.isConditional))
-    return executeConditional(parts, true, sink, environment, options)
-  const counting = parts.find((part) => part.modification.isCounter)
-  if (counting !== undefined) {
-    checkCounterConsistency(counting.modification.target.table, options.consistency)
-    const own = parts.map((part) => ({ ...part, options: { ...part.options, timestamp: null } }))
-    return executeParts(type, attributes, own, sink, environment, { ...options, timestamp: null })
-  }
-  return executeParts(type, attributes, parts, sink, environment, options)
+  if (makeup.isCausal)
+    return executeCausalBatch(type, attributes, parts, environment, options, (others) => {
+      const needsRead = others.some((part) => part.modification.needsRead)
+      return executeParts(type, attributes, others, needsRead, sink, environment, options)
+    })
+  if (makeup.isConditional) return executeConditional(parts, true, sink, environment, options)
+  const { needsRead } = makeup
+  if (!makeup.hasCounters) return executeParts(type, attributes, parts, needsRead, sink, environment, options)
+  const counting = parts.find((part) => part.modification.isCounter)!
+  checkCounterConsistency(counting.modification.target.table, options.consistency)
+  const own = parts.map((part) => ({ ...part, options: { ...part.options, timestamp: null } }))
+  return executeParts(type, attributes, own, needsRead, sink, environment, { ...options, timestamp: null })
 }
 
 function executeParts(
   type: BatchType,
   attributes: Attributes,
   parts: readonly BatchPart[],
+  needsRead: boolean,
   sink: MutationSink,
   environment: Environment,
   options: QueryOptions,
 ): MaybePromise<StatementResult> {
-  if (parts.some((part) => part.modification.needsRead))
-    return readAndWrite(type, attributes, parts, sink, environment, options)
+  if (needsRead) return readAndWrite(type, attributes, parts, sink, environment, options)
   return write(type, attributes, parts, null, sink, environment, options)
 }
 

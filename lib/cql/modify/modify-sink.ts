@@ -8,7 +8,7 @@
 import { COUNTER_DELETION, DELTA_PATH } from '../../../storage/model/counter.ts'
 import { MutationWriter } from '../../../storage/model/mutation.ts'
 import type { CellBytes } from '../../../storage/model/row.ts'
-import { ByteWriter } from '../../base/bytes.ts'
+import { ByteWriter, equalBytes } from '../../base/bytes.ts'
 import { invalid } from '../../base/errors.ts'
 import { murmur3Token } from '../../base/hash/murmur3.ts'
 import { Histogram } from '../../base/histogram.ts'
@@ -129,7 +129,7 @@ export class MutationSink {
   partition(target: WriteTarget, key: Buffer): void {
     if (this.#key !== null) {
       const { table } = this.#targets[this.#targets.length - 1]!
-      if (table.id === target.table.id && this.#key.equals(key)) return
+      if (table.id === target.table.id && equalBytes(this.#key, key)) return
       this.#finished.push(Buffer.from(this.#finish()))
     }
     this.#key = key
