@@ -260,22 +260,23 @@ export class PendingWrite implements ReplyHandler, Waiting {
     if (!hints.mayStore(hostId)) return
     const { buffer, length } = this.#body
     const counts = this.#plan!.hintCounts && !this.#settled
+    let kept: Promise<void> | null = null
     for (let at = 0; at < length; ) {
-      const size = readInt32(buffer, at)
-      const end = at + 4 + size
+      const end = at + 4 + readInt32(buffer, at)
       const done = hints.store(hostId, buffer.subarray(at + 4, end), this.#writtenAt)
       at = end
-      if (done === undefined) {
-        if (counts && at === length) this.#judge(this.#tally.ack(0))
-      } else if (counts && at === length) {
-        const tally = this.#tally
-        const plan = this.#plan
-        const writtenAt = this.#writtenAt
-        const isThis = (): boolean => this.#plan === plan && this.#writtenAt === writtenAt
-        done.then(() => {
-          if (isThis()) this.#judge(tally.ack(0))
-        }, report)
-      } else done.catch(report)
+      if (done !== undefined) kept = kept === null ? done : both(kept, done)
+    }
+    if (!counts) kept?.catch(report)
+    else if (kept === null) this.#judge(this.#tally.ack(0))
+    else {
+      const tally = this.#tally
+      const plan = this.#plan
+      const writtenAt = this.#writtenAt
+      const isThis = (): boolean => this.#plan === plan && this.#writtenAt === writtenAt
+      kept.then(() => {
+        if (isThis()) this.#judge(tally.ack(0))
+      }, report)
     }
   }
 
@@ -294,4 +295,8 @@ export class PendingWrite implements ReplyHandler, Waiting {
     }
     this.#shop.release(this)
   }
+}
+
+async function both(one: Promise<void>, other: Promise<void>): Promise<void> {
+  await Promise.all([one, other])
 }

@@ -163,6 +163,8 @@ export class WorldNode {
   epoch = 1
   knows = true
   mayHint = true
+  /** When a hint is durable; undefined: at once. Default: one or the other. */
+  keptWhen: (() => Promise<void> | undefined) | null = null
   /** Of the wall clock, µs. */
   skew = 0
   #lastMicros = 0
@@ -175,6 +177,7 @@ export class WorldNode {
       mayStore: () => this.mayHint,
       store: (host, mutation, writtenAt) => {
         this.hints.push({ hostId: host, mutation: Buffer.from(mutation).toString('hex'), writtenAt })
+        if (this.keptWhen !== null) return this.keptWhen()
         return dice.chance(0.5) ? undefined : Promise.resolve()
       },
     }
@@ -188,6 +191,7 @@ export class WorldNode {
         this.applied.push(...texts)
         if (this.store !== null) return this.store.apply(mutations)
         if (dice.chance(world.weather.slow)) return new Promise((resolve) => void clock.after(dice.int(3_000), resolve))
+        if (this.keptWhen !== null) return this.keptWhen()
         return dice.chance(0.5) ? undefined : Promise.resolve()
       },
       read: (command) => this.store?.read(command) ?? { partitions: [], more: false, tombstones: 0 },

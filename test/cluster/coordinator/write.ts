@@ -209,6 +209,36 @@ t.test('ANY is met by a hint, and by nothing less', async (t) => {
   t.match((await written(world, coordinator, mutation, Consistency.ONE)).error, { code: 'WRITE_FAILURE' })
 })
 
+t.test('ANY waits until all hints of a write are durable', async (t) => {
+  const world = new ReplicaWorld(createDice(6), simple(1), NODES)
+  const node = world.node(1)
+  const coordinator = serve(world).get(node)!
+  world.setAlive(world.node(2), false)
+  const mutation = ownedBy(world, world.node(2))
+  const ready: (() => void)[] = []
+  for (const [name, last] of [
+    ['each with its own sync', 'later'],
+    ['the last at once', 'at once'],
+  ] as const) {
+    let stored = 0
+    node.keptWhen = () => {
+      if (++stored === 2 && last === 'at once') return undefined
+      return new Promise((resolve) => void ready.push(resolve))
+    }
+    let isDone = false
+    const done = coordinator.write([mutation, mutation], 'UNLOGGED_BATCH', Consistency.ANY, 'ks')?.then(() => {
+      isDone = true
+    })
+    if (last === 'later') ready.pop()!()
+    await world.clock.advance(1)
+    t.equal(stored, 2)
+    t.equal(isDone || done === undefined, false, `${name}: the first is not durable yet`)
+    ready.pop()!()
+    await world.clock.advance(1)
+    t.ok(isDone, name)
+  }
+})
+
 /** A mutation whose one replica is that node. */
 function ownedBy(world: ReplicaWorld, node: WorldNode): Buffer {
   for (let token = 0; ; token += 0x10000000) {
