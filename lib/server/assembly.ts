@@ -29,6 +29,7 @@ import { openClockLedger } from './clock-ledger.ts'
 import { ClusterEvents } from './cluster/cluster-events.ts'
 import { KnownCluster } from './cluster/known-cluster.ts'
 import { type ClusterMember, openMember } from './cluster/member.ts'
+import type { RingRemovals } from './cluster/removals.ts'
 import { selfNode } from './cluster/self.ts'
 import { lockDirectory } from './data-directory.ts'
 import type { NodeDoors } from './doors.ts'
@@ -65,10 +66,18 @@ export interface StartedNode {
   /** Where keys and values are served over HTTP (`address:port`), once they are; null: they are not. */
   readonly http: Promise<string | null>
   readonly store: Store
+  /** Nodes leave it by this. Null: the node is alone. */
+  readonly ring: RingControl | null
   /** Resolves when the disk failed and the policy is `die`: whoever runs the node should end it. */
   readonly died: Promise<Error>
   /** Answers what is in flight, writes everything down, lets the data go. May be called twice. */
   close(): Promise<void>
+}
+
+export interface RingControl {
+  readonly removals: RingRemovals
+  /** Gives this node's data to others and leaves. `force`: also when fewer replicas remain than a keyspace asks for. */
+  decommission(force: boolean): Promise<void>
 }
 
 /** Takes the doors over: they are closed with the node, also when it cannot start. Rejects with a StartError then. */
@@ -160,6 +169,10 @@ export async function openNode({ settings, memory }: LoadedConfig, doors: NodeDo
       stopServing: () => stopServing(settings.drain_grace),
       ...listener,
     })
+    const ring: RingControl | null = member && {
+      removals: member.removals,
+      decommission: (force) => retirement.decommission(member, force),
+    }
     const admin = serveAdmin({
       settings,
       runtime,
@@ -171,6 +184,7 @@ export async function openNode({ settings, memory }: LoadedConfig, doors: NodeDo
       directory,
       member,
       retirement,
+      ring,
       ...listener,
     })
     opened.defer(async () => (await admin)?.[Symbol.asyncDispose]())
@@ -182,7 +196,7 @@ export async function openNode({ settings, memory }: LoadedConfig, doors: NodeDo
         admin: admin.then((served) => served?.name ?? null),
         died: failures.died,
       },
-      { identity, store, retirement },
+      { identity, store, retirement, ring },
       opened,
     )
   } catch (error) {
@@ -252,7 +266,12 @@ interface Serving {
 
 function startedNode(
   serving: Serving & Pick<StartedNode, 'admin' | 'http' | 'died'>,
-  { identity, store, retirement }: { identity: Identity; store: Store; retirement: Retirement },
+  {
+    identity,
+    store,
+    retirement,
+    ring,
+  }: Pick<StartedNode, 'store' | 'ring'> & { identity: Identity; retirement: Retirement },
   opened: Closers,
 ): StartedNode {
   let closing: Promise<void> | null = null
@@ -271,6 +290,7 @@ function startedNode(
     admin: serving.admin,
     http: serving.http,
     store,
+    ring,
     close() {
       closing ??= close()
       return closing

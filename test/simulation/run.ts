@@ -9,7 +9,7 @@
  * One seed in --twice runs a second time and must do exactly the same. --seed runs one alone; --shrink cuts its plan down to what still fails and
  * prints it, --plan runs a plan from a file, --story tells
  * what happened. --quiet leaves the faults out; --joins takes only
- * clusters that a node joins in the run. --plants plants bugs, one after the other, and tells by which seed each is found.
+ * clusters that a node joins in the run, --leaves such that a node leaves. --plants plants bugs, one after the other, and tells by which seed each is found.
  */
 import { spawn } from 'node:child_process'
 import { readFileSync } from 'node:fs'
@@ -34,6 +34,7 @@ const { values: flags } = parseArgs({
     twice: { type: 'string', default: '20' },
     quiet: { type: 'boolean', default: false },
     joins: { type: 'boolean', default: false },
+    leaves: { type: 'boolean', default: false },
     shrink: { type: 'boolean', default: false },
     story: { type: 'boolean', default: false },
     failures: { type: 'string', default: '5' },
@@ -56,6 +57,7 @@ const options: PlanOptions = {
   levels: flags.levels === undefined ? null : levelsOf(flags.levels),
   quiet: flags.quiet,
   joins: flags.joins,
+  leaves: flags.leaves,
 }
 
 if (flags.plants) await runPlants()
@@ -149,6 +151,7 @@ async function runPlants(): Promise<void> {
       0,
     ].map(String)
     if (flags.nodes !== undefined) args.push('--nodes', flags.nodes)
+    if (plant.leaves) args.push('--leaves')
     const workloads = flags.workloads ?? plant.workloads
     if (workloads !== undefined) args.push('--workloads', workloads)
     const child = spawn(process.execPath, ['--import', register, fileURLToPath(import.meta.url), ...args], {

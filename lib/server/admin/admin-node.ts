@@ -8,8 +8,8 @@ import type { Clock, Disk } from '../../runtime/runtime.ts'
 import type { KeyspaceSchema, Schema } from '../../schema/keyspace.ts'
 import type { TableSchema } from '../../schema/table.ts'
 import type { NodeViews } from '../../view/node-views.ts'
+import type { RingControl } from '../assembly.ts'
 import type { KnownCluster } from '../cluster/known-cluster.ts'
-import type { RingRemovals } from '../cluster/removals.ts'
 import type { Identity } from '../identity.ts'
 import type { Mode } from '../retirement.ts'
 import type { CompactionControl } from './compaction-operations.ts'
@@ -41,11 +41,7 @@ export interface AdminNode {
   /** Serves nobody any more, and writes everything out. */
   drain(): Promise<void>
   /** Null: the node is alone. */
-  readonly ring: {
-    readonly removals: RingRemovals
-    /** Gives its data to others and leaves. */
-    decommission(force: boolean): Promise<void>
-  } | null
+  readonly ring: RingControl | null
 }
 
 /** Those with tables on disk. */

@@ -6,6 +6,7 @@ import type { Metrics } from '../../metrics.ts'
 import type { Runtime } from '../../runtime/runtime.ts'
 import { POLYXENA_VERSION } from '../../version.ts'
 import type { NodeViews } from '../../view/node-views.ts'
+import type { RingControl } from '../assembly.ts'
 import type { KnownCluster } from '../cluster/known-cluster.ts'
 import type { ClusterMember } from '../cluster/member.ts'
 import type { Identity } from '../identity.ts'
@@ -26,6 +27,7 @@ export interface AdministeredNode {
   readonly member: ClusterMember | null
   readonly cluster: KnownCluster
   readonly retirement: Retirement
+  readonly ring: RingControl | null
   readonly metrics: Metrics
   /** Where clients are served. */
   readonly address: string
@@ -52,6 +54,7 @@ export async function serveAdmin(own: AdministeredNode): Promise<ServedAdmin | n
     directory,
     member,
     retirement,
+    ring,
     cluster,
     metrics,
     address,
@@ -85,10 +88,7 @@ export async function serveAdmin(own: AdministeredNode): Promise<ServedAdmin | n
       cql: () => (retirement.mode === 'SERVING' ? { address, port } : null),
       mode: () => retirement.mode,
       drain: () => retirement.drain(),
-      ring: member && {
-        removals: member.removals,
-        decommission: (force) => retirement.decommission(member, force),
-      },
+      ring,
     }
     const where = socket === null ? { address: adminAddress, port: adminPort } : { socket }
     const listener = await openAdmin(node, where, log)

@@ -43,6 +43,8 @@ export class Machine {
   /** Of the machine: they outlive its processes. */
   readonly #wall: WallFaults = { skewMicros: 0, driftMicros: 0, frozenAtMicros: null, strobe: null }
   extraDiskMs = 0
+  /** It has left the cluster: it never starts again. */
+  isGone = false
   /** The next sync fails. */
   failsNextSync = false
   /** A sync failed since the last start began: more may fail than otherwise. */
@@ -76,7 +78,7 @@ export class Machine {
 
   /** Starts the node; its start goes on by itself. */
   start(): void {
-    if (this.#phase !== 'off') return
+    if (this.#phase !== 'off' || this.isGone) return
     const { kernel, network, random, say, violation } = this.#options
     const boot = ++this.#boots
     const process = kernel.process(`${this.#name} boot ${boot}`)

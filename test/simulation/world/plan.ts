@@ -64,6 +64,8 @@ export interface Plan {
   readonly seconds: number
   /** Nodes that are not there when the cluster forms: they join it in phase 1. */
   readonly late: readonly { readonly node: number; readonly atMs: number }[]
+  /** A node that leaves in phase 1: by itself, or taken out after it died. */
+  readonly leaving: { readonly node: number; readonly atMs: number; readonly how: 'decommission' | 'remove' } | null
   readonly faults: readonly PlannedFault[]
   readonly network: {
     readonly latencyMs: number
@@ -95,6 +97,8 @@ export interface PlanOptions {
   readonly quiet?: boolean
   /** Only clusters that a node joins later, where they are large enough. */
   readonly joins?: boolean
+  /** Only clusters that a node leaves, where they are large enough. */
+  readonly leaves?: boolean
 }
 
 const KIB = 1024
@@ -113,6 +117,8 @@ export function drawPlan(seed: number, options: PlanOptions): Plan {
   const drawn = drawLevels(dice, two)
   const late = drawLate(diceOf(createSeededRandom(seed).stream('late')), datacenters, replication, options)
   const levels = options.levels ?? drawn
+  const ring = { datacenters, replication, late, levels }
+  const leaving = drawLeaving(diceOf(createSeededRandom(seed).stream('leaving')), ring, options)
   return {
     seed,
     datacenters,
@@ -123,6 +129,7 @@ export function drawPlan(seed: number, options: PlanOptions): Plan {
     workloads: wanted.length > 0 ? wanted : [dice.pick(options.workloads)],
     seconds: options.seconds,
     late,
+    leaving,
     faults,
     network: {
       latencyMs: dice.pick([0.3, 1, 5, 20]),
@@ -157,6 +164,27 @@ function drawLate(
       late.push({ node: nodes - 1, atMs: dice.int(seconds * 500) })
   }
   return late
+}
+
+/** From a data centre that has more nodes than copies, and that nobody joins. */
+function drawLeaving(
+  dice: Dice,
+  { datacenters, replication, late, levels }: Pick<Plan, 'datacenters' | 'replication' | 'late' | 'levels'>,
+  { leaves = false, seconds }: PlanOptions,
+): Plan['leaving'] {
+  if (!leaves && !dice.chance(0.2)) return null
+  const candidates: number[] = []
+  let first = 0
+  for (const [dc, size] of datacenters.entries()) {
+    const nodes = Array.from({ length: size }, (_, i) => first + i)
+    if (size > replication[dc]! && !late.some(({ node }) => nodes.includes(node))) candidates.push(...nodes)
+    first += size
+  }
+  if (candidates.length === 0) return null
+  // What one replica alone acknowledged, or has, dies with it.
+  const mayDie = levels.write !== 'ONE' && replication.every((copies) => copies > 1)
+  const how = mayDie && dice.chance(0.5) ? 'remove' : 'decommission'
+  return { node: dice.pick(candidates), atMs: dice.int(seconds * 500), how }
 }
 
 function drawLevels(dice: Dice, two: boolean): Levels {

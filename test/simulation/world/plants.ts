@@ -7,6 +7,8 @@ import type { Plant } from '../../support/model/plants.ts'
 export interface SimulationPlant extends Plant {
   /** Those that may find it. Default: all. */
   readonly workloads?: string
+  /** It can only be seen where a node leaves. */
+  readonly leaves?: boolean
 }
 
 export const PLANTS: readonly SimulationPlant[] = [
@@ -100,5 +102,13 @@ export const PLANTS: readonly SimulationPlant[] = [
     from: 'if (inProgress !== null && mutationOf(inProgress.value).length > 0)',
     to: 'if (false)',
     workloads: 'cas',
+  },
+  {
+    name: 'leaving: who takes over fetches nothing',
+    file: 'lib/server/cluster/take-over.js',
+    from: 'await streaming.takeOver(leaving, hostId, isWanted);',
+    to: '',
+    workloads: 'rows,sets',
+    leaves: true,
   },
 ]

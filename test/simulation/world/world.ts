@@ -11,6 +11,7 @@ import { type Answer, type Ask, type Cell, CqlConnection } from './client.ts'
 import { type Dice, diceOf } from './dice.ts'
 import { applyFault, heal } from './faults.ts'
 import { guardRealWorld } from './guard.ts'
+import { leave } from './leave.ts'
 import { Machine } from './node.ts'
 import type { Plan } from './plan.ts'
 
@@ -167,6 +168,10 @@ export class World {
     const fromMs = kernel.nowMs
     for (const { atMs, node } of plan.late) kernel.clock.after(atMs, () => this.machines[node]!.start())
     for (const { atMs, fault } of plan.faults) kernel.clock.after(atMs, () => applyFault(this, fault))
+    const { leaving } = plan
+    const left = leaving
+      ? new Promise<void>((resolve) => void kernel.clock.after(leaving.atMs, resolve)).then(() => leave(this, leaving))
+      : null
     const clients = Array.from({ length: plan.clients }, (_, i) =>
       this.#work(this.#client(`client ${i}`, i + 1), workloads),
     )
@@ -176,8 +181,10 @@ export class World {
     this.#clientsEnd = true
     heal(this)
     const healed = (async () => {
-      await Promise.all(clients)
-      const readers = this.machines.map((_, node) => this.#client(`reader ${node}`, 100 + node, node))
+      await Promise.all([...clients, left])
+      const readers = [...this.machines.entries()]
+        .filter(([, machine]) => !machine.isGone)
+        .map(([node]) => this.#client(`reader ${node}`, 100 + node, node))
       for (const workload of workloads) await workload.settle?.(readers)
       for (const reader of readers) for (const workload of workloads) await workload.readAll(reader)
     })()
