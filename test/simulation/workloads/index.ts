@@ -12,6 +12,7 @@ import { indexed, views } from './derived.ts'
 import { batches, rows } from './rows.ts'
 import { sets } from './sets.ts'
 import { truncated } from './truncated.ts'
+import { versions } from './versions.ts'
 
 /** A client, as a workload sees it. */
 export interface WorkloadContext {
@@ -57,4 +58,5 @@ export const WORKLOADS: Record<string, (plan: Plan) => Workload> = {
   indexed,
   views,
   truncated,
+  versions,
 }
