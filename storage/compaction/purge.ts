@@ -5,15 +5,22 @@
  * partition with a timestamp at or below its own: that would come back to life. What lies outside: memtables, known by the least timestamp that they
  * hold; SSTables, by theirs, by their bounds and by their bloom filters.
  *
- * A row with a context (causal/join.ts): what has a dot and expired goes at once, as the context still says that it was seen. The context goes, of a row
- * without versions, as a tombstone of its newest dot would; of others it forgets what it may (causal/prune.ts). In both cases nothing outside may
- * hold a dot that old.
+ * A row with a context (causal/join.ts): what has a dot and expired goes at once, as the context still says that it was seen. When its newest dot is past
+ * gc_grace the context goes as a tombstone would, if the row has no version; else it forgets what it may (causal/prune.ts). Nothing outside may hold
+ * a dot as old as what is forgotten.
  *
  * An expired cell that has to stay loses its value (CellFlag.TOMBSTONE and EXPIRING): it is ordered among other versions as it was before, so that a
  * compaction never changes what a read sees, whichever SSTables it takes.
  */
 import type { ByteWriter } from '../../lib/base/bytes.ts'
-import { counterHigh, counterLow, greatestCounter, MICROS_PER_SECOND } from '../model/causal/context.ts'
+import {
+  type ContextEntry,
+  counterHigh,
+  counterLow,
+  greatestCounter,
+  MICROS_PER_SECOND,
+  withoutEntries,
+} from '../model/causal/context.ts'
 import { prunableEntries } from '../model/causal/prune.ts'
 import { CellFlag, compareTimestamps, RowReader, RowWriter, readInt32 } from '../model/row.ts'
 import { compareBytes } from '../sstable/block.ts'
@@ -178,38 +185,32 @@ export class Purger {
   /** Of a row none of whose dots has expired. */
   #forgetsSome(row: RowReader): boolean {
     const { buffer, contextStart, contextEnd } = row
+    if (!this.#isPast(greatestCounter(buffer, contextStart, contextEnd))) return false
     const dots = dotsOf(row, this.#nowSeconds)
-    if (dots.length > 0) return prunableEntries(buffer, contextStart, contextEnd, dots).length > 0
-    return greatestCounter(buffer, contextStart, contextEnd) < this.#gcBefore * MICROS_PER_SECOND
+    return dots.length === 0 || prunableEntries(buffer, contextStart, contextEnd, dots).length > 0
+  }
+
+  /** Whether a dot is past gc_grace. */
+  #isPast(counter: number): boolean {
+    return counter < this.#gcBefore * MICROS_PER_SECOND
   }
 
   /** Writes what stays of the row's context. */
   #context(row: RowReader, writer: RowWriter): void {
     const { buffer, contextStart, contextEnd } = row
-    const dots = dotsOf(row, this.#nowSeconds)
-    if (dots.length === 0) {
-      const newest = greatestCounter(buffer, contextStart, contextEnd)
-      const seconds = Math.floor(newest / MICROS_PER_SECOND)
-      if (!this.#takes(counterHigh(newest), counterLow(newest), seconds))
-        writer.context(buffer, contextStart, contextEnd)
-      return
-    }
-    const gone = prunableEntries(buffer, contextStart, contextEnd, dots)
-      .filter(({ last }) => this.#takesOlder(counterHigh(last), counterLow(last)))
-      .sort((a, b) => a.actorAt - b.actorAt)
-    if (gone.length === 0) {
-      writer.context(buffer, contextStart, contextEnd)
-      return
+    const newest = greatestCounter(buffer, contextStart, contextEnd)
+    let gone: readonly ContextEntry[] = []
+    if (this.#isPast(newest)) {
+      const dots = dotsOf(row, this.#nowSeconds)
+      if (dots.length === 0) {
+        if (this.#takesOlder(counterHigh(newest), counterLow(newest))) return
+      } else
+        gone = prunableEntries(buffer, contextStart, contextEnd, dots).filter(({ last }) =>
+          this.#takesOlder(counterHigh(last), counterLow(last)),
+        )
     }
     this.prunings += gone.length
-    const kept: Buffer[] = []
-    let at = contextStart
-    for (const { actorAt, end } of gone) {
-      kept.push(buffer.subarray(at, actorAt))
-      at = end
-    }
-    kept.push(buffer.subarray(at, contextEnd))
-    const context = Buffer.concat(kept)
+    const context = withoutEntries(buffer, contextStart, contextEnd, gone)
     writer.context(context, 0, context.length)
   }
 

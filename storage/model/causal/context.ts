@@ -344,6 +344,19 @@ export function contextEntries(bytes: Uint8Array, start: number, end: number): C
   return found
 }
 
+/** The context in bytes[start, end) without some of its entries. */
+export function withoutEntries(bytes: Buffer, start: number, end: number, gone: readonly ContextEntry[]): Buffer {
+  if (gone.length === 0) return bytes.subarray(start, end)
+  const kept: Buffer[] = []
+  let at = start
+  for (const entry of [...gone].sort((a, b) => a.actorAt - b.actorAt)) {
+    kept.push(bytes.subarray(at, entry.actorAt))
+    at = entry.end
+  }
+  kept.push(bytes.subarray(at, end))
+  return Buffer.concat(kept)
+}
+
 /** Those entries whose actors are wanted. */
 export function filterContext(context: Buffer, isWanted: (actorAt: number, last: number) => boolean): Buffer {
   const entries = new Entries(context)

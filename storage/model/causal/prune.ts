@@ -1,11 +1,13 @@
 /**
- * Which actors a context may forget, so that it does not grow with every run of every node. Pure: replicas with the same row forget the same.
+ * Which actors a context may forget, so that it does not grow with every run of every node. Pure.
  * Source: Riak's pruning of vector clocks (small, big, young, old), with the promise that no live version hangs on what is forgotten.
  *
  * An actor goes that has no version or element in the row, and whose last dot is older than the newest of all by seven days, or by three hours (hints
  * are kept so long) and not among the ten newest. Times are relative to the row's newest dot, so the clock is not asked.
- * What it costs: a replica that missed the write by which a version of that actor was replaced, and was given it by nobody in that time, may bring
- * the version back as a sibling. A row without versions forgets nothing: it goes as a whole (compaction/purge.ts).
+ *
+ * Contexts that readers are given forget so much at once: what they write with them still replaces all that they saw. What is stored forgets it only
+ * when the newest dot, too, is past gc_grace (compaction/purge.ts): an old dot says nothing of how long ago its version was replaced, and a replica
+ * that missed that write would bring the version back.
  */
 import { compareRanges } from '../row.ts'
 import { ACTOR_BYTES, type ContextEntry, contextEntries } from './context.ts'
@@ -16,6 +18,21 @@ const YOUNG_MICROS = 3 * HOUR_MICROS
 const OLD_MICROS = 7 * 24 * HOUR_MICROS
 const NOTHING: readonly ContextEntry[] = []
 
+/** Whether any may go, whatever dots the row has. */
+export function mayForget(bytes: Buffer, start: number, end: number): boolean {
+  return !isAllYoung(contextEntries(bytes, start, end))
+}
+
+function isAllYoung(entries: readonly ContextEntry[]): boolean {
+  let newest = 0
+  let oldest = Number.POSITIVE_INFINITY
+  for (const { last } of entries) {
+    if (last > newest) newest = last
+    if (last < oldest) oldest = last
+  }
+  return oldest >= newest - (entries.length > ENTRIES_MAX ? YOUNG_MICROS : OLD_MICROS)
+}
+
 /** The entries that may go; `dots`: where the dots of the row's versions and elements begin. */
 export function prunableEntries(
   bytes: Buffer,
@@ -24,13 +41,8 @@ export function prunableEntries(
   dots: readonly number[],
 ): readonly ContextEntry[] {
   const entries = contextEntries(bytes, start, end)
-  let newest = 0
-  let oldest = Number.POSITIVE_INFINITY
-  for (const { last } of entries) {
-    if (last > newest) newest = last
-    if (last < oldest) oldest = last
-  }
-  if (oldest >= newest - (entries.length > ENTRIES_MAX ? YOUNG_MICROS : OLD_MICROS)) return NOTHING
+  if (isAllYoung(entries)) return NOTHING
+  const newest = entries.reduce((greatest, { last }) => Math.max(greatest, last), 0)
   const isHeld = ({ actorAt }: ContextEntry): boolean =>
     dots.some((dot) => compareRanges(bytes, actorAt, actorAt + ACTOR_BYTES, bytes, dot, dot + ACTOR_BYTES) === 0)
   const byAge = entries

@@ -20,7 +20,9 @@ import {
   makeLegacyContext,
   NO_CONTEXT,
   readCounter,
+  withoutEntries,
 } from './context.ts'
+import { mayForget, prunableEntries } from './prune.ts'
 
 /** Of a version whose timestamp is that of what was written before. */
 const MICROS_HIGH = 2 ** 32
@@ -82,7 +84,9 @@ export class CausalRow {
     this.#legacyIsLive = isLive
   }
 
-  /** What a reader of this row has seen; what was written before the table kept versions included. */
+  /**
+   * What a reader of this row has seen, what was written before the table kept versions included; actors that may be forgotten (prune.ts) are not in it.
+   */
   get context(): Buffer {
     this.#context ??= this.#fullContext()
     return this.#context
@@ -90,10 +94,21 @@ export class CausalRow {
 
   #fullContext(): Buffer {
     const { hasContext, contextStart, contextEnd, hasDeletion, deletionTsHigh, deletionTsLow } = this.#reader
-    const own = hasContext ? this.#row.subarray(contextStart, contextEnd) : NO_CONTEXT
+    const own = hasContext ? this.#withoutForgotten(contextStart, contextEnd) : NO_CONTEXT
     let legacy: Buffer = hasDeletion ? makeLegacyContext(deletionTsHigh, deletionTsLow) : NO_CONTEXT
     if (this.#legacyIsLive) legacy = joinContexts(legacy, makeLegacyContext(this.#legacyHigh, this.#legacyLow))
     return joinContexts(legacy, own)
+  }
+
+  #withoutForgotten(start: number, end: number): Buffer {
+    const row = this.#row
+    if (!mayForget(row, start, end)) return row.subarray(start, end)
+    const reader = new RowReader().reset(row)
+    const dots: number[] = []
+    while (reader.next()) if (reader.isDotted && reader.isLive(this.#now)) dots.push(reader.pathStart)
+    return dots.length === 0
+      ? row.subarray(start, end)
+      : withoutEntries(row, start, end, prunableEntries(row, start, end, dots))
   }
 
   /** Goes to the next live version; false after the last. */
