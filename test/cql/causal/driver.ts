@@ -1,14 +1,18 @@
 /** Vector-clock tables through an unmodified driver: siblings in results and pages, contexts handed back, resolvers, carts, conditions, ALTER, restarts. */
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { Client, types } from 'cassandra-driver'
 import t from 'tap'
 import { startNode } from '../../../lib/index.ts'
 
-const directory = t.testdir({})
+const directory = await mkdtemp(join(tmpdir(), 'polyxena-causal-'))
 let node = await startNode({ directory })
 let client = await connect()
 t.teardown(async () => {
   await client.shutdown()
   await node.close()
+  await rm(directory, { recursive: true })
 })
 
 async function connect(): Promise<Client> {
@@ -99,13 +103,12 @@ t.test('deletions are of what was seen', async (t) => {
     ['a', null],
     'a column without a vclock: a version beside',
   )
-  for (let c = 10; c < 1300; c += 1)
-    if (c % 100 === 0)
-      await client.batch(
-        Array.from({ length: 100 }, (_, i) => `INSERT INTO k.del (p, c, v) VALUES (2, ${c + i}, 'x')`),
-        { logged: false },
-      )
-  t.same(await values('SELECT count(*) FROM k.del WHERE p = 2'), [1200])
+  for (let c = 0; c < 600; c += 100)
+    await client.batch(
+      Array.from({ length: 100 }, (_, i) => `INSERT INTO k.del (p, c, v) VALUES (2, ${c + i}, 'x')`),
+      { logged: false },
+    )
+  t.same(await values('SELECT count(*) FROM k.del WHERE p = 2'), [600])
   await run('DELETE FROM k.del WHERE p = 2')
   t.same(await run('SELECT c FROM k.del WHERE p = 2'), [])
   await run('DELETE FROM k.del WHERE p = 1 AND c IN (3, 4)')
@@ -139,7 +142,7 @@ t.test('pages, limits and aggregates count siblings', async (t) => {
     ],
     ['SELECT p, c, v FROM k.pages WHERE v = 2 ALLOW FILTERING', bySelect.filter(([, , v]) => v === 2)],
   ] as [string, unknown[][]][]) {
-    for (const fetchSize of [1, 2, 3, 7, 5000]) {
+    for (const fetchSize of [1, 3, 7, 5000]) {
       const found: unknown[][] = []
       let pageState: string | undefined
       do {
