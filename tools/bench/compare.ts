@@ -122,6 +122,13 @@ const PAIRS = [
   ['polyxena group', 'peer batch'],
 ] as const
 
+/** Requests of one server that are compared with each other. */
+const KINDS: readonly (readonly [Operation, Operation])[] = [
+  ['vget', 'select'],
+  ['vput', 'insert'],
+  ['vget20', 'vget'],
+]
+
 /** The figures, and the ratios of each pair of servers. */
 function table(results: readonly Measured[]): string {
   const lines = [
@@ -181,6 +188,15 @@ function table(results: readonly Measured[]): string {
       )
     }
   }
+  for (const { server, reports } of results)
+    for (const [ours, plain] of KINDS)
+      for (const [name, a] of reports) {
+        const [operation, shape] = name.split(' ')
+        const b = reports.get(`${plain} ${shape}`)
+        if (operation !== ours || b === undefined) continue
+        const ratio = a.requests / a.seconds / (b.requests / b.seconds)
+        lines.push(row([ours, shape!, `${server.name}: ${plain}`, `${ratio.toFixed(2)}×`, '', '']))
+      }
   return lines.join('\n')
 }
 

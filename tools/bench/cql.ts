@@ -4,7 +4,7 @@
  *     npm run bench -- --periodic 127.0.1.1:9042 --batch 127.0.2.1:9042 [--seconds 5] [--keys 100000] [--only select,insert]
  *
  * Requests: select and insert of one row, in five shapes of load; and with 32 in flight slices of 100 rows, collections written and read, batches of
- * 20 rows, counters, and conditional inserts.
+ * 20 rows, counters, and conditional inserts; and of our node alone rows of vector-clock tables: got, put with their context, got with 20 siblings.
  * --periodic and --batch name peers (any CQL servers) whose writes are durable like our `commitlog_sync: periodic` and `group`. Without
  * them our node is measured alone. Figures are of this machine and this run: trust the ratios.
  */
@@ -25,6 +25,8 @@ const SHAPES = [
 ]
 const FULL: readonly Operation[] = ['select', 'insert']
 const OTHERS: readonly Operation[] = ['slice', 'collect', 'collected', 'batch', 'count', 'cas']
+/** No peer has them. */
+const OWN: readonly Operation[] = ['vget', 'vput', 'vget20']
 const OTHER_SHAPES = SHAPES.filter(({ inFlight }) => inFlight === 32)
 
 const { values: flags } = parseArgs({
@@ -60,7 +62,7 @@ async function startOurs(sync: 'periodic' | 'group'): Promise<Server> {
 }
 
 const only = flags.only?.split(',')
-const contenders: Contender[] = [{ open: () => startOurs('periodic'), operations: [...FULL, ...OTHERS] }]
+const contenders: Contender[] = [{ open: () => startOurs('periodic'), operations: [...FULL, ...OTHERS, ...OWN] }]
 if (flags.periodic)
   contenders.push({ open: async () => peer('periodic', flags.periodic!), operations: [...FULL, ...OTHERS] })
 contenders.push({ open: () => startOurs('group'), operations: ['insert'] })

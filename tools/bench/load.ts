@@ -9,7 +9,16 @@ import type net from 'node:net'
 import { createHistogram } from 'node:perf_hooks'
 import { HEADER_BYTES } from '../../protocol/envelope.ts'
 import { encode, ToolClient } from '../support/client.ts'
-import { fill, isRight, type Operation, type OperationName, operationsOf, requestOf } from './operations.ts'
+import {
+  CONTEXT_BYTES,
+  contextsOf,
+  fill,
+  isRight,
+  type Operation,
+  type OperationName,
+  operationsOf,
+  requestOf,
+} from './operations.ts'
 
 export interface LoadPlan {
   /** Connections are spread over them in turn. */
@@ -53,20 +62,31 @@ interface Template {
   readonly frame: Buffer
   /** Where the key belongs, once for each statement. */
   readonly keysAt: readonly number[]
+  /** Where the key's context belongs, and those of all keys; null: none is sent. */
+  readonly contextAt: number
+  readonly contexts: Contexts | null
 }
 
-function templateOf(operation: Operation, id: string, consistency: number): Template {
+/** Each key's context is used once; when all are, the first are old: what was written with them stays beside. */
+interface Contexts {
+  readonly bytes: Buffer
+  next: number
+}
+
+function templateOf(operation: Operation, id: string, consistency: number, contexts: Contexts | null): Template {
   const key = Buffer.alloc(8)
   key.writeBigInt64BE(KEY_MARK)
   const frame = encode(requestOf(operation, id, key, consistency), 0)
   const keysAt: number[] = []
   for (let at = frame.indexOf(key); at >= 0; at = frame.indexOf(key, at + key.length)) keysAt.push(at)
-  return { frame, keysAt }
+  const mark = contexts === null ? null : operation.values[operation.values.length - 1]!
+  return { frame, keysAt, contextAt: mark === null ? -1 : frame.indexOf(mark), contexts }
 }
 
 /** One connection's share of the load. */
 class Pump {
   readonly #socket: net.Socket
+  readonly #template: Template
   readonly #frame: Buffer
   readonly #keysAt: readonly number[]
   readonly #operation: Operation
@@ -94,6 +114,7 @@ class Pump {
     record: (ms: number) => void,
   ) {
     this.#socket = socket
+    this.#template = template
     this.#frame = template.frame
     this.#keysAt = template.keysAt
     this.#operation = operation
@@ -145,7 +166,9 @@ class Pump {
     this.#frame.copy(out, at)
     out[at + 2] = stream >> 8
     out[at + 3] = stream
-    const key = Math.floor(Math.random() * this.#keys)
+    const { contexts, contextAt } = this.#template
+    const key = contexts === null ? Math.floor(Math.random() * this.#keys) : contexts.next++ % this.#keys
+    contexts?.bytes.copy(out, at + contextAt, key * CONTEXT_BYTES, (key + 1) * CONTEXT_BYTES)
     for (let i = 0; i < this.#keysAt.length; i++) {
       const keyAt = at + this.#keysAt[i]!
       out.writeUInt32BE(0, keyAt)
@@ -197,11 +220,16 @@ async function run(plan: LoadPlan): Promise<LoadReport> {
   const keys = Math.floor(plan.keys * operation.keyShare)
   const connections = Math.min(plan.connections, plan.inFlight)
   const pumps: Pump[] = []
+  let contexts: Contexts | null = null
   for (let i = 0; i < connections; i++) {
     const client = await ToolClient.connect(plan.addresses[i % plan.addresses.length]!, plan.port)
+    if (operation.contexts !== null)
+      contexts ??= { bytes: await contextsOf(client, operation.contexts, keys, plan.consistency), next: 0 }
     const id = await client.prepare(operation.text)
     const depth = Math.floor(plan.inFlight / connections) + (i < plan.inFlight % connections ? 1 : 0)
-    pumps.push(new Pump(client.socket, templateOf(operation, id, plan.consistency), operation, keys, depth, record))
+    pumps.push(
+      new Pump(client.socket, templateOf(operation, id, plan.consistency, contexts), operation, keys, depth, record),
+    )
   }
   const total = (): number => pumps.reduce((sum, pump) => sum + pump.answered, 0)
   for (const pump of pumps) pump.start((plan.rate ?? 0) / pumps.length)

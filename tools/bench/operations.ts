@@ -1,9 +1,20 @@
 /** What the bench asks: tables, their filling, and one prepared request of each kind, whose key the load program puts in again and again. */
-import { Opcode, ResultKind } from '../../protocol/opcodes.ts'
+import { HeaderFlag, Opcode, ResultKind } from '../../protocol/opcodes.ts'
 import { plainParameters, type Request } from '../../protocol/requests.ts'
 import { rowsOf, type ToolClient, VERSION } from '../support/client.ts'
 
-export type OperationName = 'select' | 'insert' | 'slice' | 'collect' | 'collected' | 'batch' | 'count' | 'cas'
+export type OperationName =
+  | 'select'
+  | 'insert'
+  | 'slice'
+  | 'collect'
+  | 'collected'
+  | 'batch'
+  | 'count'
+  | 'cas'
+  | 'vget'
+  | 'vput'
+  | 'vget20'
 
 export interface Operation {
   /** CREATE TABLE, in keyspace bench. */
@@ -18,11 +29,16 @@ export interface Operation {
   readonly fill: { readonly text: string; readonly values: readonly (readonly Buffer[])[] } | null
   /** So many of the keys are used. */
   readonly keyShare: number
+  /** Gives the context of a key, which is the last value of its request: each key is written once with what was read before. Null: none is. */
+  readonly contexts: string | null
   readonly answer: { readonly kind: 'void' } | { readonly kind: 'rows'; readonly rows: number }
 }
 
 const ROWS_OF_SLICE = 100
 const STATEMENTS_OF_BATCH = 20
+const SIBLINGS = 20
+/** Of a row that one run of one node wrote. */
+export const CONTEXT_BYTES = 34
 
 function bytes(length: number): Buffer {
   const value = Buffer.alloc(length)
@@ -52,10 +68,13 @@ const WIDE = 'CREATE TABLE IF NOT EXISTS bench.wide (k bigint, c int, v blob, PR
 const PUT_WIDE = 'INSERT INTO bench.wide (k, c, v) VALUES (?, ?, ?)'
 const BAGS = 'CREATE TABLE IF NOT EXISTS bench.bags (k bigint PRIMARY KEY, tags set<text>, counts map<text, int>)'
 
+const VKV = "CREATE TABLE IF NOT EXISTS bench.vkv (k bigint PRIMARY KEY, v blob) WITH resolution = 'vclock'"
+const PUT_VKV = 'INSERT INTO bench.vkv (k, v) VALUES (?, ?)'
+
 export function operationsOf(valueBytes: number): Readonly<Record<OperationName, Operation>> {
   const value = bytes(valueBytes)
   const small = bytes(40)
-  const single = { statements: 1, keyShare: 1 }
+  const single = { statements: 1, keyShare: 1, contexts: null }
   return {
     select: {
       ...single,
@@ -119,6 +138,32 @@ export function operationsOf(valueBytes: number): Readonly<Record<OperationName,
       fill: null,
       answer: ONE_ROW,
     },
+    vget: {
+      ...single,
+      table: VKV,
+      text: 'SELECT v FROM bench.vkv WHERE k = ?',
+      values: [],
+      fill: { text: PUT_VKV, values: [[value]] },
+      answer: ONE_ROW,
+    },
+    vput: {
+      ...single,
+      table: VKV.replace('vkv', 'vput'),
+      text: 'INSERT INTO bench.vput (k, v) VALUES (?, ?) USING VCLOCK ?',
+      values: [value, Buffer.alloc(CONTEXT_BYTES, 0xa5)],
+      fill: { text: PUT_VKV.replace('vkv', 'vput'), values: [[value]] },
+      contexts: 'SELECT vclock(*) FROM bench.vput WHERE k = ?',
+      answer: VOID,
+    },
+    vget20: {
+      ...single,
+      table: VKV.replace('vkv', 'vmany'),
+      text: 'SELECT v FROM bench.vmany WHERE k = ?',
+      values: [],
+      fill: { text: PUT_VKV.replace('vkv', 'vmany'), values: Array.from({ length: SIBLINGS }, () => [value]) },
+      keyShare: 1 / SIBLINGS,
+      answer: { kind: 'rows', rows: SIBLINGS },
+    },
   }
 }
 
@@ -143,12 +188,21 @@ export function requestOf(operation: Operation, id: string, key: Buffer, consist
 /** Whether the frame at `at` is a right answer; `body` is where its body begins. */
 export function isRight(operation: Operation, chunk: Buffer, at: number, body: number): boolean {
   if (chunk[at + 4] !== Opcode.RESULT) return false
-  const kind = chunk.readInt32BE(body)
+  // Rows with siblings come with a warning.
+  const start = (chunk[at + 1]! & HeaderFlag.WARNING) === 0 ? body : afterWarnings(chunk, body)
+  const kind = chunk.readInt32BE(start)
   if (operation.answer.kind === 'void') return kind === ResultKind.VOID
   if (kind !== ResultKind.ROWS) return false
   // Without metadata the number of rows follows flags and the number of columns; with it, it lies further on.
-  const isSkipped = (chunk.readInt32BE(body + 4) & NO_METADATA) !== 0
-  return !isSkipped || chunk.readInt32BE(body + 12) === operation.answer.rows
+  const isSkipped = (chunk.readInt32BE(start + 4) & NO_METADATA) !== 0
+  return !isSkipped || chunk.readInt32BE(start + 12) === operation.answer.rows
+}
+
+/** Where a body goes on behind its list of warnings. */
+function afterWarnings(chunk: Buffer, body: number): number {
+  let at = body + 2
+  for (let left = chunk.readUInt16BE(body); left > 0; left--) at += 2 + chunk.readUInt16BE(at)
+  return at
 }
 
 const NO_METADATA = 4
@@ -183,6 +237,27 @@ export async function fill(
       ),
     )
   }
+}
+
+/** The contexts of all keys, one after another. */
+export async function contextsOf(client: ToolClient, text: string, keys: number, consistency: number): Promise<Buffer> {
+  const id = await client.prepare(text)
+  const parameters = plainParameters(VERSION, consistency)
+  const contexts = Buffer.alloc(keys * CONTEXT_BYTES)
+  for (let from = 0; from < keys; from += IN_FLIGHT)
+    await Promise.all(
+      Array.from({ length: Math.min(IN_FLIGHT, keys - from) }, async (_, i) => {
+        const key = Buffer.alloc(8)
+        key.writeBigInt64BE(BigInt(from + i))
+        const all = { ...parameters, values: [key] }
+        const response = await client.request({ kind: 'execute', id, resultMetadataId: null, parameters: all })
+        const context = response.kind === 'rows' ? rowsOf(response)[0]?.get('vclock(*)')?.bytes : undefined
+        if (context?.length !== CONTEXT_BYTES)
+          throw new Error(`key ${from + i} has a context of ${context?.length} bytes`)
+        context.copy(contexts, (from + i) * CONTEXT_BYTES)
+      }),
+    )
+  return contexts
 }
 
 /** Until all nodes of the server have one schema, as drivers wait; some servers refuse writes before. */

@@ -47,6 +47,6 @@ function conditionTerm(condition: ConditionClause, { keyspace, name }: TableSche
   const isVclock = only?.column === 'vclock' && only.element === null && only.field === null && only.operator === '='
   if (isVclock && 'value' in only) return only.value
   throw invalid(
-    `Only IF VCLOCK = … is supported in ${keyspace}.${name}: with resolution = 'vclock' a row may hold several versions, for which other conditions have no one meaning`,
+    `Only IF VCLOCK = ? is supported in ${keyspace}.${name}: with resolution = 'vclock' a row may hold several versions, for which other conditions have no one meaning`,
   )
 }
