@@ -313,7 +313,8 @@ export class Files {
     const edits: Edit[] = []
     const emptied: { readonly store: TableStore; readonly numbers: ReadonlySet<number> }[] = []
     for (const store of stores) {
-      store.swapMemtable(position)
+      // Should the manifest fail, what waits is written to a file like any other: one without entries cannot be.
+      if (!store.memtable.isEmpty) store.swapMemtable(position)
       const numbers = new Set([...store.files, ...store.damaged].map((file) => file.number))
       for (const number of numbers) edits.push({ kind: 'remove', table: store.id, number })
       edits.push({ kind: 'truncated', table: store.id, position, atMs })

@@ -3,7 +3,7 @@
 import t from 'tap'
 import { uuidBytes } from '../../lib/base/uuid.ts'
 import { openNodeClock } from '../../lib/runtime/node/clock.ts'
-import { openSimulatedDisk, type SimulatedDisk } from '../../lib/runtime/simulated/disk.ts'
+import { diskError, openSimulatedDisk, type SimulatedDisk } from '../../lib/runtime/simulated/disk.ts'
 import {
   ALL_ROWS,
   END_OF_PARTITION,
@@ -204,6 +204,26 @@ t.test('the byte limit ends a page after the row that reaches it', async (t) => 
   t.equal(result.partitions[0]!.rows.length, 2)
   t.equal(result.more, true)
 })
+
+t.test(
+  'a truncation that the manifest did not take can be tried again, whether the table was empty or not',
+  async (t) => {
+    for (const isEmpty of [true, false]) {
+      const disk = openSimulatedDisk()
+      const snapshots = { auto: true, autoTtlMs: null, describe: () => '' }
+      const store = await open(disk, { ...NO_CACHES, snapshots })
+      if (!isEmpty) await store.apply([encodeWrite(randomWrite(createDice(1)), TABLE_BYTES)])
+      disk.onOperation = (operation, path) => {
+        if (operation === 'sync' && path.includes('MANIFEST')) throw diskError('EIO', path)
+      }
+      await t.rejects(store.truncate(TABLE))
+      disk.onOperation = null
+      await store.truncate(TABLE)
+      t.same((await store.read(ALL)).partitions, [])
+      await store.close()
+    }
+  },
+)
 
 t.test('a truncated table is empty', async (t) => {
   const store = await open(null)
