@@ -22,8 +22,14 @@ export interface Replica {
   read(command: ReadCommand): ReadResult | Promise<ReadResult>
   /** The law by which versions of the table's rows merge. */
   resolution(table: string): Resolution
-  /** `atMs`, since 1970: when it counts as emptied; default: by this node's clock. */
+  /**
+   * `atMs`, since 1970: when it counts as emptied; default: by this node's clock. Its views are emptied with it, all at once; in a cluster that comes later, by
+   * truncateViews.
+   */
   truncate(table: string, atMs?: number): Promise<void>
+  /** The views of a table, if it has any; what belongs into them is brought again by fillViews, or after a while without that. */
+  truncateViews?(table: string, atMs: number): Promise<void>
+  fillViews?(table: string): void
 }
 
 export type WriteType = 'SIMPLE' | 'BATCH' | 'UNLOGGED_BATCH' | 'COUNTER' | 'CAS' | 'CAUSAL'

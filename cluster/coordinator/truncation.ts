@@ -6,9 +6,12 @@
  * A read that goes on meanwhile may find the old on one replica and nothing on another: it must not bring the old back. So each node knows of the truncation
  * from the question for its clock, before any replica is empty, until the coordinator says that all are.
  * The answers tell, too, whether there are nodes of which the coordinator has not heard.
+ * Materialized views are emptied when the table is empty everywhere: until then a write that comes before its replica is emptied may bring a row into a view
+ * on a node that is empty already, and nobody would take it out again. Views have a time of their own, the latest of the clocks after that. What writes after
+ * the table's time brought meanwhile is gone with the rest, so each node brings its rows anew when the truncation has ended.
  * Always: nothing that was acknowledged before the truncation began is there after it ended; nothing acknowledged after it ended is lost.
  */
-import { ByteReader, ByteWriter } from '../../lib/base/bytes.ts'
+import { ByteReader, BytesError, ByteWriter } from '../../lib/base/bytes.ts'
 import { FailureReason, ReplicaFailure, RequestError } from '../../lib/base/errors.ts'
 import { uuidBytes, uuidText } from '../../lib/base/uuid.ts'
 import { Consistency, consistencyName } from '../../lib/types/consistency.ts'
@@ -74,12 +77,25 @@ export class Truncation implements Truncations {
     if (epoch > this.#environment.epoch()) await this.#environment.catchUp(epoch)
     const known = new Set(nodes.map(({ hostId }) => hostId))
     for (const hostId of this.#environment.nodes().keys()) if (!known.has(hostId)) return false
-    const atMs = Math.ceil(latest / 1000)
-    const order = encodeRequest(table, Step.EMPTY, atMs)
-    await this.#ofAll(nodes, (node) =>
-      node.hostId === self.hostId ? this.#here(node.endpoint, table, atMs) : this.#ask(node, order),
-    )
+    const emptied = await this.#order(nodes, self, table, Step.EMPTY, latest)
+    if (this.#viewsOf(table).length === 0) return true
+    const later = emptied.reduce((most, { micros }) => Math.max(most, micros), latest)
+    await this.#order(nodes, self, table, Step.VIEWS, later)
     return true
+  }
+
+  #order(
+    nodes: readonly RingNode[],
+    self: RingNode,
+    table: string,
+    step: EmptyStep,
+    micros: number,
+  ): Promise<Answer[]> {
+    const atMs = Math.ceil(micros / 1000)
+    const order = encodeRequest(table, step, atMs)
+    return this.#ofAll(nodes, (node) =>
+      node.hostId === self.hostId ? this.#here(node.endpoint, table, step, atMs) : this.#ask(node, order),
+    )
   }
 
   /** Who does not hear of it takes it for ended after a while. */
@@ -109,10 +125,15 @@ export class Truncation implements Truncations {
   #ended(table: string): void {
     const now = this.#environment.timestampMicros()
     for (const id of this.#withViews(table)) this.#marks.end(id, now)
+    this.#environment.replica.fillViews?.(table)
+  }
+
+  #viewsOf(table: string): readonly string[] {
+    return this.#environment.viewsOf?.(table) ?? []
   }
 
   #withViews(table: string): readonly string[] {
-    return [table, ...(this.#environment.viewsOf?.(table) ?? [])]
+    return [table, ...this.#viewsOf(table)]
   }
 
   #ask({ endpoint }: RingNode, payload: Buffer, timeoutMs = this.#environment.timeouts.truncateMs): Promise<Answer> {
@@ -151,10 +172,10 @@ export class Truncation implements Truncations {
     return given
   }
 
-  async #here(endpoint: Endpoint, table: string, atMs: number): Promise<Answer> {
+  async #here(endpoint: Endpoint, table: string, step: EmptyStep, atMs: number): Promise<Answer> {
     try {
-      await this.#empty(table, atMs)
-      return { endpoint, reason: null, ...NOTHING }
+      const micros = await this.#empty(table, step, atMs)
+      return { endpoint, reason: null, micros, epoch: 0 }
     } catch (cause) {
       if (!isReplicaFailure(cause)) throw cause
       this.#environment.report(cause)
@@ -175,20 +196,22 @@ export class Truncation implements Truncations {
       return undefined
     }
     try {
-      await this.#empty(table, atMs)
+      return encodeBeginning(await this.#empty(table, step, atMs), this.#environment.epoch())
     } catch (cause) {
       if (cause instanceof ReplicaFailure || !isReplicaFailure(cause)) throw cause
       this.#environment.report(cause)
       throw Object.assign(failure(FailureReason.UNKNOWN, cause.message), { cause })
     }
-    return undefined
   }
 
-  /** What comes late is refused first, so that none of it comes in between. */
-  async #empty(table: string, atMs: number): Promise<void> {
+  /** What comes late is refused first, so that none of it comes in between. Answers what the clock says after that. */
+  async #empty(table: string, step: EmptyStep, atMs: number): Promise<number> {
+    const { replica } = this.#environment
     this.#environment.observe(atMs * 1000)
-    for (const id of this.#withViews(table)) this.#marks.set(id, atMs * 1000)
-    await this.#environment.replica.truncate(table, atMs)
+    for (const id of step === Step.EMPTY ? [table] : this.#viewsOf(table)) this.#marks.set(id, atMs * 1000)
+    if (step === Step.EMPTY) await replica.truncate(table, atMs)
+    else await replica.truncateViews?.(table, atMs)
+    return this.#environment.timestampMicros()
   }
 }
 
@@ -214,8 +237,12 @@ function failure(reason: number, message: string): ReplicaFailure {
   return new ReplicaFailure(reasonName(reason), reason, message)
 }
 
-/** TRUNCATE := table id 16 | step u8 | time 8 (µs, a whole number of ms; of EMPTY). BEGIN is answered with what the clock says, 8 bytes of µs, and an epoch u32. */
-const Step = { BEGIN: 0, EMPTY: 1, END: 2 } as const
+/**
+ * TRUNCATE := table id 16 | step u8 | time 8 (µs, a whole number of ms; of EMPTY and VIEWS). All but END are answered with what the clock says then, 8 bytes of
+ * µs, and an epoch u32.
+ */
+const Step = { BEGIN: 0, EMPTY: 1, END: 2, VIEWS: 3 } as const
+type EmptyStep = typeof Step.EMPTY | typeof Step.VIEWS
 
 function encodeRequest(table: string, step: number, atMs: number): Buffer {
   return Buffer.concat([uuidBytes(table), Buffer.of(step), encodeMicros(atMs * 1000)])
@@ -239,8 +266,10 @@ function encodeMicros(micros: number): Buffer {
   return out.copy()
 }
 
-function readRequest(payload: Buffer): { table: string; step: number; atMs: number } {
+function readRequest(payload: Buffer): { table: string; step: (typeof Step)[keyof typeof Step]; atMs: number } {
   const reader = new ByteReader(payload)
   const table = uuidText(reader.view(TABLE_ID_BYTES))
-  return { table, step: reader.uint8(), atMs: readMicros(reader) / 1000 }
+  const step = reader.uint8()
+  if (step > Step.VIEWS) throw new BytesError(`step ${step} of a truncation`)
+  return { table, step: step as (typeof Step)[keyof typeof Step], atMs: readMicros(reader) / 1000 }
 }

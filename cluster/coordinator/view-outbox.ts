@@ -1,7 +1,8 @@
 /**
  * Materialized views of a cluster: each replica of a base table's partition has one replica of each view's partition to keep up to date, its pair.
  * Source: Cassandra's ViewUtils.getViewNaturalEndpoint: within the data centre, a node that holds both is its own pair; of the others the i-th base
- * replica has the i-th view replica. View replicas to be get the changes, too.
+ * replica has the i-th view replica. View replicas to be get the changes, too. Who has data of the partition and is no replica of it (not yet, or not any more) tells
+ * all: a former replica may be the only one that knows of a row that has to go.
  * What is for other nodes is noted in the record of the base table's write, so that it is sent after a crash, too; the note goes when each of them has
  * its part, or a hint is kept for it.
  *
@@ -33,8 +34,6 @@ export interface Placed {
   readonly send: (() => void) | null
 }
 
-const NOTHING: Placed = { here: [], send: null }
-
 export class ViewOutbox {
   readonly #environment: CoordinatorEnvironment
   readonly #notes: BatchStore
@@ -63,8 +62,6 @@ export class ViewOutbox {
     const isNear = ({ datacenter }: RingNode): boolean =>
       replication.datacenters === null || datacenter === self.datacenter
     const base = placement.at(readInt32(basePosition, 0), readInt32(basePosition, 4)).natural.filter(isNear)
-    // A replica to be: the others see to the views.
-    if (!base.some(({ hostId }) => hostId === self.hostId)) return NOTHING
     const here: Buffer[] = []
     const errands: Errand[] = []
     let writtenAt = 0
@@ -132,6 +129,7 @@ function pairs(
 ): string[] {
   const natural = view.natural.filter(isNear)
   const pending = view.pending.filter(isNear).map(({ hostId }) => hostId)
+  if (!base.some(({ hostId }) => hostId === self.hostId)) return [...natural.map(({ hostId }) => hostId), ...pending]
   if (natural.some(({ hostId }) => hostId === self.hostId)) return [self.hostId, ...pending]
   const viewIds = new Set(natural.map(({ hostId }) => hostId))
   const baseIds = new Set(base.map(({ hostId }) => hostId))

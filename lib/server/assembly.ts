@@ -366,6 +366,8 @@ async function serve({
     read: (command) => (virtual.handles(command.table) ? virtual.read(command) : views.read(command)),
     resolution: (table) => store.resolutionOf(table),
     truncate: (table, atMs) => views.truncate(table, atMs),
+    truncateViews: (table, atMs) => views.truncateViews(table, atMs),
+    fillViews: (table) => views.fill(table),
   }
   const report = reporter(log, clock)
   const hybrid = member?.hybrid ?? new HybridClock(clock, undefined, await openClockLedger(store, clock))

@@ -74,7 +74,7 @@ function partitionCommand(
 
 const PLAIN = { reversed: false, wantStatic: false, staticCounts: false } as const
 
-/** All rows of a partition that lie in the slices (null: all); what becomes of them goes into the same log. */
+/** All that a partition holds in the slices (null: all), deletions too; what becomes of it goes into the same log. */
 export function wholeRead(
   table: string,
   position: Buffer,
@@ -95,6 +95,7 @@ export function wholeRead(
     nowSeconds,
     after: null,
     unsynced: true,
+    whole: true,
   }
 }
 

@@ -1,26 +1,32 @@
 /**
  * The materialized views of one node: stands before storage (and the indexes), and adds to each write of a base table what becomes of its views.
- * Source: what Cassandra's views show. How it is done is another: the base row is read as it is and as it would be with the write, and each view's row
- * of the one is replaced by that of the other, in the commit-log record of the write. One write at a time looks at a partition of a base table.
- * Always: once a view is built, it has the rows that view-row.ts makes of the rows of its base table, and no others, after a crash too.
+ * Source: what Cassandra's views show. The base row is read as it is and as it would be with the write, deletions too; where its copies in a view differ, the new one
+ * is written, in the commit-log record of the write. One write at a time looks at a partition of a base table.
+ * Always: once a view is built, it has the rows that view-row.ts makes of the rows of its base table, and no others, after a crash too. In a cluster, once the base
+ * table's replicas agree, those of the view together have these rows, whoever sent them and in whatever order they came.
  */
 
-import type { ReadCommand, ReadResult, Slice } from '../../storage/model/command.ts'
-import { EntryKind, MutationReader, TABLE_ID_BYTES, tableKeyOf } from '../../storage/model/mutation.ts'
+import type { PartitionData, ReadCommand, ReadResult, Slice } from '../../storage/model/command.ts'
+import {
+  EntryKind,
+  MutationReader,
+  POSITION_HEAD_BYTES,
+  TABLE_ID_BYTES,
+  tableKeyOf,
+} from '../../storage/model/mutation.ts'
+import { PartitionMutationWriter } from '../../storage/model/partition-mutation.ts'
 import { invalid } from '../base/errors.ts'
 import { SerialLocks } from '../base/serial-locks.ts'
 import { uuidBytes } from '../base/uuid.ts'
-import { IndexClock, type TimeLedger } from '../index/clock.ts'
 import type { Clock, Log } from '../runtime/runtime.ts'
 import type { Schema } from '../schema/keyspace.ts'
 import type { TableSchema } from '../schema/table.ts'
 import { isView } from '../schema/views.ts'
-import { KEY_BYTES_MAX } from '../types/partition-key.ts'
+import { encodePosition, KEY_BYTES_MAX } from '../types/partition-key.ts'
 import { type BuildProgress, buildView, type PartitionRead, wholeRead } from './build.ts'
 import { Gate } from './gate.ts'
 import { ALONE, type ViewPlaces } from './places.ts'
-import { KeyTooLong, samePlace, sameViewRow, type ViewRow, ViewRows } from './view-row.ts'
-import { ViewWriter } from './view-writer.ts'
+import { KeyTooLong, samePlace, sameRow, type ViewPlace, ViewRows, type ViewState } from './view-row.ts'
 
 /** Storage with its indexes, as views use it. */
 export interface ViewStore {
@@ -31,7 +37,7 @@ export interface ViewStore {
 }
 
 /** Which views are built, for ever. */
-export interface ViewMarks extends TimeLedger {
+export interface ViewMarks {
   readonly built: ReadonlySet<string>
   setBuilt(id: string): Promise<void>
   forget(id: string): Promise<void>
@@ -41,7 +47,7 @@ export interface NodeViewsOptions {
   readonly store: ViewStore
   readonly marks: ViewMarks
   readonly schema: () => Schema
-  readonly clock: Pick<Clock, 'wallMicros' | 'soon'>
+  readonly clock: Pick<Clock, 'wallMicros' | 'soon' | 'after'>
   readonly log: Log
   /** Who holds what of the views, as soon as that is known. Default: this node holds all. */
   readonly places?: Promise<ViewPlaces>
@@ -64,10 +70,13 @@ interface PartitionWrite {
 
 const SOURCE = 'lib/view/node-views.ts'
 const AFTER = Buffer.of(0)
+/** Longer than a truncation takes (truncate_request_timeout is 60 s): who emptied the views and hears no more of it fills them. */
+const FILL_MS = 120_000
 
 export class NodeViews {
   readonly #options: NodeViewsOptions
-  readonly #writer: ViewWriter
+  readonly #writer = new PartitionMutationWriter()
+  readonly #token = new Int32Array(2)
   readonly #places: ViewPlaces | Promise<ViewPlaces>
   readonly #locks = new SerialLocks()
   readonly #mutation = new MutationReader()
@@ -76,14 +85,14 @@ export class NodeViews {
   /** Gates outlive changes of the schema. */
   readonly #gates = new Map<string, Gate>()
   readonly #building = new Map<string, { readonly done: Promise<void>; progress: BuildProgress }>()
+  /** By the base table's id: its views were emptied and are to be filled. */
+  readonly #toFill = new Map<string, Disposable>()
   #seen: Schema | null = null
   #closed = false
 
   constructor(options: NodeViewsOptions) {
     this.#options = options
     this.#places = options.places ?? ALONE
-    const clock = new IndexClock(() => options.clock.wallMicros(), options.marks)
-    this.#writer = new ViewWriter(() => clock.next())
     this.refresh()
   }
 
@@ -204,21 +213,66 @@ export class NodeViews {
     if (slices !== null && slices.length === 0) return []
     const nowSeconds = this.#now()
     const command = wholeRead(base.schema.id, position, slices, nowSeconds)
-    const before = this.#viewRows(base, await this.#options.store.read(command), nowSeconds, true)
+    const before = this.#states(base, await this.#options.store.read(command), nowSeconds, true)
     const supposed = { ...command, supposed: mutations }
-    const after = this.#viewRows(base, await this.#options.store.read(supposed), nowSeconds, false)
+    const after = this.#states(base, await this.#options.store.read(supposed), nowSeconds, false)
     const changes: Buffer[] = []
-    base.views.forEach(({ idBytes }, i) => {
-      for (const [clustering, old] of before[i]!) {
-        const now = after[i]!.get(clustering)
-        if (now === undefined || !samePlace(old, now)) changes.push(this.#writer.remove(idBytes, old, nowSeconds))
+    base.views.forEach(({ rows, idBytes }, i) => {
+      const put = (place: ViewPlace, row: Buffer | null): void => {
+        if (row !== null) changes.push(this.#mutationOf(idBytes, place, row))
       }
-      for (const [clustering, now] of after[i]!) {
-        const old = before[i]!.get(clustering)
-        if (old === undefined || !sameViewRow(old, now)) changes.push(this.#writer.put(idBytes, now, nowSeconds))
+      for (const [clustering, old] of before[i]!.rows) {
+        if (old.place === null) continue
+        const now = after[i]!.rows.get(clustering) ?? rows.gone(after[i]!.covering(clustering))
+        if (!samePlace(old.place, now.place)) put(old.place, rows.left(old, now, nowSeconds))
+      }
+      for (const [clustering, now] of after[i]!.rows) {
+        if (now.place === null) continue
+        const old = before[i]!.rows.get(clustering)
+        if (old === undefined || !samePlace(old.place, now.place) || !sameRow(old.row, now.row)) put(now.place, now.row)
       }
     })
+    if (this.#options.places !== undefined) this.#overtaken(base, mutations, before, after, nowSeconds, changes)
     return changes
+  }
+
+  /**
+   * What a mutation alone would have brought into a view, when something newer is here already: another replica may have had it, and shown it, and left the
+   * ring before it heard of what is newer.
+   */
+  #overtaken(
+    base: BaseTable,
+    mutations: readonly Buffer[],
+    before: readonly States[],
+    after: readonly States[],
+    nowSeconds: number,
+    changes: Buffer[],
+  ): void {
+    for (const mutation of mutations) {
+      const reader = this.#mutation.reset(mutation)
+      const key = mutation.subarray(reader.positionStart + POSITION_HEAD_BYTES, reader.positionEnd)
+      while (reader.next()) {
+        if (reader.kind !== EntryKind.ROW) continue
+        const clustering = mutation.subarray(reader.boundStart, reader.boundEnd)
+        const row = mutation.subarray(reader.valueStart, reader.valueEnd)
+        const name = clustering.toString('latin1')
+        base.views.forEach(({ rows, idBytes }, i) => {
+          const alone = stateOrNull(rows, key, clustering, row, null, nowSeconds, true)
+          if (alone === null || alone.place === null || alone.extra === null) return
+          const now = after[i]!.rows.get(name) ?? rows.gone(after[i]!.covering(name))
+          if (samePlace(alone.place, now.place) || samePlace(alone.place, before[i]!.rows.get(name)?.place ?? null))
+            return
+          const left = rows.left(alone, now, nowSeconds)
+          if (left !== null) changes.push(this.#mutationOf(idBytes, alone.place, left))
+        })
+      }
+    }
+  }
+
+  #mutationOf(viewId: Buffer, { key, clustering }: ViewPlace, row: Buffer): Buffer {
+    this.#writer.begin(viewId, encodePosition(key, this.#token))
+    this.#writer.row(clustering, row)
+    return this.#writer.finish()
   }
 
   /** The rows that mutations touch, as slices that are disjoint and ascend; null: all of the partition. */
@@ -240,33 +294,51 @@ export class NodeViews {
     return disjoint(slices)
   }
 
-  /** By view, and by the clustering of the base row. What is too long to be a key was never written. */
-  #viewRows(
-    { views }: BaseTable,
-    { partitions }: ReadResult,
-    nowSeconds: number,
-    mayBeTooLong: boolean,
-  ): Map<string, ViewRow>[] {
-    const result = views.map(() => new Map<string, ViewRow>())
-    for (const { key, rows } of partitions)
-      for (const { clustering, row } of rows) {
-        const name = clustering.toString('latin1')
-        views.forEach(({ rows: viewRows }, i) => {
-          const viewRow = rowOrNull(viewRows, key, clustering, row, nowSeconds, mayBeTooLong)
-          if (viewRow !== null) result[i]!.set(name, viewRow)
-        })
-      }
-    return result
+  /** By view. What is too long to be a key was never written. */
+  #states({ views }: BaseTable, { partitions }: ReadResult, nowSeconds: number, mayBeTooLong: boolean): States[] {
+    return views.map(({ rows }) => {
+      const states = new States(partitions[0])
+      for (const data of partitions)
+        for (const { clustering, row } of data.rows) {
+          const name = clustering.toString('latin1')
+          const state = stateOrNull(rows, data.key, clustering, row, states.covering(name), nowSeconds, mayBeTooLong)
+          if (state !== null) states.rows.set(name, state)
+        }
+      return states
+    })
   }
 
-  /** Empties a table and its views at once. */
+  /** Empties a table and its views at once; in a cluster the table alone. */
   async truncate(tableId: string, atMs?: number): Promise<void> {
-    this.refresh()
-    const base = this.#bases.get(uuidBytes(tableId).toString('latin1'))
-    const ids = base ? base.views.map(({ rows }) => rows.view.id) : []
+    const ids = this.#options.places === undefined ? this.#viewsOf(tableId) : []
     await this.#gateOf(uuidBytes(tableId).toString('latin1')).alone(() =>
       this.#options.store.truncate(tableId, ids, atMs),
     )
+  }
+
+  /** Empties a table's views, all at once. What belongs into them is brought by fill, at the latest when FILL_MS have gone by, or with the next start. */
+  async truncateViews(tableId: string, atMs: number): Promise<void> {
+    const [first, ...others] = this.#viewsOf(tableId)
+    if (first === undefined) return
+    for (const id of [first, ...others]) await this.#options.marks.forget(id)
+    await this.#gateOf(uuidBytes(tableId).toString('latin1')).alone(() =>
+      this.#options.store.truncate(first, others, atMs),
+    )
+    this.#toFill.get(tableId)?.[Symbol.dispose]()
+    if (this.#closed) return
+    this.#toFill.set(
+      tableId,
+      this.#options.clock.after(FILL_MS, () => this.fill(tableId)),
+    )
+  }
+
+  /** Builds the views of a table that were emptied. */
+  fill(tableId: string): void {
+    const timer = this.#toFill.get(tableId)
+    if (timer === undefined) return
+    timer[Symbol.dispose]()
+    this.#toFill.delete(tableId)
+    for (const id of this.#viewsOf(tableId)) this.#build(id)
   }
 
   /** Keyspaces and names of the views, as far as they are built. */
@@ -296,8 +368,6 @@ export class NodeViews {
   /** Builds what of a table's views is not built; resolves when that has ended. */
   async buildAgain(tableId: string): Promise<void> {
     const ids = this.#viewsOf(tableId).filter((id) => !this.isBuilt(id))
-    // One that is under way has read what was there before.
-    for (const id of ids) await this.#building.get(id)?.done
     await Promise.all(ids.map((id) => this.#build(id)))
   }
 
@@ -307,16 +377,20 @@ export class NodeViews {
     return base ? base.views.map(({ rows }) => rows.view.id) : []
   }
 
+  /** One that is under way ends first: it may have read what was there before. */
   #build(id: string): Promise<void> {
-    const build = { done: Promise.resolve(), progress: { rows: 0, lastToken: null } as BuildProgress }
-    build.done = this.#buildAndMark(id, build).finally(() => {
-      if (this.#building.get(id) === build) this.#building.delete(id)
-    })
+    const before = this.#building.get(id)?.done ?? Promise.resolve()
+    const build = { done: before, progress: { rows: 0, lastToken: null } as BuildProgress }
+    build.done = before
+      .then(() => this.#buildAndMark(id, build))
+      .finally(() => {
+        if (this.#building.get(id) === build) this.#building.delete(id)
+      })
     this.#building.set(id, build)
     return build.done
   }
 
-  async #buildAndMark(id: string, build: { progress: BuildProgress }): Promise<void> {
+  async #buildAndMark(id: string, build: { readonly done: Promise<void>; progress: BuildProgress }): Promise<void> {
     const { log, marks, store, clock } = this.#options
     const found = this.#find(id)
     if (!found) return
@@ -336,7 +410,7 @@ export class NodeViews {
           build.progress = progress
         },
       })
-      if (rows === null || this.#find(id) === null) return
+      if (rows === null || this.#find(id) === null || this.#building.get(id) !== build) return
       await marks.setBuilt(id)
       log.info(SOURCE, `View build of ${name} complete: ${rows} rows`)
     } catch (cause) {
@@ -356,11 +430,15 @@ export class NodeViews {
       const { partitions } = await store.read({ ...command, nowSeconds })
       const { rows: viewRows, idBytes } = this.#find(id) ?? found
       const mutations: Buffer[] = []
-      for (const { key, rows } of partitions)
-        for (const { clustering, row } of rows) {
-          const viewRow = rowOrNull(viewRows, key, clustering, row, nowSeconds, true)
-          if (viewRow !== null) mutations.push(this.#writer.put(idBytes, viewRow, nowSeconds))
+      for (const data of partitions) {
+        const states = new States(data)
+        for (const { clustering, row } of data.rows) {
+          const covering = states.covering(clustering.toString('latin1'))
+          const state = stateOrNull(viewRows, data.key, clustering, row, covering, nowSeconds, true)
+          if (state !== null && state.place !== null && state.row !== null)
+            mutations.push(this.#mutationOf(idBytes, state.place, state.row))
         }
+      }
       const placed = places.place(found.base.schema.keyspace, position, mutations)
       return { durable: placed.here.length > 0 ? store.apply(placed.here) : undefined, send: placed.send }
     })
@@ -383,6 +461,8 @@ export class NodeViews {
   /** No build goes on; those that were cut short begin anew with the next start. */
   async close(): Promise<void> {
     this.#closed = true
+    for (const timer of this.#toFill.values()) timer[Symbol.dispose]()
+    this.#toFill.clear()
     await this.settle()
   }
 
@@ -391,16 +471,50 @@ export class NodeViews {
   }
 }
 
-function rowOrNull(
+/** What a partition means for a view: its rows, and the deletions that lie over rows. */
+class States {
+  /** By the clustering of the base row, as one character a byte. */
+  readonly rows = new Map<string, ViewState>()
+  readonly #deletion: Buffer | null
+  readonly #ranges: readonly { readonly start: Buffer; readonly end: Buffer; readonly deletion: Buffer }[]
+
+  /** Copies what it keeps. */
+  constructor(data: PartitionData | undefined) {
+    this.#deletion = data?.deletion ? Buffer.from(data.deletion) : null
+    this.#ranges = (data?.rangeTombstones ?? []).map(({ start, end, deletion }) => ({
+      start: Buffer.from(start),
+      end: Buffer.from(end),
+      deletion: Buffer.from(deletion),
+    }))
+  }
+
+  /** The latest deletion of the partition or of a range that a row of that clustering lies in. */
+  covering(clustering: string): Buffer | null {
+    if (this.#ranges.length === 0) return this.#deletion
+    const bytes = Buffer.from(clustering, 'latin1')
+    let low = 0
+    let high = this.#ranges.length
+    while (low < high) {
+      const middle = (low + high) >>> 1
+      if (this.#ranges[middle]!.end.compare(bytes) <= 0) low = middle + 1
+      else high = middle
+    }
+    const range = this.#ranges[low]
+    return range !== undefined && range.start.compare(bytes) <= 0 ? range.deletion : this.#deletion
+  }
+}
+
+function stateOrNull(
   viewRows: ViewRows,
   key: Buffer,
   clustering: Buffer,
   row: Buffer,
+  covering: Buffer | null,
   nowSeconds: number,
   mayBeTooLong: boolean,
-): ViewRow | null {
+): ViewState | null {
   try {
-    return viewRows.of(key, clustering, row, nowSeconds)
+    return viewRows.of(key, clustering, row, covering, nowSeconds)
   } catch (error) {
     if (!(error instanceof KeyTooLong)) throw error
     if (mayBeTooLong) return null

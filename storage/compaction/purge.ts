@@ -11,6 +11,8 @@
  *
  * An expired cell that has to stay loses its value (CellFlag.TOMBSTONE and EXPIRING): it is ordered among other versions as it was before, so that a
  * compaction never changes what a read sees, whichever SSTables it takes.
+ *
+ * A row that is hidden by its cell of presence goes with that cell: what else it holds would be seen without it.
  */
 import type { ByteWriter } from '../../lib/base/bytes.ts'
 import {
@@ -22,7 +24,7 @@ import {
   withoutEntries,
 } from '../model/causal/context.ts'
 import { prunableEntries } from '../model/causal/prune.ts'
-import { CellFlag, compareTimestamps, RowReader, RowWriter, readInt32 } from '../model/row.ts'
+import { CellFlag, compareTimestamps, PRESENCE_COLUMN_ID, RowReader, RowWriter, readInt32 } from '../model/row.ts'
 import { compareBytes } from '../sstable/block.ts'
 
 /** Two halves of a timestamp, high signed and low unsigned; the infinities are before and after all. */
@@ -230,7 +232,8 @@ export class Purger {
       writer.deletion(row.deletionTsHigh, row.deletionTsLow, row.deletionLocalTime)
     if (row.hasContext) this.#context(row, writer)
     const raw = alive === row.hasLiveness
-    while (row.next()) {
+    const isGone = this.#takesPresence(row)
+    while (!isGone && row.next()) {
       const { flags } = row
       if ((flags & CellFlag.EXPIRING) !== 0) {
         if (row.localDeletionTime <= now) {
@@ -247,6 +250,18 @@ export class Purger {
     }
     writer.end()
     return !writer.isEmpty
+  }
+
+  /** Whether the row's cell of presence is dead and goes. The reader stands before the first cell, then and after. */
+  #takesPresence(row: RowReader): boolean {
+    let isGone = false
+    while (!isGone && row.next()) {
+      if (row.columnId !== PRESENCE_COLUMN_ID || row.isLive(this.#nowSeconds)) continue
+      const since = row.isExpiring ? row.localDeletionTime - row.ttl : row.localDeletionTime
+      isGone = this.#takes(row.tsHigh, row.tsLow, since)
+    }
+    row.rewind()
+    return isGone
   }
 }
 

@@ -13,7 +13,7 @@ import { Coverage, cellOrder, cellPlace, deletionOrder, livenessOrder } from './
 
 export { Coverage }
 
-import { CellFlag, compareTimestamps, RowFlag, RowReader, RowWriter } from './row.ts'
+import { CellFlag, compareTimestamps, PRESENCE_COLUMN_ID, RowFlag, RowReader, RowWriter } from './row.ts'
 
 /** Which law holds is chosen per table. Rows are handed as ranges of bytes; results are appended to `out` as one row. */
 export interface Resolution {
@@ -183,9 +183,12 @@ export class LastWriteWins implements Resolution {
     return this.#deleted && compareTimestamps(tsHigh, tsLow, this.#deletionHigh, this.#deletionLow) <= 0
   }
 
-  /** Writes the reader's cell unless it is covered. Complex deletions come before the cells that they cover. */
+  /**
+   * Writes the reader's cell unless it is covered. Complex deletions come before the cells that they cover. A cell of presence stays: without it what is
+   * newer than the deletion would be seen. Who writes a deletion into a row that has one writes the cell, too.
+   */
   #copy(from: RowReader, raw: boolean): void {
-    if (this.#covers(from.tsHigh, from.tsLow)) return
+    if (this.#covers(from.tsHigh, from.tsLow) && from.columnId !== PRESENCE_COLUMN_ID) return
     if (from.columnId === this.#complexColumn) {
       if (compareTimestamps(from.tsHigh, from.tsLow, this.#complexHigh, this.#complexLow) <= 0) return
     } else if ((from.flags & CellFlag.COMPLEX_DELETION) !== 0) {

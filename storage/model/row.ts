@@ -27,6 +27,11 @@ export const ANNOTATION_COLUMN_ID = 0x0fffffff
 
 /** Its cells are the versions of a row of a vector-clock table, each a row by itself (causal/state.ts). No column of a table has this id. */
 export const VERSION_COLUMN_ID = 0x0ffffffe
+/**
+ * A row that has a cell of this one is there only while that cell is live and the last byte of its value is 1, whatever else the row holds. For
+ * rows that come and go with something that lies elsewhere: those of materialized views (lib/view/view-row.ts).
+ */
+export const PRESENCE_COLUMN_ID = 0x0ffffffd
 
 export const CellFlag = {
   TOMBSTONE: 1,
@@ -263,18 +268,29 @@ export class RowReader implements CellBytes {
     return (this.flags & CellFlag.EXPIRING) === 0 || this.localDeletionTime > nowSeconds
   }
 
+  /** Of a cell of presence: whether the row is there at that second. */
+  saysPresent(nowSeconds: number): boolean {
+    return this.isLive(nowSeconds) && this.buffer[this.valueEnd - 1] === 1
+  }
+
   /** Whether the row itself (its primary key) is alive at that second, whatever its cells are. */
   livenessIsLive(nowSeconds: number): boolean {
     return this.hasLiveness && (this.livenessTtl === 0 || this.livenessExpiresAt > nowSeconds)
   }
 }
 
-/** Whether the row is there for a reader: its liveness is live or one of its cells is. Moves the reader, which stands on that row. */
+/**
+ * Whether the row is there for a reader: its liveness is live or one of its cells is; if it has one of presence, whether that is. Moves the reader, which
+ * stands on that row. A row with liveness has no cell of presence.
+ */
 export function rowIsLive(reader: RowReader, nowSeconds: number): boolean {
   if (reader.livenessIsLive(nowSeconds)) return true
+  let isLive = false
   reader.rewind()
-  while (reader.next()) if (reader.isLive(nowSeconds) && reader.columnId !== ANNOTATION_COLUMN_ID) return true
-  return false
+  while (reader.next())
+    if (reader.columnId === PRESENCE_COLUMN_ID) return reader.saysPresent(nowSeconds)
+    else if (reader.columnId !== ANNOTATION_COLUMN_ID) isLive ||= reader.isLive(nowSeconds)
+  return isLive
 }
 
 /**
@@ -455,6 +471,11 @@ export class RowWriter {
     const flags = CellFlag.TOMBSTONE | CellFlag.EXPIRING | (from.flags & CellFlag.PATH)
     this.#head(from.columnId, flags, from.tsHigh, from.tsLow, from.localDeletionTime, from.ttl)
     if ((flags & CellFlag.PATH) !== 0) this.#copyPath(from)
+  }
+
+  /** A cell without a path that has expired, and gave up its value. */
+  expired(columnId: number, tsHigh: number, tsLow: number, ttl: number, expiresAt: number): void {
+    this.#head(columnId, CellFlag.TOMBSTONE | CellFlag.EXPIRING, tsHigh, tsLow, expiresAt, ttl)
   }
 
   /** Copies the reader's current cell as it stands: right when this row's liveness equals the reader's. */

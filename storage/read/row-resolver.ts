@@ -4,7 +4,7 @@ import { greatestCounter, MICROS_PER_SECOND } from '../model/causal/context.ts'
 import { flatRow } from '../model/causal/flatten.ts'
 import { compareDeletions } from '../model/deletion.ts'
 import { Coverage, type Resolution } from '../model/merge.ts'
-import { ANNOTATION_COLUMN_ID, CellFlag, RowFlag, RowReader, readInt32 } from '../model/row.ts'
+import { ANNOTATION_COLUMN_ID, CellFlag, PRESENCE_COLUMN_ID, RowFlag, RowReader, readInt32 } from '../model/row.ts'
 
 export class RowResolver {
   readonly #resolution: Resolution
@@ -84,7 +84,13 @@ export class RowResolver {
     let dead = 0
     while (reader.next()) {
       const flags = reader.flags
-      if (reader.columnId === ANNOTATION_COLUMN_ID) continue
+      if (reader.columnId >= PRESENCE_COLUMN_ID) {
+        if (reader.columnId === ANNOTATION_COLUMN_ID) continue
+        if (reader.columnId === PRESENCE_COLUMN_ID) {
+          cellLive = reader.saysPresent(now)
+          if (reader.isLive(now)) continue
+        }
+      }
       if ((flags & (CellFlag.TOMBSTONE | CellFlag.EXPIRING | CellFlag.COMPLEX_DELETION)) === 0) cellLive = true
       else if (reader.isLive(now)) cellLive = true
       else if ((flags & CellFlag.COMPLEX_DELETION) === 0 && reader.localDeletionTime >= this.#gcBefore) dead++

@@ -12,6 +12,7 @@ import { openIndexes } from '../../lib/server/indexes.ts'
 import { openMetadataLog } from '../../lib/server/metadata-log.ts'
 import { openViews } from '../../lib/server/views.ts'
 import type { NodeViews, ViewStore } from '../../lib/view/node-views.ts'
+import type { ViewPlaces } from '../../lib/view/places.ts'
 import { openStore, type Store } from '../../storage/store.ts'
 import { LOOSE_LIMITS, QUERY_OPTIONS } from './cql-options.ts'
 import { countedDots } from './dots.ts'
@@ -41,7 +42,11 @@ export interface IndexWorld {
 export async function openIndexWorld(
   disk: SimulatedDisk,
   clock: SimulatedClock,
-  options: { readonly gatheredMax?: number } = {},
+  options: {
+    readonly gatheredMax?: number
+    /** Who holds what of the views. Default: this node holds all. */
+    readonly places?: ViewPlaces
+  } = {},
 ): Promise<IndexWorld> {
   const runtime = storageRuntime(clock, disk)
   const wait = <T>(promise: Promise<T>): Promise<T> => soonSettled(clock, promise)
@@ -62,7 +67,8 @@ export async function openIndexWorld(
     read: (command) => indexes.read(command),
     truncate: (table, also) => indexes.truncate(table, also),
   }
-  const views = await wait(openViews({ store, replica, metadata, clock, log: runtime.log }))
+  const places = options.places && { places: Promise.resolve(options.places) }
+  const views = await wait(openViews({ store, replica, metadata, clock, log: runtime.log, ...places }))
   const coordinator = new LocalCoordinator({
     clock,
     replica: {

@@ -12,7 +12,7 @@ import { NATIVE } from '../../lib/types/names.ts'
 import { decodeComponent, decodePath } from '../../lib/types/ordered.ts'
 import { splitPartitionKey } from '../../lib/types/partition-key.ts'
 import type { CqlType } from '../../lib/types/type.ts'
-import { ANNOTATION_COLUMN_ID, type RowReader } from '../../storage/model/row.ts'
+import { ANNOTATION_COLUMN_ID, PRESENCE_COLUMN_ID, type RowReader } from '../../storage/model/row.ts'
 
 export interface TextOptions {
   /** Times as µs and seconds. */
@@ -93,7 +93,9 @@ export class RowText {
     const name =
       row.columnId === ANNOTATION_COLUMN_ID
         ? '(clustering as it was written)'
-        : (column?.name ?? `column ${row.columnId}`)
+        : row.columnId === PRESENCE_COLUMN_ID
+          ? '(presence)'
+          : (column?.name ?? `column ${row.columnId}`)
     const type = column?.type ?? NATIVE.blob
     const parts = [`"name" : ${quoted(name)}`]
     const time = this.#micros(row.tsHigh, row.tsLow)

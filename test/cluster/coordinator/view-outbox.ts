@@ -79,8 +79,10 @@ t.test('every replica of a view has one replica of the base table that keeps it,
     for (const { outbox } of parts.values()) outbox.close()
     const base = mutationAt(dice.int(2 ** 32), 'base')
     const view = mutationAt(dice.int(2 ** 32), 'view')
+    const replicas = world.placement.at(base.readInt32BE(16), base.readInt32BE(20)).natural
     const keepers = new Map<string, string[]>()
     for (const [{ self }, { outbox }] of parts) {
+      if (!replicas.some(({ hostId }) => hostId === self.hostId)) continue
       const { here, send } = outbox.place('ks', position(base), [view])
       if (here.some((mutation) => mutation.equals(view)))
         keepers.set(self.hostId, [...(keepers.get(self.hostId) ?? []), self.datacenter])
@@ -98,6 +100,37 @@ t.test('every replica of a view has one replica of the base table that keeps it,
     t.equal(holders.flatMap(({ applied }) => applied).length, holders.length)
   }
 })
+
+t.test(
+  'who was a replica of the base table, or will be one, tells all replicas of the view in its data centre',
+  async (t) => {
+    const first = testSeed()
+    let told = 0
+    for (let i = 0; i < 30; i++) {
+      const dice = createDice(first + i)
+      const { specs, replication } = random(dice)
+      const world = new ReplicaWorld(dice, replication, specs)
+      const parts = await serve(world)
+      const base = mutationAt(dice.int(2 ** 32), 'base')
+      const view = mutationAt(dice.int(2 ** 32), 'view')
+      const replicas = world.placement.at(base.readInt32BE(16), base.readInt32BE(20)).natural
+      const others = [...parts].filter(([{ self }]) => !replicas.some(({ hostId }) => hostId === self.hostId))
+      if (others.length === 0) continue
+      const [node, { outbox }] = dice.pick(others)
+      const { here, send } = outbox.place('ks', position(base), [view])
+      send?.()
+      await world.clock.advance(3_000)
+      const holders = [...world.nodes.values()].filter(({ applied }) => applied.includes(view.toString('hex')))
+      if (here.some((mutation) => mutation.equals(view))) holders.push(node)
+      const { natural } = world.placement.at(view.readInt32BE(16), view.readInt32BE(20))
+      const near = natural.filter(({ datacenter }) => datacenter === node.self.datacenter)
+      const ids = (nodes: readonly { hostId: string }[]): string[] => nodes.map(({ hostId }) => hostId).sort()
+      t.same(ids(holders.map(({ self }) => self)), ids(near), `TEST_SEED=${first + i}`)
+      told += near.length
+    }
+    t.ok(told > 0 || process.env.TEST_SEED)
+  },
+)
 
 t.test('what was noted is sent after a crash; who is away gets a hint; the note goes then', async (t) => {
   const world = new ReplicaWorld(

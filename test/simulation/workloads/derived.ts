@@ -107,31 +107,86 @@ function checkIndexed({ term, call, end, found }: Read, writes: readonly Write[]
   return violations
 }
 
-export function views({ levels }: Plan): Workload {
-  const change = writer('sim.viewed', levels.write, [])
+/** A table and its views; in a third of the runs it is truncated, too. */
+export function views({ levels, seed }: Plan): Workload {
   const violations: Violation[] = []
+  const isTruncated = seed % 3 === 0
+  let truncationIsOpen = false
+  let lastTimestamp = 0
 
-  const rows = async (client: WorkloadContext, table: string): Promise<string> => {
-    const found: readonly (readonly Cell[])[] = await client.insist(`SELECT k, v FROM ${table}`, [], 'ALL')
-    return found
-      .map(([k, v]) => `${readInt(k!)}=${readInt(v!)}`)
+  /** Now and then two writes have one timestamp. */
+  const timestampOf = (client: WorkloadContext): number => {
+    if (lastTimestamp === 0 || !client.dice.chance(0.15)) lastTimestamp = client.nextTimestamp()
+    return lastTimestamp
+  }
+
+  const truncate = async (client: WorkloadContext): Promise<boolean> => {
+    const answer = await client.ask('TRUNCATE sim.viewed', [], { consistency: Consistency.ALL })
+    return fateOf(answer) === 'ok'
+  }
+
+  const change = async (client: WorkloadContext): Promise<void> => {
+    const { dice } = client
+    const ask = { consistency: Consistency[levels.write] }
+    const key = int(dice.int(KEYS))
+    const at = bigint(timestampOf(client))
+    const kind = dice.int(10)
+    if (kind === 0) await client.ask('DELETE FROM sim.viewed USING TIMESTAMP ? WHERE k = ?', [at, key], ask)
+    else if (kind === 1) await client.ask('DELETE v FROM sim.viewed USING TIMESTAMP ? WHERE k = ?', [at, key], ask)
+    else if (kind < 4) {
+      const values = [at, int(dice.int(100)), key]
+      await client.ask('UPDATE sim.viewed USING TIMESTAMP ? SET c = ? WHERE k = ?', values, ask)
+    } else if (kind < 6) {
+      const values = [at, int(dice.int(TERMS)), key]
+      await client.ask('UPDATE sim.viewed USING TIMESTAMP ? SET v = ? WHERE k = ?', values, ask)
+    } else {
+      const values = [int(dice.int(TERMS)), int(dice.int(100)), key, at]
+      await client.ask('INSERT INTO sim.viewed (v, c, k) VALUES (?, ?, ?) USING TIMESTAMP ?', values, ask)
+    }
+  }
+
+  const read = async (client: WorkloadContext, statement: string): Promise<(number | null)[][]> => {
+    const found: readonly (readonly Cell[])[] = await client.insist(statement, [], 'ALL')
+    return found.map((row) => row.map((cell) => (cell === null ? null : readInt(cell))))
+  }
+  const text = (rows: (number | null)[][]): string =>
+    rows
+      .map((row) => row.join('/'))
       .sort()
       .join(' ')
+
+  /** What is wrong; null: nothing is. */
+  const compared = async (client: WorkloadContext): Promise<Violation | null> => {
+    const base = await read(client, 'SELECT k, v, c FROM sim.viewed')
+    const shown = text(base.filter(([, v]) => v !== null))
+    const byV = text(await read(client, 'SELECT k, v, c FROM sim.by_v'))
+    if (shown !== byV) return { key: 'by_v', what: `the view has ${byV}, the table ${shown}` }
+    const keys = text(base.map(([k]) => [k!]))
+    const kept = text(await read(client, 'SELECT k FROM sim.kept'))
+    return keys === kept ? null : { key: 'kept', what: `the view has ${kept}, the table ${keys}` }
   }
 
   return {
-    tables: ['CREATE TABLE IF NOT EXISTS sim.viewed (k int PRIMARY KEY, v int)'],
+    tables: ['CREATE TABLE IF NOT EXISTS sim.viewed (k int PRIMARY KEY, v int, c int)'],
     others: [
-      'CREATE MATERIALIZED VIEW IF NOT EXISTS sim.by_v AS SELECT k, v FROM sim.viewed WHERE v IS NOT NULL AND k IS NOT NULL PRIMARY KEY (v, k)',
+      'CREATE MATERIALIZED VIEW IF NOT EXISTS sim.by_v AS SELECT k, v, c FROM sim.viewed WHERE v IS NOT NULL AND k IS NOT NULL PRIMARY KEY (v, k)',
+      'CREATE MATERIALIZED VIEW IF NOT EXISTS sim.kept AS SELECT k FROM sim.viewed WHERE k IS NOT NULL PRIMARY KEY (k)',
     ],
-    step: change,
+    async step(client) {
+      if (!isTruncated || !client.dice.chance(0.05)) await change(client)
+      // One that is not known to have ended may have emptied some of the nodes.
+      else if (!(await truncate(client))) truncationIsOpen = true
+    },
     async settle([client]) {
+      if (truncationIsOpen) {
+        while (!(await truncate(client!))) await client!.sleep(500)
+        for (let i = 0; i < KEYS; i++) await change(client!)
+      }
       for (const deadline = client!.now() + SETTLE_MS; ; await client!.sleep(2_000)) {
-        const base = await rows(client!, 'sim.viewed')
-        const view = await rows(client!, 'sim.by_v')
-        if (base === view) return
+        const wrong = await compared(client!)
+        if (wrong === null) return
         if (client!.now() < deadline) continue
-        violations.push({ key: 'by_v', what: `the view has ${view}, the table ${base}` })
+        violations.push(wrong)
         return
       }
     },

@@ -3,7 +3,7 @@ import t from 'tap'
 import { openSimulatedDisk, type SimulatedDisk } from '../../../lib/runtime/simulated/disk.ts'
 import { AFTER_ALL, BEFORE_ALL, type Timestamp } from '../../../storage/compaction/purge.ts'
 import { EntryKind, POSITION_HEAD_BYTES } from '../../../storage/model/mutation.ts'
-import { RowReader } from '../../../storage/model/row.ts'
+import { PRESENCE_COLUMN_ID, RowReader } from '../../../storage/model/row.ts'
 import type { TableReader } from '../../../storage/sstable/reader.ts'
 import { type MergeCase, makeTable, merge, view } from '../../support/compaction.ts'
 import { type Change, type ModelCell, type ModelWrite, NOW } from '../../support/storage-model.ts'
@@ -297,6 +297,18 @@ t.test('an expired cell that lost its value keeps its place among others', async
   t.same(await dump(again.outputs), ['p a: 0~@5'], 'its ttl counts towards gc_grace: it is too young yet')
   const late = { disk, inputs: again.outputs, gcGraceSeconds: GC_GRACE, nowSeconds: NOW + 20, name: '/l' }
   t.same((await merge(late)).outputs, [])
+})
+
+t.test('a row goes with the cell of presence that hides it, and not before', async (t) => {
+  const hidden = (localTime: number) => to('p', row('a', [live(0, 9n, 'v'), dead(PRESENCE_COLUMN_ID, 5n, localTime)]))
+  t.same(await merged({ inputs: [[hidden(OLD)]] }), [])
+  t.same(await merged({ inputs: [[hidden(YOUNG)]] }), [`p a: 0=v@9 ${PRESENCE_COLUMN_ID}x@5`])
+  const outside = [[to('p', row('a', [live(0, 4n, 'w'), live(PRESENCE_COLUMN_ID, 4n, '\u0001')]))]]
+  t.same(await merged({ inputs: [[hidden(OLD)]], beside: outside }), [`p a: 0=v@9 ${PRESENCE_COLUMN_ID}x@5`])
+  const expired = (expiresAt: number) =>
+    to('p', row('a', [live(0, 9n, 'v'), expiring(PRESENCE_COLUMN_ID, 5n, expiresAt, 1, '\u0001')]))
+  t.same(await merged({ inputs: [[expired(OLD)]] }), [])
+  t.same(await merged({ inputs: [[expired(NOW + 5)]] }), [`p a: 0=v@9 ${PRESENCE_COLUMN_ID}=\u0001@5`])
 })
 
 t.test('nothing is made of inputs that hold nothing any more', async (t) => {
