@@ -15,9 +15,6 @@ const INCIDENT_BYTES = 8
 
 /** A body of which so much is still to come is let in although nobody wants it: the connection goes on. Of a longer one it does not. */
 const UNREAD_BYTES_MAX = 64 * 1024
-/** How long a client that is still sending is listened to, so that it reads the answer before the connection ends. */
-const LINGER_MS = 2_000
-
 const SOURCE = 'http.ts'
 
 /** The client went away: there is nobody to answer. */
@@ -89,13 +86,14 @@ export class HttpExchange {
     const told = this.#told(error)
     const body = errorBody(told)
     const headers: HeaderList = { 'Content-Type': 'application/json', ...told.headers }
-    if (this.#unreadBytes() <= UNREAD_BYTES_MAX) this.answer(told.status, headers, body)
+    if (this.#isBroken) headers.Connection = 'close'
+    if (this.#isBroken || this.#unreadBytes() <= UNREAD_BYTES_MAX) this.answer(told.status, headers, body)
     else this.#refuseBody(told.status, headers, body)
   }
 
   /** The rest of the body cannot be read. False: nobody was reading it. */
   breakBody(error: HttpError): boolean {
-    if (this.onBroken === null) return false
+    if (this.onBroken === null || this.incoming.complete) return false
     this.#isBroken = true
     this.onBroken(error)
     return true
@@ -164,17 +162,12 @@ export class HttpExchange {
     headers['Content-Length'] = Buffer.byteLength(body)
     headers.Connection = 'close'
     outgoing.writeHead(status, headers)
-    if (this.#isBroken) {
-      outgoing.end(body)
-      this.#finish()
-      return
-    }
     outgoing.write(body)
     const end = (): void => {
       late[Symbol.dispose]()
       outgoing.end()
     }
-    const late = this.#context.clock.after(LINGER_MS, end)
+    const late = this.#context.clock.after(this.#context.limits.lingerMs, end)
     incoming.once('end', end)
     outgoing.once('close', () => late[Symbol.dispose]())
     incoming.on('error', () => {})

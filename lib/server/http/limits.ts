@@ -22,6 +22,8 @@ export interface HttpLimits {
   /** A body has so long, and as much more as it needs at the least rate. */
   readonly bodyMs: number
   readonly bodyBytesPerSecondMin: number
+  /** How long a client whose body is refused is listened to, so that it reads the answer before its connection ends. */
+  readonly lingerMs: number
   /** An answer that is not taken in so long is given up. */
   readonly answerMs: number
 }
@@ -43,6 +45,7 @@ export const HTTP_LIMITS: HttpLimits = {
   bodyStallMs: 10_000,
   bodyMs: 30_000,
   bodyBytesPerSecondMin: 32 * KIB,
+  lingerMs: 2_000,
   answerMs: 120_000,
 }
 

@@ -183,6 +183,7 @@ export class HttpService {
         throw tooManyRequests('Too many requests of this connection are in flight')
       if ((incoming.url ?? '').length > limits.urlBytesMax)
         throw new HttpError(414, 'URI_TOO_LONG', `A URL has ${limits.urlBytesMax} bytes at most`)
+      this.#checkEncoding(incoming as IncomingMessage, connection)
       this.#checkSender(incoming as IncomingMessage)
       const done = run(exchange)
       if (!(done instanceof Promise)) return SENT
@@ -203,6 +204,14 @@ export class HttpService {
     this.#inFlight -= 1
     if (connection) connection.inFlight -= 1
     if (this.#inFlight === 0) this.#idle?.()
+  }
+
+  /** The parser tells of a request whose body it cannot read, and then says that it cannot. */
+  #checkEncoding({ headers }: IncomingMessage, connection: ConnectionState | undefined): void {
+    const encoding = headers['transfer-encoding']
+    if (encoding === undefined || encoding.toLowerCase() === 'chunked') return
+    if (connection) connection.isBroken = true
+    throw new HttpError(400, 'MALFORMED', 'The only Transfer-Encoding is chunked', { headers: { Connection: 'close' } })
   }
 
   /** A page in a browser must not ask, not even one whose name was made to mean this machine: being on loopback means being on this machine. */
