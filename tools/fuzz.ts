@@ -3,22 +3,26 @@
  * close, never crash, never stand still, and give back the memory.
  *
  *     npm run fuzz -- [--frames 200000] [--texts 100000] [--seed N]
+ *     npm run fuzz -- --http 10000 [--seed N]                          requests over HTTP instead (http-fuzz.ts)
  */
-import { readdirSync, readFileSync } from 'node:fs'
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import net from 'node:net'
+import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import type { Random } from '../lib/runtime/runtime.ts'
 import { createSeededRandom } from '../lib/runtime/simulated/random.ts'
+import { fuzzHttp } from './http-fuzz.ts'
 import { ToolClient } from './support/client.ts'
-import { endProcess, type NodeProcess, processUsage, startProcess } from './support/server.ts'
+import { endProcess, freePort, listening, type NodeProcess, processUsage, startProcess } from './support/server.ts'
 
 const { values: flags } = parseArgs({
   options: {
     frames: { type: 'string', default: '200000' },
     texts: { type: 'string', default: '100000' },
     seed: { type: 'string' },
+    http: { type: 'string' },
   },
 })
 const SEED = Number(flags.seed ?? Math.floor(Math.random() * 2 ** 31))
@@ -256,10 +260,58 @@ async function run(node: NodeProcess): Promise<string[]> {
   return problems
 }
 
+/** Small enough that there are many beyond it. */
+const HTTP_VALUE_BYTES_MAX = 1024 ** 2
+const HTTP_WARM_REQUESTS = 2_000
+
+async function runHttp(node: NodeProcess, port: number, requests: number): Promise<string[]> {
+  const address = '127.0.0.1'
+  const place = { address, port, valueBytesMax: HTTP_VALUE_BYTES_MAX, stalls: false }
+  await listening(port)
+  const warm = await fuzzHttp(place, random.stream('warm'), HTTP_WARM_REQUESTS)
+  const before = processUsage(node.process.pid).rssBytes
+  const watcher = watch(node.port)
+  const began = performance.now()
+  const report = await fuzzHttp(place, random.stream('http'), requests, 16)
+  // Those that stand still take as long as the node waits for them.
+  const slow = await fuzzHttp({ ...place, stalls: true }, random.stream('slow'), 400, 32)
+  const seconds = (performance.now() - began) / 1_000
+  watcher.stop()
+  await new Promise((resolve) => setTimeout(resolve, 2_000))
+  const growth = processUsage(node.process.pid).rssBytes - before
+  const told = <T>(counts: ReadonlyMap<T, number>): string =>
+    [...counts]
+      .sort(([, a], [, b]) => b - a)
+      .map(([name, times]) => `${times} ${String(name)}`)
+      .join(', ')
+  process.stdout.write(
+    `${report.requests + slow.requests} requests in ${seconds.toFixed(1)} s: ${told(report.kinds)}\nanswers: ${told(report.statuses)}\n` +
+      `longest wait of another client ${watcher.worst().toFixed(0)} ms, memory grew by ${(growth / 1024 ** 2).toFixed(0)} MiB\n`,
+  )
+  const problems = [...warm.problems, ...report.problems, ...slow.problems]
+  if (node.process.exitCode !== null) problems.push('the node ended')
+  if (growth > GROWTH_BYTES_MAX) problems.push('memory was not given back')
+  return problems
+}
+
 process.stdout.write(`SEED=${SEED}\n`)
-const node = await startProcess(['--memory'])
-const problems = await run(node).catch((error: Error) => [`the run broke off: ${error.stack}`])
+const httpPort = await freePort()
+const directory = mkdtempSync(join(tmpdir(), 'polyxena-fuzz-'))
+// What is written over HTTP goes to disk soon: it is not the memory that is looked at.
+const httpOptions = {
+  data: directory,
+  'commitlog-sync': 'periodic',
+  'memtable-offheap-space': '16MiB',
+  'http-port': String(httpPort),
+  'http-value-size-max': `${HTTP_VALUE_BYTES_MAX}B`,
+}
+const node = await startProcess(
+  flags.http === undefined ? ['--memory'] : Object.entries(httpOptions).map(([name, value]) => `--${name}=${value}`),
+)
+const running = flags.http === undefined ? run(node) : runHttp(node, httpPort, Number(flags.http))
+const problems = await running.catch((error: Error) => [`the run broke off: ${error.stack}`])
 const ended = await endProcess(node, 'SIGTERM')
+rmSync(directory, { recursive: true, force: true })
 if (ended !== 0) problems.push(`the node ended with ${ended}`)
 for (const problem of problems) process.stdout.write(`problem: ${problem}\n`)
 process.stdout.write(`${problems.length === 0 ? 1 : 0} passed, ${problems.length} failed\n`)

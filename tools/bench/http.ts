@@ -8,12 +8,11 @@
  */
 import { execFile } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
-import net from 'node:net'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs, promisify } from 'node:util'
-import { endProcess, processUsage, startProcess } from '../support/server.ts'
+import { endProcess, freePort, listening, processUsage, startProcess } from '../support/server.ts'
 import type { HttpLoadPlan } from './http-load.ts'
 import type { LoadReport } from './load.ts'
 
@@ -23,14 +22,6 @@ const CONNECTIONS = [1, 16, 64]
 async function load(plan: HttpLoadPlan): Promise<LoadReport> {
   const { stdout } = await promisify(execFile)(process.execPath, [join(HERE, 'http-load.js'), JSON.stringify(plan)])
   return JSON.parse(stdout) as LoadReport
-}
-
-async function freePort(address: string): Promise<number> {
-  const server = net.createServer()
-  await new Promise<void>((resolve) => server.listen(0, address, resolve))
-  const { port } = server.address() as net.AddressInfo
-  await new Promise((resolve) => server.close(resolve))
-  return port
 }
 
 export async function benchHttp(words: readonly string[]): Promise<void> {
@@ -58,6 +49,7 @@ export async function benchHttp(words: readonly string[]): Promise<void> {
   ]
   let errors = 0
   try {
+    await listening(port, address)
     const filled = await load({ ...plan, operation: 'fill', connections: 16, seconds: 0, warmSeconds: 0 })
     errors += filled.errors
     for (const operation of flags.only.split(',') as ('get' | 'put')[]) {

@@ -1,6 +1,7 @@
 /** A node as a process of its own, for tools that load it, kill it, and look what is left. */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { readFileSync } from 'node:fs'
+import net from 'node:net'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
@@ -46,6 +47,31 @@ export async function startProcess(options: readonly string[]): Promise<NodeProc
     })
   })
   return { process: child, port, startMs: performance.now() - began }
+}
+
+/** One that nobody listens on now. */
+export async function freePort(address = '127.0.0.1'): Promise<number> {
+  const server = net.createServer()
+  await new Promise<void>((resolve) => server.listen(0, address, resolve))
+  const { port } = server.address() as net.AddressInfo
+  await new Promise((resolve) => server.close(resolve))
+  return port
+}
+
+/** Resolves when somebody listens there: what a node opens after it serves CQL. */
+export async function listening(port: number, address = '127.0.0.1'): Promise<void> {
+  for (const ends = performance.now() + START_MS; ; ) {
+    const isThere = await new Promise<boolean>((resolve) => {
+      const socket = net.connect({ host: address, port }, () => {
+        socket.destroy()
+        resolve(true)
+      })
+      socket.once('error', () => resolve(false))
+    })
+    if (isThere) return
+    if (performance.now() > ends) throw new Error(`nobody listens on ${address}:${port}`)
+    await new Promise((resolve) => setTimeout(resolve, 20))
+  }
 }
 
 /** Resolves with the exit code, or the signal's name. */

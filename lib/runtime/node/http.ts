@@ -20,7 +20,8 @@ export interface HttpOptions {
 
 /** Throws with code EADDRINUSE, EADDRNOTAVAIL, EACCES. */
 export async function listenHttp({ fetch, where, onForeign }: HttpOptions): Promise<HttpListener> {
-  const server = createAdaptorServer({ fetch }) as Server
+  // The program that a node is part of keeps its own Request and Response.
+  const server = createAdaptorServer({ fetch, overrideGlobalObjects: false }) as Server
   server.on('clientError', (error: Error & { rawPacket?: Buffer }, socket) => {
     if (socket.writable) socket.end(onForeign(error.rawPacket ?? Buffer.alloc(0)))
     else socket.destroy()

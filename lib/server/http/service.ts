@@ -5,7 +5,6 @@
  */
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type net from 'node:net'
-import { getRequestListener, type HttpBindings } from '@hono/node-server'
 import { Hono } from 'hono'
 import type { HttpServiceListener, ListenHttpService } from '../../runtime/node/http-service.ts'
 import type { Clock, Log, Random } from '../../runtime/runtime.ts'
@@ -45,8 +44,14 @@ interface ConnectionState {
   isBroken: boolean
 }
 
-/** Tells the adaptor that the answer went another way. */
-const SENT = new Response(null, { headers: { 'x-hono-already-sent': 'true' } })
+/** What the router hands on with a request. */
+interface HttpBindings {
+  readonly incoming: IncomingMessage
+  readonly outgoing: ServerResponse
+}
+
+/** The router wants an answer of each handler; ours go out by node:http, and nobody looks at this one. */
+const SENT = new Response(null)
 
 export async function openHttpService(options: HttpServiceOptions): Promise<HttpService> {
   const service = new HttpService(options)
@@ -85,13 +90,6 @@ export class HttpService {
 
   async listen({ listen, address, port, limits }: HttpServiceOptions): Promise<void> {
     const app = this.#createApp()
-    const listener = getRequestListener((request, env) => app.fetch(request, env), {
-      overrideGlobalObjects: false,
-      autoCleanupIncoming: false,
-      // Of a request without a Host, which HTTP/1.0 allows.
-      hostname: 'localhost',
-      errorHandler: () => new Response(errorBody(malformed('')), { status: 400, headers: JSON_HEADERS }),
-    })
     this.#listener = await listen({
       address,
       port,
@@ -104,7 +102,11 @@ export class HttpService {
         this.#context.counters.connections += 1
         this.#connections.set(socket, { inFlight: 0, last: null, isBroken: false })
       },
-      onRequest: (incoming, outgoing) => void listener(incoming, outgoing),
+      // Of a request the router looks at the method only, and at the path that getPath says; HEAD is a GET without its body, which node:http leaves out.
+      onRequest(incoming, outgoing) {
+        const method = incoming.method === 'HEAD' ? 'GET' : incoming.method
+        void app.fetch({ method } as Request, { incoming, outgoing })
+      },
       onMalformed: (code, socket) => this.#malformed(code, socket),
     })
   }
@@ -170,11 +172,8 @@ export class HttpService {
     counters.requests += 1
     this.#inFlight += 1
     if (connection) connection.inFlight += 1
-    const exchange = new HttpExchange(
-      { incoming: incoming as IncomingMessage, outgoing: outgoing as ServerResponse },
-      targetOf(incoming as IncomingMessage),
-      this.#context,
-      () => this.#ended(connection),
+    const exchange = new HttpExchange({ incoming, outgoing }, targetOf(incoming), this.#context, () =>
+      this.#ended(connection),
     )
     if (connection) connection.last = exchange
     try {
@@ -183,8 +182,8 @@ export class HttpService {
         throw tooManyRequests('Too many requests of this connection are in flight')
       if ((incoming.url ?? '').length > limits.urlBytesMax)
         throw new HttpError(414, 'URI_TOO_LONG', `A URL has ${limits.urlBytesMax} bytes at most`)
-      this.#checkEncoding(incoming as IncomingMessage, connection)
-      this.#checkSender(incoming as IncomingMessage)
+      this.#checkEncoding(incoming, connection)
+      this.#checkSender(incoming)
       const done = run(exchange)
       if (!(done instanceof Promise)) return SENT
       return done.then(

@@ -248,9 +248,9 @@ t.test('connections: kept, pipelined, half-closed, broken', async (t) => {
     [`GET /kv/a HTTP/1.1\r\nHost: localhost\r\nX: ${'x'.repeat(300 * 1024)}\r\n\r\n`, 431],
     [`GET /kv/${'x'.repeat(300 * 1024)} HTTP/1.1\r\nHost: localhost\r\n\r\n`, 431],
     ['CONNECT localhost:80 HTTP/1.1\r\nHost: localhost\r\n\r\n', 400],
-    ['GET /kv/a\\b HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n', 400],
-    ['GET /kv/a HTTP/1.1\r\nHost: local host\r\nConnection: close\r\n\r\n', 400],
-    ['GET * HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n', 400],
+    ['GET /kv/a\\b HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n', 404],
+    ['GET /kv/a HTTP/1.1\r\nHost: local host\r\nConnection: close\r\n\r\n', 421],
+    ['GET * HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n', 404],
     ['PUT /kv/a HTTP/1.1\r\nHost: localhost\r\nExpect: wonders\r\nConnection: close\r\n\r\n', 417],
   ]
   for (const [bytes, status] of broken)
