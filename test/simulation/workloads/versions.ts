@@ -87,7 +87,7 @@ export function versions({ levels, clients }: Plan): Workload {
           : [...contexts, ...key]
         : [...key, text(value), ...contexts]
     const answer = await client.ask(statement, values, {
-      consistency: Consistency[conditional ? 'QUORUM' : levels.write],
+      consistency: Consistency[levels.write],
       serialConsistency: Consistency.SERIAL,
       expected: ['INVALID'],
     })
