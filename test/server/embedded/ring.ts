@@ -8,10 +8,19 @@ import { runTool } from '../../../tools/nodetool/run.ts'
 import { rowsOf, ToolClient, VERSION } from '../../../tools/support/client.ts'
 
 const ADMIN_PORT = 7199
-const ROWS = 300
+const ROWS = 100
+/** A machine that is busy with other things takes its time. */
+const PATIENT_MS = 20_000
 
 async function started(t: Test, nodes: number): Promise<StartedCluster> {
-  const cluster = await startCluster({ memory: true, nodes, settings: { admin_port: ADMIN_PORT, drain_grace: 100 } })
+  const settings = {
+    admin_port: ADMIN_PORT,
+    drain_grace: 100,
+    read_request_timeout: PATIENT_MS,
+    range_request_timeout: PATIENT_MS,
+    write_request_timeout: PATIENT_MS,
+  }
+  const cluster = await startCluster({ memory: true, nodes, settings })
   t.teardown(() => cluster.close())
   return cluster
 }
@@ -23,10 +32,21 @@ async function connect(t: Test, cluster: StartedCluster, number: number): Promis
   const client = await ToolClient.connect(address, port)
   t.teardown(() => client.close())
   return async (query, level = Consistency.QUORUM) => {
-    const response = await client.request({ kind: 'query', query, parameters: plainParameters(VERSION, level) })
-    return response.kind === 'rows' ? rowsOf(response) : []
+    const parameters = plainParameters(VERSION, level)
+    for (let tries = 0; ; tries++) {
+      try {
+        const response = await client.request({ kind: 'query', query, parameters })
+        return response.kind === 'rows' ? rowsOf(response) : []
+      } catch (error) {
+        // Nodes that had no turn for long take each other for dead.
+        if (tries === 20 || !AGAIN.has((error as { code?: string }).code ?? '')) throw error
+        await new Promise((resolve) => void setTimeout(resolve, 250))
+      }
+    }
   }
 }
+
+const AGAIN = new Set(['UNAVAILABLE', 'WRITE_TIMEOUT', 'READ_TIMEOUT', 'WRITE_FAILURE', 'READ_FAILURE'])
 
 async function nodetool(cluster: StartedCluster, number: number, ...words: string[]): Promise<string> {
   await cluster.node(number).started?.admin

@@ -183,7 +183,10 @@ function drawLeaving(
   if (candidates.length === 0) return null
   // What one replica alone acknowledged, or has, dies with it.
   const mayDie = levels.write !== 'ONE' && replication.every((copies) => copies > 1)
-  const how = mayDie && dice.chance(0.5) ? 'remove' : 'decommission'
+  // The system's own keyspaces have three copies, and let nobody go without whom they would not.
+  const mayGo = datacenters.reduce((sum, size) => sum + size, 0) > 3
+  if (!mayDie && !mayGo) return null
+  const how = mayDie && (!mayGo || dice.chance(0.5)) ? 'remove' : 'decommission'
   return { node: dice.pick(candidates), atMs: dice.int(seconds * 500), how }
 }
 
