@@ -6,6 +6,7 @@
  *     npm run powerloss -- [--steps 1800] [--error-steps 150] [--seed N]
  */
 import { parseArgs } from 'node:util'
+import { losePowerUnderVersions } from '../support/causal-power-loss.ts'
 import { failEverywhere, killThenLosePower, losePowerEverywhere, type Outcome } from '../support/power-loss.ts'
 
 const { values: flags } = parseArgs({
@@ -41,6 +42,10 @@ print(`seed ${seed}`)
 const steps = Number(flags.steps)
 await prove(`power loss at every operation of a script of ${steps} steps, 0, 50 and 100 % survival`, (report) =>
   losePowerEverywhere({ seed, steps }, report),
+)
+const versionSteps = Math.ceil(steps / 4)
+await prove(`power loss at every operation of a script of ${versionSteps} steps on rows that keep versions`, () =>
+  losePowerUnderVersions({ seed, steps: versionSteps }),
 )
 const errorSteps = Number(flags['error-steps'])
 for (const code of ['EIO', 'ENOSPC', 'EMFILE'] as const)
