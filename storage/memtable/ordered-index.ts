@@ -196,8 +196,17 @@ export class OrderedIndex {
     return this.#words(leaf)[this.#base(leaf) + COUNT]!
   }
 
-  keyAt(leaf: number, slot: number): number {
-    return this.#words(leaf)[this.#base(leaf) + LEAF_KEY + slot]!
+  /** The words in which the leaf lies, until the next change of structure; its keys begin at keysOf(leaf), its values at valuesOf(leaf). */
+  wordsOf(leaf: number): Uint32Array {
+    return this.#words(leaf)
+  }
+
+  keysOf(leaf: number): number {
+    return this.#base(leaf) + LEAF_KEY
+  }
+
+  valuesOf(leaf: number): number {
+    return this.#base(leaf) + LEAF_VALUE
   }
 
   valueAt(leaf: number, slot: number): number {
@@ -377,6 +386,8 @@ function shift(words: Uint32Array, base: number, from: number, to: number, by: 1
   if (to > from) words.copyWithin(base + from + by, base + from, base + to)
 }
 
+const NO_WORDS = new Uint32Array(0)
+
 /**
  * Walks an index in either direction. It stays true while the index changes between its steps: keys never move, so it finds its place again.
  * While `valid`, `key` and `value` are addresses of the entry it stands on.
@@ -386,6 +397,11 @@ export class IndexCursor {
   #leaf = NO_NODE
   #slot = 0
   #version = -1
+  /** Of the leaf: how many entries it has, and where, at that version. */
+  #count = 0
+  #words: Uint32Array = NO_WORDS
+  #keys = 0
+  #values = 0
   valid = false
   key: number = NO_ADDRESS
   value: number = NO_ADDRESS
@@ -407,7 +423,10 @@ export class IndexCursor {
   }
 
   next(): boolean {
-    if (this.#version === this.#index.version) return this.#forward(this.#leaf, this.#slot + 1)
+    if (this.#version === this.#index.version) {
+      if (this.#slot + 1 < this.#count) return this.#standAt(this.#slot + 1)
+      return this.#forward(this.#leaf, this.#slot + 1)
+    }
     const exact = this.#again()
     return this.#forward(this.#index.leaf, this.#index.slot + (exact ? 1 : 0))
   }
@@ -448,14 +467,23 @@ export class IndexCursor {
   }
 
   #stand(leaf: number, slot: number): boolean {
+    const index = this.#index
     this.#leaf = leaf
-    this.#slot = slot
-    this.#version = this.#index.version
+    this.#version = index.version
     this.valid = leaf !== NO_NODE
-    if (this.valid) {
-      this.key = this.#index.keyAt(leaf, slot)
-      this.value = this.#index.valueAt(leaf, slot)
-    }
-    return this.valid
+    this.#count = this.valid ? index.count(leaf) : 0
+    if (!this.valid) return false
+    this.#words = index.wordsOf(leaf)
+    this.#keys = index.keysOf(leaf)
+    this.#values = index.valuesOf(leaf)
+    return this.#standAt(slot)
+  }
+
+  /** On an entry of the leaf. */
+  #standAt(slot: number): true {
+    this.#slot = slot
+    this.key = this.#words[this.#keys + slot]!
+    this.value = this.#words[this.#values + slot]!
+    return true
   }
 }

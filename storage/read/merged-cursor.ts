@@ -86,6 +86,8 @@ export class MergedCursor {
   /** The cursors that stood on the key have moved. */
   #advanced(): void {
     const heap = this.#heap
+    // Of one source there is nothing to choose.
+    if (this.#cursors.length === 1 && this.#cursors[0]!.valid) return
     if (this.versions > 1) this.#build()
     else if (heap.length > 0) {
       if (!this.#cursors[heap[0]!]!.valid) {
