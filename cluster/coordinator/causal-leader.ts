@@ -9,7 +9,7 @@ import { invalid, type RequestError } from '../../lib/base/errors.ts'
 import { SerialLocks } from '../../lib/base/serial-locks.ts'
 import { Consistency } from '../../lib/types/consistency.ts'
 import { coversDot, greatestCounter } from '../../storage/model/causal/context.ts'
-import { type CausalWrite, deltaOf, lacksSeen } from '../../storage/model/causal/delta.ts'
+import { type CausalWrite, DeltaWriter, lacksSeen } from '../../storage/model/causal/delta.ts'
 import type { Dots } from '../../storage/model/causal/dots.ts'
 import { CausalRow } from '../../storage/model/causal/state.ts'
 import type { ReadCommand, ReadResult } from '../../storage/model/command.ts'
@@ -59,6 +59,7 @@ export class CausalLeader implements Leader {
   readonly #reader = new MutationReader()
   readonly #writer = new PartitionMutationWriter()
   readonly #state = new CausalRow()
+  readonly #deltas = new DeltaWriter()
   readonly #law = new CausalVersions()
   readonly #joined = new ByteWriter(512)
 
@@ -143,7 +144,7 @@ export class CausalLeader implements Leader {
         warnings ??= []
         warnings.push(warning)
       }
-      const delta = deltaOf(state, write, this.#options.dots)
+      const delta = this.#deltas.delta(state, write, this.#options.dots)
       writer.row(clustering, delta)
       // A batch may name a row again.
       if (reader.valueEnd < reader.end) rows.set(place, state === null ? delta : this.#join(state, delta))

@@ -3,6 +3,7 @@
  * of them; or what the table's resolvers make of them. All that stands behind it (filters, functions, groups, limits) sees ordinary rows.
  * Always: what is given are views as storage's own are, and hold as long.
  */
+import { DOT_BYTES } from '../../../storage/model/causal/context.ts'
 import { CausalRow } from '../../../storage/model/causal/state.ts'
 import { type PartitionData, RowData } from '../../../storage/model/command.ts'
 import { LastWriteWins } from '../../../storage/model/merge.ts'
@@ -12,33 +13,82 @@ import type { TableSchema } from '../../schema/table.ts'
 import { type Resolver, resolverPlan, type Version } from './resolve.ts'
 
 /** What all rows of one key have in common. */
-export interface SiblingKey {
-  /** What a reader of them has seen. */
-  readonly context: Buffer
+export class SiblingKey {
   /** How many rows the key has. */
   readonly count: number
+  readonly #row: RowData
+  readonly #nowSeconds: number
+  #context: Buffer | null = null
+
+  constructor(row: RowData, nowSeconds: number, count: number) {
+    this.count = count
+    this.#row = row
+    this.#nowSeconds = nowSeconds
+  }
+
+  /** What a reader of them has seen: worked out when somebody asks. */
+  get context(): Buffer {
+    const { rowBuffer, rowStart, rowEnd } = this.#row
+    this.#context ??= new CausalRow().reset(rowBuffer, this.#nowSeconds, rowStart, rowEnd).context
+    return this.#context
+  }
 }
 
 /** One of a key's rows. */
 export class Sibling extends RowData {
-  /** What rows of one key are ordered by. */
-  readonly dot: Buffer
+  readonly #dots: Buffer
+  readonly #dotStart: number
   /** More rows of the key follow. */
   readonly hasNext: boolean
   readonly siblings: SiblingKey
 
-  constructor(place: RowData, row: Buffer, dot: Buffer, hasNext: boolean, siblings: SiblingKey) {
-    super(place.clusteringBuffer, place.clusteringStart, place.clusteringEnd, row, 0, row.length, false)
-    this.dot = dot
+  constructor(place: RowData, version: Bytes, dot: DotPlace, hasNext: boolean, siblings: SiblingKey) {
+    const { clusteringBuffer, clusteringStart, clusteringEnd } = place
+    super(
+      clusteringBuffer,
+      clusteringStart,
+      clusteringEnd,
+      version.versionBuffer,
+      version.versionStart,
+      version.versionEnd,
+      false,
+    )
+    this.#dots = dot.dotBuffer
+    this.#dotStart = dot.dotStart
     this.hasNext = hasNext
     this.siblings = siblings
+  }
+
+  /** What rows of one key are ordered by. */
+  get dot(): Buffer {
+    return this.#dots.subarray(this.#dotStart, this.#dotStart + DOT_BYTES)
   }
 
   /** The row's place among others, without its bytes: it stays. */
   place(): Sibling {
     const place = RowData.of(Buffer.from(this.clustering), NOTHING)
-    return new Sibling(place, NOTHING, Buffer.from(this.dot), this.hasNext, this.siblings)
+    return new Sibling(place, bytesOf(NOTHING), dotPlace(Buffer.from(this.dot)), this.hasNext, this.siblings)
   }
+}
+
+/** Where a version lies, as CausalRow tells it. */
+interface Bytes {
+  readonly versionBuffer: Buffer
+  readonly versionStart: number
+  readonly versionEnd: number
+}
+
+interface DotPlace {
+  readonly dotBuffer: Buffer
+  readonly dotStart: number
+}
+
+function bytesOf(row: Buffer): Bytes {
+  return { versionBuffer: row, versionStart: 0, versionEnd: row.length }
+}
+
+function dotPlace(dot: Buffer): DotPlace {
+  return { dotBuffer: dot, dotStart: 0 }
 }
 
 const NOTHING = Buffer.alloc(0)
@@ -71,30 +121,48 @@ export class Siblings {
 
   /** Appends what a row is shown as. */
   #add(rows: Sibling[], row: RowData, nowSeconds: number, tell: (versions: number) => void): void {
-    const state = this.#state.reset(row.row, nowSeconds)
+    const state = this.#state.reset(row.rowBuffer, nowSeconds, row.rowStart, row.rowEnd)
     if (!state.next()) {
       const elements = this.#hasElements ? state.elements() : null
-      if (elements !== null) rows.push(new Sibling(row, elements, NO_DOT, false, { context: state.context, count: 1 }))
+      const siblings = new SiblingKey(row, nowSeconds, 1)
+      if (elements !== null) rows.push(new Sibling(row, bytesOf(elements), NO_DOT, false, siblings))
       return
     }
-    const { version, dot, counter } = state
-    if (!state.next()) {
-      tell(1)
-      const elements = this.#hasElements ? state.elements() : null
-      const siblings = { context: state.context, count: 1 }
-      rows.push(new Sibling(row, this.#joined(version, elements), dot, false, siblings))
+    const first = rows.length
+    if (!this.#hasElements) {
+      // Most keys have one version: nothing is made for the others before there are any.
+      rows.push(new Sibling(row, state, state, false, new SiblingKey(row, nowSeconds, 1)))
+      if (!state.next()) {
+        tell(1)
+        return
+      }
+      rows.pop()
+    }
+    const count = state.count()
+    tell(count)
+    if (this.#resolver !== null && count > 1) {
+      this.#addResolved(rows, row, state, nowSeconds)
       return
     }
-    let versions: Version[] = [{ row: version, dot, counter }]
-    do versions.push({ row: state.version, dot: state.dot, counter: state.counter })
-    while (state.next())
-    tell(versions.length)
-    if (this.#resolver !== null) versions = this.#resolver.resolve(versions, nowSeconds)
-    const siblings = { context: state.context, count: versions.length }
     const elements = this.#hasElements ? state.elements() : null
+    const siblings = new SiblingKey(row, nowSeconds, count)
+    while (state.next()) {
+      const version = elements === null ? state : bytesOf(this.#joined(state.version, elements))
+      rows.push(new Sibling(row, version, state, rows.length - first + 1 < count, siblings))
+    }
+  }
+
+  /** The versions as the table's resolver has them. */
+  #addResolved(rows: Sibling[], row: RowData, state: CausalRow, nowSeconds: number): void {
+    const all: Version[] = []
+    while (state.next()) all.push({ row: state.version, dot: state.dot, counter: state.counter })
+    const versions = this.#resolver!.resolve(all, nowSeconds)
+    const elements = this.#hasElements ? state.elements() : null
+    const siblings = new SiblingKey(row, nowSeconds, versions.length)
     for (let i = 0; i < versions.length; i++) {
-      const { row: bytes, dot: own } = versions[i]!
-      rows.push(new Sibling(row, this.#joined(bytes, elements), own, i + 1 < versions.length, siblings))
+      const { row: bytes, dot } = versions[i]!
+      const version = bytesOf(this.#joined(bytes, elements))
+      rows.push(new Sibling(row, version, dotPlace(dot), i + 1 < versions.length, siblings))
     }
   }
 
@@ -110,7 +178,7 @@ export class Siblings {
 function nobody(): void {}
 
 /** Before all others: of a row that has elements and no version. */
-const NO_DOT = Buffer.alloc(0)
+const NO_DOT = dotPlace(NOTHING)
 
 /** What a client is told whose result has keys with several rows. */
 export function conflictWarning(keys: number, { keyspace, name }: TableSchema): string {

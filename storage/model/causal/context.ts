@@ -199,6 +199,10 @@ function appendEntry(out: ByteWriter, a: Entries, b: Entries): void {
     out.slice(whole.bytes, whole.actorAt, whole.end)
     return
   }
+  if (a.bounds === 2 && b.bounds === 2 && meet(a, b)) {
+    appendOne(out, a, b)
+    return
+  }
   const bounds = joinBounds(boundsOf(a), boundsOf(b))
   const isFromStart = bounds[0] === 0
   out.slice(a.bytes, a.actorAt, a.actorAt + ACTOR_BYTES)
@@ -216,6 +220,22 @@ function wholeOf(a: Entries, b: Entries): Entries | null {
 /** Whether a, one interval from the beginning, ends within b's own first interval, which is from the beginning, too. */
 function endsIn(a: Entries, b: Entries): boolean {
   return (b.bounds & 1) === 1 && compareBounds(a.bytes, a.boundsAt, b.bytes, b.boundsAt) <= 0
+}
+
+/** Whether two intervals overlap or adjoin. */
+function meet(a: Entries, b: Entries): boolean {
+  return (
+    compareBounds(a.bytes, a.boundsAt, b.bytes, b.boundsAt + BOUND_BYTES) <= 0 &&
+    compareBounds(b.bytes, b.boundsAt, a.bytes, a.boundsAt + BOUND_BYTES) <= 0
+  )
+}
+
+/** Two intervals that meet, as one. */
+function appendOne(out: ByteWriter, a: Entries, b: Entries): void {
+  const lower = compareBounds(a.bytes, a.boundsAt, b.bytes, b.boundsAt) <= 0 ? a : b
+  const higher = compareBounds(a.bytes, a.boundsAt + BOUND_BYTES, b.bytes, b.boundsAt + BOUND_BYTES) >= 0 ? a : b
+  out.slice(lower.bytes, lower.actorAt, lower.boundsAt + BOUND_BYTES)
+  out.slice(higher.bytes, higher.boundsAt + BOUND_BYTES, higher.end)
 }
 
 /** Low, high, low, high … */
@@ -302,8 +322,8 @@ export function contextSize(context: Uint8Array): number {
 }
 
 /** The greatest counter of this actor that was seen; 0: none. */
-export function lastCounter(context: Uint8Array, actor: Uint8Array): number {
-  const entries = new Entries(context)
+export function lastCounter(context: Uint8Array, actor: Uint8Array, start = 0, end: number = context.length): number {
+  const entries = new Entries(context, start, end)
   while (entries.next()) if (compareBounds(context, entries.actorAt, actor, 0) === 0) return entries.last
   return 0
 }
@@ -355,15 +375,4 @@ export function withoutEntries(bytes: Buffer, start: number, end: number, gone: 
   }
   kept.push(bytes.subarray(at, end))
   return Buffer.concat(kept)
-}
-
-/** Those entries whose actors are wanted. */
-export function filterContext(context: Buffer, isWanted: (actorAt: number, last: number) => boolean): Buffer {
-  const entries = new Entries(context)
-  const out = new ByteWriter(context.length)
-  let left = false
-  while (entries.next())
-    if (isWanted(entries.actorAt, entries.last)) out.slice(context, entries.actorAt, entries.end)
-    else left = true
-  return left ? out.view() : context
 }

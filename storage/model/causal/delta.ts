@@ -11,17 +11,20 @@ import { ByteWriter } from '../../../lib/base/bytes.ts'
 import { ANNOTATION_COLUMN_ID, CellFlag, compareTimestamps, RowReader, RowWriter, VERSION_COLUMN_ID } from '../row.ts'
 import {
   ACTOR_BYTES,
+  appendInterval,
+  appendJoined,
+  contextEntries,
+  counterHigh,
+  counterLow,
   coversContext,
   coversDot,
   coversLegacy,
   DOT_BYTES,
-  filterContext,
   greatestCounter,
   joinContexts,
   lastCounter,
   legacyTimestamp,
   MICROS_PER_SECOND,
-  makeContext,
   makeDot,
   makeLegacyContext,
   NO_CONTEXT,
@@ -78,9 +81,9 @@ function seenBy(state: Buffer | null): Buffer {
   return Number.isFinite(high) ? joinContexts(makeLegacyContext(high, low), own) : own
 }
 
-/** The row to be joined; `state`: the row as its leader has it, null: there is none. */
+/** The row to be joined; `state`: the row as its leader has it, null: there is none. Who makes many of them keeps a DeltaWriter. */
 export function deltaOf(state: Buffer | null, write: CausalWrite, dots: Dots): Buffer {
-  return new Delta(state ?? EMPTY_ROW, write, dots).make()
+  return new DeltaWriter().delta(state, write, dots)
 }
 
 /** An element that is added, or a cell without a dot that is removed. */
@@ -95,71 +98,111 @@ interface Change {
   readonly value: Buffer | null
 }
 
-class Delta {
-  readonly #state: Buffer
-  readonly #write: CausalWrite
-  readonly #dots: Dots
-  readonly #reader = new RowReader()
-  /** The context of the state's own bytes. */
-  readonly #stateContext: Buffer
-  #context: Buffer = NO_CONTEXT
-  #above: number
+const NO_CHANGES: readonly Change[] = []
 
-  constructor(state: Buffer, write: CausalWrite, dots: Dots) {
-    this.#state = state
-    this.#write = write
-    this.#dots = dots
-    const { hasContext, contextStart, contextEnd } = this.#reader.reset(state)
-    this.#stateContext = hasContext ? state.subarray(contextStart, contextEnd) : NO_CONTEXT
-    this.#above = Math.max(greatestCounter(this.#stateContext), greatestCounter(write.context ?? NO_CONTEXT))
+/** Makes one delta after another; it has memory for its work, and remembers nothing. */
+export class DeltaWriter {
+  readonly #out = new ByteWriter(512)
+  readonly #writer = new RowWriter(this.#out)
+  readonly #value = new ByteWriter(512)
+  readonly #valueWriter = new RowWriter(this.#value)
+  readonly #reader = new RowReader()
+  readonly #other = new RowReader()
+  readonly #interval = new ByteWriter(64)
+  readonly #dot: Buffer = Buffer.alloc(DOT_BYTES)
+  /** An actor as it was given, and as actor of versions and of elements. */
+  #given: Buffer = NO_CONTEXT
+  #actor: Buffer = NO_CONTEXT
+  #twin: Buffer = NO_CONTEXT
+  /** The delta's context, and memory for what it becomes next. */
+  #context = new ByteWriter(128)
+  #nextContext = new ByteWriter(128)
+  #state: Buffer = EMPTY_ROW
+  #stateContext = 0
+  #stateContextEnd = 0
+  #seen: Buffer | null = null
+  #dots: Dots | null = null
+  #above = 0
+  /** Of the version at hand: seconds, and when it expires; 0: it stays. */
+  #ttl = 0
+  #expiresAt = 0
+
+  /** In memory of its own. */
+  delta(state: Buffer | null, { context, version, sets }: CausalWrite, dots: Dots): Buffer {
+    this.#begin(state ?? EMPTY_ROW, context, dots)
+    const isDelete = version === null && sets === null
+    const isOfVersions = version !== null || isDelete
+    if (context !== null && isOfVersions) this.#take(context, isDelete)
+    const counter = isOfVersions ? this.#give(this.#actor) : 0
+    const changes = sets === null ? NO_CHANGES : this.#changes(sets)
+    const newest = this.#above
+    this.#out.reset()
+    const writer = this.#writer
+    writer.begin()
+    const legacy = isOfVersions && context !== null ? legacyTimestamp(context) : null
+    if (legacy !== null) writer.deletion(legacy.high, legacy.low, this.#deletionTime(legacy.high, legacy.low, newest))
+    writer.context(this.#context.buffer, 0, this.#context.length)
+    for (const { column, path, tsHigh, tsLow, ttl, expiresAt, value } of changes)
+      if (value !== null) writer.dottedCell(column, path, tsHigh, tsLow, ttl, expiresAt, value)
+      else if (legacy === null || compareTimestamps(tsHigh, tsLow, legacy.high, legacy.low) > 0)
+        writer.pathTombstone(column, path, tsHigh, tsLow, Math.floor(newest / MICROS_PER_SECOND))
+    if (version !== null) this.#version(version, counter)
+    writer.end()
+    return this.#out.copy()
   }
 
-  make(): Buffer {
-    const { context, version, sets } = this.#write
-    const isDelete = version === null && sets === null
-    if (context !== null && (version !== null || isDelete))
-      this.#context = filterContext(context, (at) => !isLegacy(context, at) && (isDelete || !isTwin(context, at)))
-    const actor = twin(this.#dots.actor, 0)
-    const versionCounter = version !== null || isDelete ? this.#give(actor) : 0
-    const value = version === null ? null : versionValue(version)
-    const changes = sets === null ? [] : this.#changes(sets)
-    const greatest = this.#above
+  #begin(state: Buffer, seen: Buffer | null, dots: Dots): void {
+    const { hasContext, contextStart, contextEnd } = this.#reader.reset(state)
+    this.#state = state
+    this.#stateContext = hasContext ? contextStart : 0
+    this.#stateContextEnd = hasContext ? contextEnd : 0
+    this.#seen = seen
+    this.#dots = dots
+    this.#context.reset()
+    this.#above = greatestCounter(state, this.#stateContext, this.#stateContextEnd)
+    if (seen !== null) this.#above = Math.max(this.#above, greatestCounter(seen))
+    const { actor } = dots
+    if (this.#given.equals(actor)) return
+    this.#given = actor
+    this.#actor = Buffer.from(actor)
+    this.#actor[ACTOR_BYTES - 1]! &= 0xfe
+    this.#twin = Buffer.from(actor)
+    this.#twin[ACTOR_BYTES - 1]! |= 1
+  }
 
-    const out = new ByteWriter(256 + (version?.length ?? 0) + (sets?.length ?? 0))
-    const writer = new RowWriter(out)
-    writer.begin()
-    const legacy = sets !== null && version === null ? null : legacyTimestamp(context ?? NO_CONTEXT)
-    if (legacy !== null) writer.deletion(legacy.high, legacy.low, this.#deletionTime(legacy.high, legacy.low, greatest))
-    writer.context(this.#context, 0, this.#context.length)
-    for (const { column, path, tsHigh, tsLow, ttl, expiresAt, value: element } of changes)
-      if (element !== null) writer.dottedCell(column, path, tsHigh, tsLow, ttl, expiresAt, element)
-      else if (legacy === null || compareTimestamps(tsHigh, tsLow, legacy.high, legacy.low) > 0)
-        writer.pathTombstone(column, path, tsHigh, tsLow, Math.floor(greatest / MICROS_PER_SECOND))
-    if (value !== null) {
-      const dot = makeDot(actor, versionCounter)
-      const { ttl, expiresAt, row } = value
-      writer.dottedCell(
-        VERSION_COLUMN_ID,
-        dot,
-        dot.readInt32BE(ACTOR_BYTES),
-        dot.readUInt32BE(ACTOR_BYTES + 4),
-        ttl,
-        expiresAt,
-        row,
-      )
+  /** What the writer has seen of versions, or of elements, too; what has no dots is told of by a deletion. */
+  #take(seen: Buffer, withElements: boolean): void {
+    for (const { actorAt, end } of contextEntries(seen, 0, seen.length)) {
+      const isTwin = (seen[actorAt + ACTOR_BYTES - 1]! & 1) === 1
+      if ((isTwin && !withElements) || (actorAt === 0 && coversLegacy(seen))) continue
+      this.#context.slice(seen, actorAt, end)
     }
-    writer.end()
-    return out.view()
   }
 
   /** A new dot: its counter. All of its actor between the last one that the leader knows of the row and this one are seen with it. */
   #give(actor: Buffer): number {
-    const counter = this.#dots.next(this.#above)
+    const counter = this.#dots!.next(this.#above)
     assert(counter > this.#above && Number.isSafeInteger(counter), 'counters ascend')
     this.#above = counter
-    const last = lastCounter(this.#stateContext, actor)
-    this.#context = joinContexts(this.#context, makeContext(actor, last === 0 ? counter - 1 : last, counter))
+    const last = lastCounter(this.#state, actor, this.#stateContext, this.#stateContextEnd)
+    this.#cover(actor, last === 0 ? counter - 1 : last, counter)
     return counter
+  }
+
+  #cover(actor: Uint8Array, low: number, high: number): void {
+    const context = this.#context
+    if (context.length === 0) {
+      appendInterval(context, actor, low, high)
+      return
+    }
+    const interval = this.#interval
+    const joined = this.#nextContext
+    interval.reset()
+    joined.reset()
+    appendInterval(interval, actor, low, high)
+    appendJoined(joined, context.buffer, 0, context.length, interval.buffer, 0, interval.length)
+    this.#nextContext = context
+    this.#context = joined
   }
 
   /** What was written before the table kept versions is deleted as it was before if it was: so that such a deletion grows old. */
@@ -169,28 +212,76 @@ class Delta {
     return isDeleted ? deletionLocalTime : Math.floor(counter / MICROS_PER_SECOND)
   }
 
+  /** Writes the version; one in which nothing is there is none. */
+  #version(version: Buffer, counter: number): void {
+    const stripped = this.#strip(version)
+    if (stripped === null) return
+    const dot = this.#dot
+    const high = counterHigh(counter)
+    const low = counterLow(counter)
+    dot.set(this.#actor)
+    dot.writeUInt32BE(high, ACTOR_BYTES)
+    dot.writeUInt32BE(low, ACTOR_BYTES + 4)
+    this.#writer.dottedCell(VERSION_COLUMN_ID, dot, high, low, this.#ttl, this.#expiresAt, stripped)
+  }
+
+  /** A version without what says only that something is not there; null: nothing is. It expires with the last of it. */
+  #strip(version: Buffer): Buffer | null {
+    const gone = CellFlag.TOMBSTONE | CellFlag.COMPLEX_DELETION
+    const reader = this.#reader.reset(version)
+    let stays = reader.hasLiveness && reader.livenessTtl === 0
+    let isWhole = !reader.hasDeletion
+    this.#ttl = 0
+    this.#expiresAt = 0
+    if (reader.livenessTtl !== 0) this.#livesUntil(reader.livenessTtl, reader.livenessExpiresAt)
+    while (reader.next()) {
+      if ((reader.flags & gone) !== 0) isWhole = false
+      else if (reader.columnId === ANNOTATION_COLUMN_ID) continue
+      else if (reader.isExpiring) this.#livesUntil(reader.ttl, reader.localDeletionTime)
+      else stays = true
+    }
+    if (!stays && this.#ttl === 0) return null
+    if (stays) this.#ttl = 0
+    if (isWhole) return version
+    const writer = this.#valueWriter
+    this.#value.reset()
+    writer.begin()
+    reader.rewind()
+    if (reader.hasLiveness)
+      writer.liveness(reader.livenessTsHigh, reader.livenessTsLow, reader.livenessTtl, reader.livenessExpiresAt)
+    while (reader.next()) if ((reader.flags & gone) === 0) writer.copyCellBytes(reader)
+    writer.end()
+    return this.#value.view()
+  }
+
+  #livesUntil(ttl: number, expiresAt: number): void {
+    if (expiresAt < this.#expiresAt || (expiresAt === this.#expiresAt && ttl >= this.#ttl)) return
+    this.#ttl = ttl
+    this.#expiresAt = expiresAt
+  }
+
   /** In the order of cells. Removed dots go into the context. */
   #changes(sets: Buffer): Change[] {
-    const actor = twin(this.#dots.actor, 1)
     const added: Change[] = []
     const removed: Change[] = []
-    const reader = new RowReader().reset(sets)
+    const known = this.#known()
+    const reader = this.#other.reset(sets)
     let column = -1
     let isCleared = false
-    let last = 0
     while (reader.next()) {
       if (reader.columnId !== column) isCleared = false
       column = reader.columnId
+      const cells = known.get(column)
       if (reader.isComplexDeletion) {
         isCleared = true
-        this.#remove(column, null, removed)
+        for (const those of cells?.values() ?? []) this.#remove(those, column, removed, true)
         continue
       }
       const path = Buffer.from(reader.buffer.subarray(reader.pathStart, reader.pathEnd))
-      if (!isCleared) this.#remove(column, path, removed, reader.isTombstone)
+      const those = cells?.get(path.toString('latin1'))
+      if (!isCleared && those !== undefined) this.#remove(those, column, removed, reader.isTombstone)
       if (reader.isTombstone) continue
-      last = this.#give(actor)
-      const dot = makeDot(actor, last)
+      const dot = makeDot(this.#twin, this.#give(this.#twin))
       added.push({
         column,
         path: Buffer.concat([dot, path]),
@@ -202,81 +293,51 @@ class Delta {
       })
     }
     // A removal is a write, too: whoever has seen its dot knows of it.
-    if (last === 0) this.#give(actor)
+    if (added.length === 0) this.#give(this.#twin)
     return [...removed, ...added].sort(
       (a, b) =>
         a.column - b.column || Number(a.value !== null) - Number(b.value !== null) || Buffer.compare(a.path, b.path),
     )
   }
 
-  /** The dots of an element (null: of all of the column) that were seen are removed; an element that is added takes the place of what the leader has of it. */
-  #remove(column: number, path: Buffer | null, removed: Change[], isRemoval = true): void {
-    const seen = this.#write.context
+  /** Where the cells of each element are that the leader has, by column and path. */
+  #known(): Map<number, Map<string, number[]>> {
+    const known = new Map<number, Map<string, number[]>>()
     const reader = this.#reader.reset(this.#state)
-    while (reader.next() && reader.columnId <= column) {
-      if (reader.columnId < column || !reader.hasPath) continue
-      const { pathEnd, tsHigh, tsLow } = reader
+    while (reader.next() && reader.columnId < VERSION_COLUMN_ID) {
+      if (!reader.hasPath) continue
+      let cells = known.get(reader.columnId)
+      if (cells === undefined) {
+        cells = new Map()
+        known.set(reader.columnId, cells)
+      }
       const pathStart = reader.isDotted ? reader.pathStart + DOT_BYTES : reader.pathStart
-      if (path !== null && path.compare(this.#state, pathStart, pathEnd) !== 0) continue
+      const path = this.#state.toString('latin1', pathStart, reader.pathEnd)
+      const those = cells.get(path)
+      if (those === undefined) cells.set(path, [reader.cellStart])
+      else those.push(reader.cellStart)
+    }
+    return known
+  }
+
+  /** The dots of an element that were seen are removed; one that is added takes the place of all that the leader has of it. */
+  #remove(cells: readonly number[], column: number, removed: Change[], isRemoval: boolean): void {
+    const seen = this.#seen
+    const state = this.#state
+    const reader = this.#reader.reset(state)
+    for (const at of cells) {
+      reader.cellEnd = at
+      reader.next()
+      const { pathStart, pathEnd, tsHigh, tsLow } = reader
       if (reader.isDotted) {
-        if (isRemoval && seen !== null && !coversDot(seen, this.#state, reader.pathStart)) continue
-        this.#forget(reader.pathStart)
+        if (isRemoval && seen !== null && !coversDot(seen, state, pathStart)) continue
+        const counter = readCounter(state, pathStart + ACTOR_BYTES)
+        this.#cover(state.subarray(pathStart, pathStart + ACTOR_BYTES), counter - 1, counter)
       } else if (isRemoval && !reader.isTombstone) {
         if (seen !== null && !coversContext(seen, makeLegacyContext(tsHigh, tsLow))) continue
-        const own = Buffer.from(this.#state.subarray(pathStart, pathEnd))
-        removed.push({ column, path: own, tsHigh, tsLow, ttl: 0, expiresAt: 0, value: null })
+        const path = Buffer.from(state.subarray(pathStart, pathEnd))
+        removed.push({ column, path, tsHigh, tsLow, ttl: 0, expiresAt: 0, value: null })
       }
     }
   }
-
-  /** The dot has been seen, and is not there: it is removed. */
-  #forget(dotAt: number): void {
-    const counter = readCounter(this.#state, dotAt + ACTOR_BYTES)
-    const actor = this.#state.subarray(dotAt, dotAt + ACTOR_BYTES)
-    this.#context = joinContexts(this.#context, makeContext(actor, counter - 1, counter))
-  }
-}
-
-function isTwin(context: Buffer, actorAt: number): boolean {
-  return (context[actorAt + ACTOR_BYTES - 1]! & 1) === 1
-}
-
-function isLegacy(context: Buffer, actorAt: number): boolean {
-  return actorAt === 0 && coversLegacy(context)
-}
-
-function twin(actor: Buffer, bit: 0 | 1): Buffer {
-  const own = Buffer.from(actor)
-  own[ACTOR_BYTES - 1] = (own[ACTOR_BYTES - 1]! & 0xfe) | bit
-  return own
-}
-
-/** A version without what says only that something is not there, and when the last of it expires; null: nothing is there. */
-function versionValue(version: Buffer): { row: Buffer; ttl: number; expiresAt: number } | null {
-  const reader = new RowReader().reset(version)
-  const out = new ByteWriter(version.length)
-  const writer = new RowWriter(out)
-  let stays = false
-  let ttl = 0
-  let expiresAt = 0
-  const take = (isExpiring: boolean, itsTtl: number, at: number): void => {
-    if (!isExpiring) stays = true
-    else if (at > expiresAt || (at === expiresAt && itsTtl < ttl)) {
-      ttl = itsTtl
-      expiresAt = at
-    }
-  }
-  writer.begin()
-  if (reader.hasLiveness) {
-    take(reader.livenessTtl !== 0, reader.livenessTtl, reader.livenessExpiresAt)
-    writer.liveness(reader.livenessTsHigh, reader.livenessTsLow, reader.livenessTtl, reader.livenessExpiresAt)
-  }
-  while (reader.next()) {
-    if ((reader.flags & (CellFlag.TOMBSTONE | CellFlag.COMPLEX_DELETION)) !== 0) continue
-    if (reader.columnId !== ANNOTATION_COLUMN_ID) take(reader.isExpiring, reader.ttl, reader.localDeletionTime)
-    writer.copyCell(reader)
-  }
-  writer.end()
-  if (!stays && ttl === 0) return null
-  return { row: out.view(), ttl: stays ? 0 : ttl, expiresAt: stays ? 0 : expiresAt }
 }

@@ -39,17 +39,21 @@ export class CausalRow {
   /** The greatest timestamp of what has no dots. */
   #legacyHigh = 0
   #legacyLow = 0
-  version: Buffer = NO_CONTEXT
-  dot: Buffer = NO_CONTEXT
+  /** The current version is versionBuffer[versionStart, versionEnd), its dot begins at `dotStart` of `dotBuffer`. */
+  versionBuffer: Buffer = NO_CONTEXT
+  versionStart = 0
+  versionEnd = 0
+  dotBuffer: Buffer = NO_CONTEXT
+  dotStart = 0
   /** The dot's; of what was written before the table kept versions: its timestamp, as far as a number tells. */
   counter = 0
 
-  /** Any row of a vector-clock table, whenever it was written. Everything given before is void. */
-  reset(row: Buffer, nowSeconds: number): this {
+  /** Any row of a vector-clock table, whenever it was written, in row[start, end). Everything given before is void. */
+  reset(row: Buffer, nowSeconds: number, start = 0, end: number = row.length): this {
     this.#row = row
     this.#now = nowSeconds
     this.#context = null
-    const reader = this.#reader.reset(row)
+    const reader = this.#reader.reset(row, start, end)
     this.#isCausal = reader.hasContext
     // What one put made, as most rows are: nothing but versions.
     this.#legacyIsLive = false
@@ -103,7 +107,7 @@ export class CausalRow {
   #withoutForgotten(start: number, end: number): Buffer {
     const row = this.#row
     if (!mayForget(row, start, end)) return row.subarray(start, end)
-    const reader = new RowReader().reset(row)
+    const reader = new RowReader().reset(row, this.#reader.start, this.#reader.end)
     const dots: number[] = []
     while (reader.next()) if (reader.isDotted && reader.isLive(this.#now)) dots.push(reader.pathStart)
     return dots.length === 0
@@ -121,10 +125,12 @@ export class CausalRow {
     const reader = this.#reader
     while (reader.next()) {
       if (reader.columnId < VERSION_COLUMN_ID || !reader.isDotted || !reader.isLive(this.#now)) continue
-      const { pathStart, pathEnd, valueStart, valueEnd } = reader
-      this.version = this.#row.subarray(valueStart, valueEnd)
-      this.dot = this.#row.subarray(pathStart, pathEnd)
-      this.counter = readCounter(this.#row, pathStart + ACTOR_BYTES)
+      this.versionBuffer = this.#row
+      this.versionStart = reader.valueStart
+      this.versionEnd = reader.valueEnd
+      this.dotBuffer = this.#row
+      this.dotStart = reader.pathStart
+      this.counter = readCounter(this.#row, reader.pathStart + ACTOR_BYTES)
       return true
     }
     return false
@@ -136,9 +142,27 @@ export class CausalRow {
     this.#legacyIsNext = this.#legacyIsLive
   }
 
+  /** The current version. */
+  get version(): Buffer {
+    return this.versionBuffer.subarray(this.versionStart, this.versionEnd)
+  }
+
+  get dot(): Buffer {
+    return this.dotBuffer.subarray(this.dotStart, this.dotStart + DOT_BYTES)
+  }
+
   #takeLegacy(): void {
-    this.version = this.#isCausal ? this.#legacyRow() : this.#row
-    this.dot = this.#legacyDot()
+    if (this.#isCausal) {
+      this.versionBuffer = this.#legacyRow()
+      this.versionStart = 0
+      this.versionEnd = this.versionBuffer.length
+    } else {
+      this.versionBuffer = this.#row
+      this.versionStart = this.#reader.start
+      this.versionEnd = this.#reader.end
+    }
+    this.dotBuffer = this.#legacyDot()
+    this.dotStart = 0
     this.counter = this.#legacyHigh * MICROS_HIGH + this.#legacyLow
   }
 
@@ -151,7 +175,7 @@ export class CausalRow {
   /** What has no dots, as a row of its own. */
   #legacyRow(): Buffer {
     const reader = this.#reader
-    const out = new ByteWriter(this.#row.length)
+    const out = new ByteWriter(reader.end - reader.start)
     const writer = new RowWriter(out)
     writer.begin()
     if (reader.hasLiveness)
