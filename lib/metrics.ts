@@ -8,6 +8,7 @@ import type { StatementCounts } from './cql/processor.ts'
 import type { Clock, Pauses } from './runtime/runtime.ts'
 import type { KeyspaceSchema, Schema } from './schema/keyspace.ts'
 import type { TableSchema } from './schema/table.ts'
+import type { HttpCounters } from './server/http/limits.ts'
 import type { ClientCounters } from './server/limits.ts'
 
 export interface MetricsSources {
@@ -22,6 +23,8 @@ export interface MetricsSources {
   metadata(): MetadataFigures
   /** Connections now, and what was counted of all there were. */
   clients(): { readonly connections: number; readonly counters: ClientCounters }
+  /** Of keys and values over HTTP; zeros when they are not served. */
+  http(): HttpCounters
 }
 
 /** Of the log of schema and ring. */
@@ -109,6 +112,10 @@ export class Metrics {
 
   get clients(): ReturnType<MetricsSources['clients']> {
     return this.#sources.clients()
+  }
+
+  get http(): HttpCounters {
+    return this.#sources.http()
   }
 
   get pauses(): Pauses {

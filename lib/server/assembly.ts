@@ -34,6 +34,7 @@ import { selfNode } from './cluster/self.ts'
 import { lockDirectory } from './data-directory.ts'
 import type { NodeDoors } from './doors.ts'
 import { FailurePolicy } from './failure-policy.ts'
+import { createHttpCounters, type HttpCounters } from './http/limits.ts'
 import { serveHttp } from './http/serve.ts'
 import { HybridClock } from './hybrid-clock.ts'
 import { createIdentity, type Identity, loadIdentity } from './identity.ts'
@@ -155,6 +156,7 @@ export async function openNode({ settings, memory }: LoadedConfig, doors: NodeDo
       metadata,
       cluster: listener.cluster,
       processor: listener.processor,
+      httpCounters: listener.httpCounters,
       listenHttp: doors.listenHttp ?? null,
     })
     const stopServing = async (graceMs: number): Promise<void> => {
@@ -259,6 +261,7 @@ interface Serving {
   readonly cluster: KnownCluster
   readonly clients: ClientListener
   readonly processor: QueryProcessor
+  readonly httpCounters: HttpCounters
   readonly metrics: Metrics
   readonly address: string
   readonly port: number
@@ -421,6 +424,7 @@ async function serve({
     },
   })
   late.clients = clients
+  const httpCounters = createHttpCounters()
   const metrics = openMetrics({
     clock,
     store,
@@ -431,6 +435,7 @@ async function serve({
     statements: () => processor.counts,
     metadata: () => metadata.figures,
     clients: () => ({ connections: clients.connections.size, counters: clients.counters }),
+    http: () => httpCounters,
   })
   late.metrics = metrics
   metadata.listen((change) => clients.events.broadcast({ kind: 'SCHEMA_CHANGE', change }))
@@ -446,7 +451,7 @@ async function serve({
   if (member) member.announceNeighbours(new ClusterEvents(cluster, clock, (event) => clients.events.broadcast(event)))
   member?.serving(true)
   log.info(SOURCE, `Starting listening for CQL clients on /${settings.rpc_address}:${bound.port} (unencrypted)...`)
-  return { clients, processor, metrics, cluster, address, port: bound.port }
+  return { clients, processor, httpCounters, metrics, cluster, address, port: bound.port }
 }
 
 async function listen(clients: ClientListener, settings: Settings): Promise<{ port: number }> {

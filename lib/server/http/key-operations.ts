@@ -63,12 +63,14 @@ interface Place {
 
 /** Of /kv/{key} and /kv/{table}/{key}. */
 function placeOf({ target }: HttpExchange): Place {
-  const [, , first = '', second] = target.path.split('/')
   if (target.query !== '') readQuery(target.query, NO_PARAMETERS)
-  return second === undefined
-    ? { table: DEFAULT_TABLE, key: decodeKey(first) }
-    : { table: first, key: decodeKey(second) }
+  const first = target.path.slice(PREFIX_PATH.length)
+  const slash = first.indexOf('/')
+  if (slash < 0) return { table: DEFAULT_TABLE, key: decodeKey(first) }
+  return { table: first.slice(0, slash), key: decodeKey(first.slice(slash + 1)) }
 }
+
+const PREFIX_PATH = '/kv/'
 
 function levelsOf(exchange: HttpExchange): Levels {
   return {

@@ -6,7 +6,8 @@ import type { Runtime } from '../../runtime/runtime.ts'
 import type { KnownCluster } from '../cluster/known-cluster.ts'
 import type { MetadataLog } from '../metadata-log.ts'
 import type { Replication } from './key-value-statements.ts'
-import { createHttpCounters, HTTP_LIMITS, type HttpCounters, type HttpLimits } from './limits.ts'
+import { HTTP_LIMITS, type HttpCounters, type HttpLimits } from './limits.ts'
+import type { HttpService } from './service.ts'
 
 export interface ServingNode {
   readonly settings: Settings
@@ -14,13 +15,13 @@ export interface ServingNode {
   readonly metadata: MetadataLog
   readonly cluster: KnownCluster
   readonly processor: QueryProcessor
+  readonly httpCounters: HttpCounters
   /** Null: this world has no HTTP. */
   readonly listenHttp: ListenHttpService | null
 }
 
-/** What is there before it is opened, for metrics; `opened` is null when it is not served. */
 export interface ServedHttp {
-  readonly counters: HttpCounters
+  /** Null: it is not served. */
   readonly opened: Promise<{ readonly name: string; readonly port: number } | null>
   /** Requests that have begun are answered, for `graceMs` at most. May be called twice. */
   close(graceMs: number): Promise<void>
@@ -35,10 +36,9 @@ const REPLICAS_MAX = 3
 const MUTATION_OVERHEAD_BYTES = 256 * 1024
 
 export function serveHttp(own: ServingNode): ServedHttp {
-  const counters = createHttpCounters()
   const { settings, runtime } = own
   const wanted = settings.http_port !== null && own.listenHttp !== null
-  const service = wanted ? open(own, counters) : Promise.resolve(null)
+  const service = wanted ? open(own) : Promise.resolve(null)
   const opened = service.catch((error: NodeJS.ErrnoException) => {
     const where = `${settings.rpc_address}:${settings.http_port}`
     const why = error.code === 'EADDRINUSE' ? `${where} is in use by another process` : error.message
@@ -46,16 +46,20 @@ export function serveHttp(own: ServingNode): ServedHttp {
     return null
   })
   return {
-    counters,
     opened,
     close: async (graceMs) => (await opened)?.close(graceMs),
   }
 }
 
-async function open(
-  { settings, runtime, metadata, cluster, processor, listenHttp }: ServingNode,
-  counters: HttpCounters,
-) {
+async function open({
+  settings,
+  runtime,
+  metadata,
+  cluster,
+  processor,
+  httpCounters,
+  listenHttp,
+}: ServingNode): Promise<HttpService> {
   const [{ openHttpService }, { KeyValueTables }] = await Promise.all([
     import('./service.ts'),
     import('./key-value.ts'),
@@ -66,7 +70,7 @@ async function open(
     log: runtime.log,
     random,
     limits: limitsOf(settings),
-    counters,
+    counters: httpCounters,
     tables: new KeyValueTables({
       processor,
       random,

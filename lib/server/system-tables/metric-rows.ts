@@ -260,6 +260,7 @@ function nodeMetricRows(metrics: Metrics): PlainRow[] {
     garbage_collection_longest_ms: pauses.collections.longestMs,
     garbage_collection_ms: pauses.collections.totalMs,
     garbage_collections: pauses.collections.count,
+    ...httpValues(metrics),
     memory_buffer_bytes: memory.bufferBytes,
     memory_heap_bytes: memory.heapBytes,
     memory_resident_bytes: memory.residentBytes,
@@ -289,6 +290,19 @@ function nodeMetricRows(metrics: Metrics): PlainRow[] {
     tables: store.tables,
     ...levelValues(metrics),
   })
+}
+
+/** Of keys and values over HTTP: answers by status, as far as there were any. */
+function httpValues({ http }: Metrics): Record<string, number> {
+  const statuses = [...http.statuses].sort(([a], [b]) => a - b)
+  return {
+    http_aborted: http.aborted,
+    ...Object.fromEntries(statuses.map(([status, count]) => [`http_answers_${status}`, count])),
+    http_bytes_in_flight: http.bytes,
+    http_connections_opened: http.connections,
+    http_incidents: http.incidents,
+    http_requests: http.requests,
+  }
 }
 
 /** Of the levels at which this node was asked to read. */
