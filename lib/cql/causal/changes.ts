@@ -88,8 +88,8 @@ export class ChangeMaker {
     return { version, sets: this.#cellsOf(row, true, keepsElements), isComplete }
   }
 
-  /** The cells of or-set columns, or those of all others with the row's liveness. */
-  #cellsOf(row: Buffer, ofSets: boolean, keepsElements: boolean): Buffer {
+  /** The cells of or-set columns, or those of all others with the row's liveness; null: there are none. */
+  #cellsOf(row: Buffer, ofSets: boolean, keepsElements: boolean): Buffer | null {
     const out = new ByteWriter(row.length)
     const writer = new RowWriter(out)
     const reader = this.#reader.reset(row)
@@ -101,6 +101,7 @@ export class ChangeMaker {
       if (keepsElements && reader.isComplexDeletion) continue
       writer.copyCell(reader)
     }
+    if (writer.isEmpty) return null
     writer.end()
     return out.view()
   }

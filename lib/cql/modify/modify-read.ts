@@ -10,6 +10,7 @@ import { isCounter, isMultiCell } from '../../types/names.ts'
 import { AFTER_PREFIX, decodeClustering, decodePath } from '../../types/ordered.ts'
 import { encodePosition } from '../../types/partition-key.ts'
 import type { CqlType } from '../../types/type.ts'
+import { FlatRows } from '../causal/flat-rows.ts'
 import type { Environment, MaybePromise, QueryOptions } from '../statement.ts'
 import {
   afterSpelledKey,
@@ -148,10 +149,13 @@ export class PartitionRead {
   readonly command: ReadCommand
   readonly #table: TableSchema
   readonly #wanted: WantedRows
+  /** Of a table that was of vector clocks, else null. */
+  readonly #flat: FlatRows | null
 
   constructor(table: TableSchema, key: Buffer, wanted: WantedRows, nowSeconds: number) {
     this.#table = table
     this.#wanted = wanted
+    this.#flat = FlatRows.of(table)
     const all = typeof wanted === 'string' || table.clustering.length === 0
     this.command = {
       table: table.id,
@@ -195,7 +199,9 @@ export class PartitionRead {
   }
 
   #existing({ partitions }: ReadResult): ExistingPartition {
-    return existingPartition(this.#table, partitions[0], this.command.nowSeconds)
+    const { nowSeconds } = this.command
+    const shown = this.#flat === null ? partitions : this.#flat.expand(partitions, nowSeconds)
+    return existingPartition(this.#table, shown[0], nowSeconds)
   }
 }
 

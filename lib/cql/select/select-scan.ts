@@ -16,7 +16,8 @@ import {
 } from '../../../storage/model/command.ts'
 import { RowReader } from '../../../storage/model/row.ts'
 import type { TableSchema } from '../../schema/table.ts'
-import { Sibling, type SiblingKey, type Siblings } from '../causal/siblings.ts'
+import type { FlatRows } from '../causal/flat-rows.ts'
+import { Sibling, type SiblingKey, Siblings } from '../causal/siblings.ts'
 import type { Environment, MaybePromise } from '../statement.ts'
 import type { RowFilter } from './filter.ts'
 import type { PagingState } from './paging.ts'
@@ -50,8 +51,8 @@ export interface ScanRequest {
   /** Rows are found by an index; null: all that the targets and slices name. */
   readonly index: IndexRead | null
   readonly filterColumns: FilterColumns | null
-  /** Of a table of vector clocks: what its rows are shown as; null: as they are. */
-  readonly siblings: Siblings | null
+  /** Of a table that is, or was, of vector clocks: what its rows are shown as; null: as they are. */
+  readonly siblings: Siblings | FlatRows | null
   /** Ids of the columns that are looked at; null: all, some with more than one cell. */
   readonly columns: readonly number[] | null
   /** Each row read is a result row; else rows are read in chunks until enough of them are found. */
@@ -118,7 +119,7 @@ export class Scan {
     this.#output = output
     this.#hasClustering = request.table.clustering.length > 0
     this.#checksRows = request.table.dropped.size > 0
-    this.#isCausal = request.siblings !== null
+    this.#isCausal = request.siblings instanceof Siblings
     if (request.state === null) return
     if (request.state.dot === null) this.#resume(request.state)
     else this.#leftover = request.state

@@ -8,6 +8,7 @@ import { invalid } from '../../base/errors.ts'
 import { resolutionOf } from '../../schema/resolution.ts'
 import type { TableSchema } from '../../schema/table.ts'
 import { isMultiCell } from '../../types/names.ts'
+import { FlatRows } from '../causal/flat-rows.ts'
 import { conflictWarning, Siblings } from '../causal/siblings.ts'
 import { checkPartitionCount, checkReadConsistency } from '../consistency.ts'
 import type { ColumnSpec, LentMemory, ResultMetadata, RowsResult } from '../result.ts'
@@ -88,8 +89,8 @@ export class Select implements CompiledStatement {
   /** For results that are computed, else null. */
   readonly #values: RowValues | null
   readonly #filterColumns: FilterColumns | null
-  /** Of a table of vector clocks, else null. */
-  readonly #siblings: Siblings | null
+  /** Of a table that is, or was, of vector clocks, else null. */
+  readonly #siblings: Siblings | FlatRows | null
   readonly #staticCounts: boolean
   readonly #wantStatic: boolean
   /** Every row that is read is a row of the result. */
@@ -110,7 +111,7 @@ export class Select implements CompiledStatement {
     this.#encoder = selection.kind === 'columns' ? new RowEncoder(table, selection.items) : null
     this.#values = selection.kind === 'columns' ? null : new RowValues(table, selection.items)
     this.#filterColumns = restrictions.needsFilter ? new FilterColumns(table, restrictions.filterColumns) : null
-    this.#siblings = resolutionOf(table.options) === 'vclock' ? new Siblings(table) : null
+    this.#siblings = resolutionOf(table.options) === 'vclock' ? new Siblings(table) : FlatRows.of(table)
     this.#columns =
       this.#siblings !== null ||
       spellsKeys(table) ||

@@ -95,6 +95,8 @@ t.test('or-set columns stand apart from versions', async (t) => {
     [{ context: null, version: ['liveness', '0 n'], sets: ['1 '] }],
     'adds: it has seen nothing',
   )
+  await world.run('INSERT INTO k.c JSON \'{"p": 1, "c": 2, "name": "n"}\'')
+  t.same(written(world).rows, [{ context: null, version: ['liveness', '0 n'], sets: null }], 'nothing to add')
   await world.run('DELETE tags FROM k.c WHERE p = 1 AND c = 2')
   t.same(written(world).rows, [{ context: null, version: null, sets: ['1 cleared'] }])
   await world.run("UPDATE k.c SET name = 'n', tags = {'a'} WHERE p = 1 AND c = 2")
