@@ -297,11 +297,13 @@ async function runHttp(node: NodeProcess, port: number, requests: number): Promi
 process.stdout.write(`SEED=${SEED}\n`)
 const httpPort = await freePort()
 const directory = mkdtempSync(join(tmpdir(), 'polyxena-fuzz-'))
-// What is written over HTTP goes to disk soon: it is not the memory that is looked at.
+// What is written over HTTP goes to disk soon, and caches are small: they are not the memory that is looked at.
 const httpOptions = {
   data: directory,
   'commitlog-sync': 'periodic',
   'memtable-offheap-space': '16MiB',
+  'file-cache-size': '8MiB',
+  'key-cache-size': '4MiB',
   'http-port': String(httpPort),
   'http-value-size-max': `${HTTP_VALUE_BYTES_MAX}B`,
 }

@@ -176,10 +176,10 @@ export async function putKey(exchange: HttpExchange, context: HttpContext): Prom
   } catch (error) {
     if (!(error instanceof RequestError && isSiblingLimit(error))) throw error
     const { message } = error
-    if (!(await answerConflict(exchange, table, key, levels, { message, stored: false }))) throw error
+    if (!(await answerConflict(exchange, table, key, levels, { message, stored: false, expected: 1 }))) throw error
     return
   }
-  await answerWritten(exchange, table, key, levels, condition, written)
+  await answerWritten(exchange, table, key, levels, { condition, written, expected: 1 })
 }
 
 export async function deleteKey(exchange: HttpExchange, context: HttpContext): Promise<void> {
@@ -195,7 +195,7 @@ export async function deleteKey(exchange: HttpExchange, context: HttpContext): P
   const condition = await settle(wanted, table, key, levels)
   const level = condition.kind === 'replaces' ? readBackLevel(exchange, levels) : null
   const written = await table.delete(key, condition, levels, level)
-  await answerWritten(exchange, table, key, levels, condition, written)
+  await answerWritten(exchange, table, key, levels, { condition, written, expected: 0 })
 }
 
 interface Conditions {
@@ -244,14 +244,21 @@ function readBackLevel(exchange: HttpExchange, levels: Levels): number | null {
   return prefer !== undefined && /(^|[\s,;])return\s*=\s*"?minimal"?($|[\s,;])/i.test(prefer) ? null : readable(levels)
 }
 
+interface Outcome {
+  readonly condition: Condition
+  readonly written: Written
+  /** So many versions stand there if nobody else has written. */
+  readonly expected: number
+}
+
 async function answerWritten(
   exchange: HttpExchange,
   table: KeyValueTable,
   key: Buffer,
   levels: Levels,
-  condition: Condition,
-  { isApplied, context, siblings }: Written,
+  { condition, written, expected }: Outcome,
 ): Promise<void> {
+  const { isApplied, context, siblings } = written
   if (!isApplied) {
     throw preconditionFailed(
       condition.kind === 'only if' && condition.context === null
@@ -259,9 +266,9 @@ async function answerWritten(
         : 'Something was written since: GET it again',
     )
   }
-  if (condition.kind === 'replaces' && siblings !== null && siblings > 1) {
+  if (condition.kind === 'replaces' && siblings !== null && siblings > expected) {
     const message = 'The write is stored, and others that it had not seen stand beside it'
-    if (await answerConflict(exchange, table, key, levels, { message, stored: true })) return
+    if (await answerConflict(exchange, table, key, levels, { message, stored: true, expected })) return
   }
   const headers: HeaderList = {}
   if (context !== null) headers.ETag = tagOf(context)
@@ -269,16 +276,16 @@ async function answerWritten(
   exchange.answer(condition.kind === 'only if' && condition.context === null ? 201 : 204, headers, null)
 }
 
-/** 409 with all siblings; false: there are none any more. */
+/** 409 with all that stands there; false: it is no more than it should be. */
 async function answerConflict(
   exchange: HttpExchange,
   table: KeyValueTable,
   key: Buffer,
   levels: Levels,
-  { message, stored }: { readonly message: string; readonly stored: boolean },
+  { message, stored, expected }: { readonly message: string; readonly stored: boolean; readonly expected: number },
 ): Promise<boolean> {
   const found = await table.get(key, { ...levels, consistency: readable(levels) }, SIBLING_BYTES_MAX)
-  if (found === null || found.siblings.length < 2) return false
+  if (found === null || found.siblings.length <= expected) return false
   answerSiblings(exchange, 409, found, { error: 'CONFLICT', code: null, message, stored })
   return true
 }
@@ -301,14 +308,17 @@ export async function listKeys(exchange: HttpExchange, context: HttpContext): Pr
   if (table === null) next = null
   else {
     // A page has no more keys than are wanted: the cursor stands behind all that were looked at, and none of them is dropped.
-    for (let reads = 0; reads < READS_MAX && lookedAt < LOOKED_AT_MAX && keys.length < limit; reads++) {
-      const page = await table.keys(levels, Math.min(limit - keys.length, LOOKED_AT_MAX - lookedAt), next)
+    let isShort = false
+    for (let reads = 0; reads < READS_MAX && lookedAt < LOOKED_AT_MAX && keys.length < limit && !isShort; reads++) {
+      const wanted = Math.min(limit - keys.length, LOOKED_AT_MAX - lookedAt)
+      const page = await table.keys(levels, wanted, next)
       lookedAt += page.keys.length
       next = page.next
+      // The last, or one that ended at its size: so much was read that the answer goes out.
+      isShort = next === null || page.keys.length < wanted
       for (const key of page.keys)
         if (key.length >= prefix.length && key.compare(prefix, 0, prefix.length, 0, prefix.length) === 0)
           keys.push(key.toString('utf8'))
-      if (next === null) break
     }
   }
   const body = { keys, cursor: next?.toString('base64url') ?? null, lookedAt }

@@ -133,10 +133,8 @@ function keyOperations(path: string, place: readonly Parameter[], suffix: string
       takesBody: false,
       answers: {
         204: {
-          description:
-            'Removed, or nothing was there. X-Siblings says how many still stand there, which it had not seen.',
+          description: 'What it had seen is removed, or nothing was there.',
           body: null,
-          headers: ['X-Siblings'],
         },
         409: STORED_BESIDE,
         412: REFUSED,

@@ -239,9 +239,9 @@ export class HttpService {
     const text =
       `HTTP/1.1 ${error.status} ${REASONS[error.status]}\r\nContent-Type: application/json\r\n` +
       `Content-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`
-    // Answers go out in order: when the last one is out, all are.
+    // Answers go out in order: when the last one is out, all are; before node:http ends a connection of which the client has closed its side.
     if (last === null || last.outgoing.writableFinished || last.outgoing.destroyed) endWith(socket, text)
-    else last.outgoing.once('finish', () => endWith(socket, text))
+    else last.outgoing.prependOnceListener('finish', () => endWith(socket, text))
   }
 }
 

@@ -235,6 +235,18 @@ t.test('connections: kept, pipelined, half-closed, broken', async (t) => {
   t.same(statusesOf(await sendRaw(world.port, put + get + last)), [204, 200, 404])
   // What follows cannot be read: it is said after the answers, in their order, and ends the connection.
   t.same(statusesOf(await sendRaw(world.port, `${put}${get}NONSENSE\r\n\r\n`)), [204, 200, 400])
+  // Also when the client has closed its side while the answer is made.
+  let release = (): void => {}
+  world.fault = {
+    read: new Promise<void>((resolve) => {
+      release = resolve
+    }),
+  }
+  const waiting = sendRaw(world.port, `${get}NONSENSE\r\n\r\n`, { end: true })
+  while (world.service.inFlight === 0) await new Promise((resolve) => setTimeout(resolve, 5))
+  world.fault = null
+  setTimeout(release, 50)
+  t.same(statusesOf(await waiting), [200, 400])
   t.match(await sendRaw(world.port, 'GET /kv/pipe HTTP/1.0\r\n\r\n'), /^HTTP\/1.1 200 .*Connection: close.*value$/s)
   const broken: [string, number][] = [
     ['\x16\x03\x01\x02\x00\x01', 400],
