@@ -39,7 +39,7 @@ export function versions({ levels, clients }: Plan): Workload {
     const operation = history.invoke(client.process, nameOf(p, c), { kind: 'read' }, client.now())
     const answer = await client.ask(READ, [int(p), int(c)], { consistency: Consistency[level] })
     if (answer.kind !== 'rows') return null
-    const values = answer.rows.map(([v]) => v!.toString())
+    const values = answer.rows.map(([v]) => v!.toString().trimEnd())
     history.complete(operation, { kind: 'read', values }, client.now())
     return { values, context: answer.rows[0]?.[1] ?? null }
   }
@@ -85,7 +85,7 @@ export function versions({ levels, clients }: Plan): Workload {
         ? conditional
           ? [...key, ...contexts]
           : [...contexts, ...key]
-        : [...key, text(value), ...contexts]
+        : [...key, padded(client, value), ...contexts]
     const answer = await client.ask(statement, values, {
       consistency: Consistency[levels.write],
       serialConsistency: Consistency.SERIAL,
@@ -110,7 +110,7 @@ export function versions({ levels, clients }: Plan): Workload {
     )
     const items = operations.map(({ input }, c) => {
       const context = found[c]?.context ?? null
-      const value = text((input as { value: string }).value)
+      const value = padded(client, (input as { value: string }).value)
       return {
         query: `INSERT INTO sim.versions (p, c, v) VALUES (?, ?, ?)${context === null ? '' : ' USING VCLOCK ?'}`,
         values: [int(p), int(c), value, ...(context === null ? [] : [context])],
@@ -139,6 +139,12 @@ export function versions({ levels, clients }: Plan): Workload {
       if (dice.chance(0.1)) return await batch(client, p)
       const c = dice.int(OWNED)
       if (dice.chance(0.15)) return await replace(client, p, c, `${client.process}:${++last}`, null, false)
+      if (dice.chance(0.05)) {
+        // At once, of whatever leader that node is.
+        const burst = [1, 2, 3].map(() => replace(client, p, c, `${client.process}:${++last}`, null, false))
+        await Promise.all(burst)
+        return
+      }
       // Deletions that see what they find are on one row only: there the oracle knows less.
       if (p === 0 && c === 0 && dice.chance(0.05)) return await blindDelete(client, p, c)
       const found = await read(client, p, c)
@@ -159,6 +165,11 @@ export function versions({ levels, clients }: Plan): Workload {
     },
     check: () => [...checkVersions(history), ...cart.check()],
   }
+}
+
+/** Some are so long that memtables are flushed, and rows are read from files. */
+function padded({ dice }: WorkloadContext, value: string): Buffer {
+  return text(value.padEnd(dice.pick([0, 0, 500, 3000])))
 }
 
 /** Sets of unique elements in one column, added and removed by whoever; an element is never added twice. */
