@@ -9,11 +9,12 @@ import { uuidBytes } from '../lib/base/uuid.ts'
 import type { Runtime } from '../lib/runtime/runtime.ts'
 import type { LogPosition } from './commitlog/segment.ts'
 import { Memtable } from './memtable.ts'
-import type { ReadCommand, ReadResult } from './model/command.ts'
+import { type ReadCommand, type ReadResult, RowData, START_OF_PARTITION } from './model/command.ts'
 import type { Laws, Resolution } from './model/merge.ts'
-import { MutationReader } from './model/mutation.ts'
+import { MutationReader, POSITION_HEAD_BYTES } from './model/mutation.ts'
 import { compareTimestamps } from './model/row.ts'
 import { headCommand, headOf, readHead } from './read/head.ts'
+import { rowKey } from './read/keys.ts'
 import { type ReadContext, readRows } from './read/read.ts'
 import type { Source } from './read/source.ts'
 import { drive } from './read/steps.ts'
@@ -78,6 +79,8 @@ interface HeldFile extends LiveFile {
   /** Called when no read uses it any more; null while it is live. */
   discard: (() => void) | null
 }
+
+const NOTHING: ReadResult = { partitions: [], more: false, tombstones: 0 }
 
 export class TableStore implements ReadContext {
   readonly id: string
@@ -178,14 +181,45 @@ export class TableStore implements ReadContext {
     const latency = command.target.kind === 'partition' ? this.metrics.reads : this.metrics.scans
     const isTimed = latency.begins()
     const began = isTimed ? clock.monotonicMs() : 0
-    const isPlain = this.#rowsKept === 0 || command.supposed !== undefined || command.whole === true
-    const result = isPlain ? this.#run(command) : this.#readKept(command)
+    const isPlain = this.#rowsKept === 0 || command.supposed !== undefined || command.whole === true || command.dead
+    const inMemory = command.dead ? this.#readInMemory(command) : null
+    const result = inMemory ?? (isPlain ? this.#run(command) : this.#readKept(command))
     if (!(result instanceof Promise)) {
       if (isTimed) latency.sampled(clock.monotonicMs() - began)
       return result
     }
     const waits = isTimed ? began : clock.monotonicMs()
     return result.finally(() => latency.single(clock.monotonicMs() - waits))
+  }
+
+  /** One row as it is, where only memtables may have something to say of it; null: it takes more to know it. */
+  #readInMemory({ target, slices }: ReadCommand): ReadResult | null {
+    if (target.kind !== 'partition' || (slices === null ? this.hasClustering : slices.length !== 1)) return null
+    const { position } = target
+    const clustering = slices === null ? START_OF_PARTITION : slices[0]!.start
+    const key = rowKey(position, clustering)
+    let row: Buffer | null = null
+    for (let i = 0; i < this.sources.length; i++) {
+      const source = this.sources[i]!
+      if (source.isFile) {
+        if (source.mayHold(position)) return null
+        continue
+      }
+      if (source.hasPartitionDeletions || source.hasRangeTombstones) return null
+      const version = source.get(key)
+      if (version === null) continue
+      if (version instanceof Promise || row !== null) return null
+      row = version
+    }
+    this.didRead(0, 0, row === null ? 0 : 1)
+    if (row === null) return NOTHING
+    const partition = {
+      position,
+      key: position.subarray(POSITION_HEAD_BYTES),
+      staticRow: null,
+      rows: [RowData.of(clustering, row)],
+    }
+    return { partitions: [partition], more: false, tombstones: 0 }
   }
 
   /** Reads the sources; the files stay while it does. */

@@ -16,10 +16,12 @@ import type { ReadCommand, ReadResult } from '../../storage/model/command.ts'
 import { CausalVersions } from '../../storage/model/merge.ts'
 import { EntryKind, MutationReader, TABLE_ID_BYTES } from '../../storage/model/mutation.ts'
 import { PartitionMutationWriter } from '../../storage/model/partition-mutation.ts'
+import { TableMap } from '../../storage/model/table-map.ts'
 import type { SiblingCounts } from './latencies.ts'
-import { LeadRows, leadRead } from './lead-read.ts'
+import { type LeadRead, LeadRows, leadRead } from './lead-read.ts'
 import type { Leader, Led } from './led-writes.ts'
 import type { Replica } from './local.ts'
+import { tableOf } from './write-plans.ts'
 
 /** Versions of one row of which clients are warned. */
 export const SIBLINGS_WARNED = 25
@@ -62,6 +64,9 @@ export class CausalLeader implements Leader {
   readonly #deltas = new DeltaWriter()
   readonly #law = new CausalVersions()
   readonly #joined = new ByteWriter(512)
+  readonly #rows = new LeadRows()
+  /** Ids as text, which is not made anew for each write. */
+  readonly #tables = new TableMap<string>()
 
   constructor(options: CausalLeaderOptions) {
     this.#options = options
@@ -69,15 +74,18 @@ export class CausalLeader implements Leader {
 
   lead(mutation: Buffer): Led | Promise<Led> {
     const own = Buffer.from(mutation)
-    const { positionEnd } = this.#reader.reset(own)
-    const name = own.toString('latin1', 0, positionEnd)
-    if (this.#locks.isHeld(name))
+    const name = this.#locks.isIdle ? '' : this.#nameOf(own)
+    if (name !== '' && this.#locks.isHeld(name))
       return this.#locks.run(name, () => this.#leadLocked(own, this.#options.replica.read(this.#readOf(own))))
     const found = this.#options.replica.read(this.#readOf(own))
-    if (found instanceof Promise) return this.#locks.run(name, () => this.#leadLocked(own, found))
+    if (found instanceof Promise) return this.#locks.run(this.#nameOf(own), () => this.#leadLocked(own, found))
     const rows = rowsOf(found)
-    if (this.#isLacking(own, rows)) return this.#locks.run(name, () => this.#leadLocked(own, found))
+    if (this.#isLacking(own, rows)) return this.#locks.run(this.#nameOf(own), () => this.#leadLocked(own, found))
     return this.#write(own, rows)
+  }
+
+  #nameOf(mutation: Buffer): string {
+    return mutation.toString('latin1', 0, this.#reader.reset(mutation).positionEnd)
   }
 
   async #leadLocked(mutation: Buffer, found: MaybePromise<ReadResult>): Promise<Led> {
@@ -112,15 +120,29 @@ export class CausalLeader implements Leader {
 
   /** Rows without a live version, too: what they have seen goes on. */
   #readOf(mutation: Buffer): ReadCommand {
-    return { ...this.#liveReadOf(mutation), whole: true, unsynced: true }
+    const command = this.#liveReadOf(mutation)
+    command.unsynced = true
+    if (command.slices === null || command.slices.length === 1) command.dead = true
+    else command.whole = true
+    return command
   }
 
-  #liveReadOf(mutation: Buffer): ReadCommand {
+  #liveReadOf(mutation: Buffer): LeadRead {
     const reader = this.#reader.reset(mutation)
-    const rows = new LeadRows()
+    const rows = this.#rows
+    rows.clear()
     while (reader.next())
-      if (reader.kind === EntryKind.CAUSAL_WRITE) rows.add(mutation.subarray(reader.boundStart, reader.boundEnd))
-    return leadRead(mutation, reader, rows.slices, false, this.#options.nowSeconds())
+      if (reader.kind === EntryKind.CAUSAL_WRITE) rows.add(mutation, reader.boundStart, reader.boundEnd)
+    return leadRead(this.#tableOf(mutation), mutation, reader, rows.slices, false, this.#options.nowSeconds())
+  }
+
+  #tableOf(mutation: Buffer): string {
+    let table = this.#tables.find(mutation, 0)
+    if (table === null) {
+      table = tableOf(mutation)
+      this.#tables.set(table, table)
+    }
+    return table
   }
 
   /** Throws, and has done nothing, when there would be too many versions. */

@@ -12,6 +12,7 @@ import { RowReader } from '../../storage/model/row.ts'
 import { LeadRows, leadRead } from './lead-read.ts'
 import type { Leader, Led } from './led-writes.ts'
 import type { Replica } from './local.ts'
+import { tableOf } from './write-plans.ts'
 
 export interface CounterLeaderOptions {
   readonly replica: Pick<Replica, 'apply' | 'read'>
@@ -69,10 +70,13 @@ export class CounterLeader implements Leader {
       if (reader.kind !== EntryKind.ROW && reader.kind !== EntryKind.STATIC_ROW) continue
       if (!this.#hasDelta(mutation, reader)) continue
       if (reader.kind === EntryKind.STATIC_ROW) wantStatic = true
-      else rows.add(mutation.subarray(reader.boundStart, reader.boundEnd))
+      else rows.add(mutation, reader.boundStart, reader.boundEnd)
     }
     if (rows.isEmpty && !wantStatic) return null
-    return { ...leadRead(mutation, reader, rows.slices, wantStatic, this.#options.nowSeconds()), unsynced: true }
+    return {
+      ...leadRead(tableOf(mutation), mutation, reader, rows.slices, wantStatic, this.#options.nowSeconds()),
+      unsynced: true,
+    }
   }
 
   #hasDelta(mutation: Buffer, { valueStart, valueEnd }: MutationReader): boolean {

@@ -1,41 +1,51 @@
 /** What a leader reads of its own replica before it makes something of a write: single rows of one partition. */
 import type { ReadCommand, Slice } from '../../storage/model/command.ts'
-import { tableOf } from './write-plans.ts'
 
 const AFTER = Buffer.of(0)
 
-/** Rows by their clusterings, each once. */
+/** Rows by their clusterings. */
 export class LeadRows {
-  readonly #slices = new Map<string, Slice>()
+  #slices: Slice[] = []
 
   get isEmpty(): boolean {
-    return this.#slices.size === 0
+    return this.#slices.length === 0
   }
 
-  add(clustering: Buffer): void {
-    const name = clustering.toString('latin1')
-    if (this.#slices.has(name)) return
-    this.#slices.set(name, { start: clustering, end: Buffer.concat([clustering, AFTER]), single: true })
+  clear(): void {
+    this.#slices = []
   }
 
-  /** Null: all rows, as a table without clustering columns has only one. */
+  /** The row of the clustering that lies there. */
+  add(buffer: Buffer, clusteringStart: number, clusteringEnd: number): void {
+    const start = buffer.subarray(clusteringStart, clusteringEnd)
+    this.#slices.push({ start, end: start.length === 0 ? AFTER : Buffer.concat([start, AFTER]), single: true })
+  }
+
+  /** Each once. Null: all rows, as a table without clustering columns has only one. */
   get slices(): readonly Slice[] | null {
-    const slices = [...this.#slices.values()]
-    if (slices.length > 1) return slices.sort((a, b) => Buffer.compare(a.start, b.start))
+    const slices = this.#slices
+    if (slices.length > 1)
+      return slices
+        .sort((a, b) => Buffer.compare(a.start, b.start))
+        .filter(({ start }, i) => i === 0 || !start.equals(slices[i - 1]!.start))
     return slices.length === 1 && slices[0]!.start.length === 0 ? null : slices
   }
 }
 
+/** Who asks may say more of it. */
+export type LeadRead = ReadCommand & { dead?: true; whole?: true; unsynced?: true }
+
 /** Views of the mutation. */
 export function leadRead(
+  table: string,
   mutation: Buffer,
   { positionStart, positionEnd }: { readonly positionStart: number; readonly positionEnd: number },
   slices: readonly Slice[] | null,
   wantStatic: boolean,
   nowSeconds: number,
-): ReadCommand {
+): LeadRead {
   return {
-    table: tableOf(mutation),
+    table,
     target: { kind: 'partition', position: mutation.subarray(positionStart, positionEnd) },
     slices,
     reversed: false,

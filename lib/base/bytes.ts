@@ -156,6 +156,9 @@ export class ByteReader {
   }
 }
 
+/** Writers that begin with no more share a slab of 8 KiB with others. */
+const POOLED_BYTES = 1024
+
 export class ByteWriter {
   /** Another one after `use` and when it grows. */
   buffer: Buffer
@@ -165,7 +168,8 @@ export class ByteWriter {
   #origin: number
 
   constructor(capacity = 256) {
-    this.buffer = Buffer.allocUnsafeSlow(capacity)
+    // Memory of its own costs a µs and a part of a collection: more than most small writers write.
+    this.buffer = capacity <= POOLED_BYTES ? Buffer.allocUnsafe(capacity) : Buffer.allocUnsafeSlow(capacity)
     this.#memory = this.buffer.buffer
     this.#origin = this.buffer.byteOffset
     this.length = 0

@@ -5,9 +5,14 @@ export class SerialLocks {
   /** The end of each name's queue. */
   readonly #tails = new Map<string, Promise<void>>()
 
+  /** There is no work at all. */
+  get isIdle(): boolean {
+    return this.#tails.size === 0
+  }
+
   /** Whether there is work under the name. */
   isHeld(name: string): boolean {
-    return this.#tails.size > 0 && this.#tails.has(name)
+    return this.#tails.has(name)
   }
 
   /** Runs `work` after all that was asked for before under the same name, whatever became of it. */

@@ -87,6 +87,8 @@ export interface ReadCommand {
   readonly whole?: true
   /** Of a whole read: also what is past gc_grace is given. Absent: it covers what it covers, and is left out. */
   readonly keepsPurgeable?: true
+  /** Of a read of one row: it is given as it is, also if nothing of it is live. */
+  readonly dead?: true
   /**
    * What is not synced yet is given at once: who asks tells nobody of it before it is, or writes what follows from it into the same log.
    * Absent: the read waits for the sync of what it gives.

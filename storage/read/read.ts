@@ -157,7 +157,7 @@ class Read {
     if (row !== null) row = resolver.applyDeletion(row, covering)
     if (this.#whole !== null) return this.#wholePoint(this.#whole, clustering, row, deletion, covering, staticRow)
     if (row !== null && resolver.isFlattened(row)) row = resolver.flat(row)
-    const live = row !== null && command.perPartitionLimit > 0 && resolver.isLive(row)
+    const live = row !== null && command.perPartitionLimit > 0 && (command.dead === true || resolver.isLive(row))
     if (live) this.#rows++
     if (live || staticRow !== null)
       this.#result.push({
