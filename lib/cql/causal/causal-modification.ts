@@ -6,6 +6,7 @@
 import { coversContext, coversDot, joinContexts, NO_CONTEXT } from '../../../storage/model/causal/context.ts'
 import { deltaOf } from '../../../storage/model/causal/delta.ts'
 import { ALL_ROWS, type ReadCommand, type ReadResult, RowData } from '../../../storage/model/command.ts'
+import { EntryKind, MutationReader } from '../../../storage/model/mutation.ts'
 import { compareTimestamps } from '../../../storage/model/row.ts'
 import { ByteWriter } from '../../base/bytes.ts'
 import { invalid } from '../../base/errors.ts'
@@ -21,7 +22,15 @@ import { resultMetadata } from '../result-metadata.ts'
 import { sliceOfRow } from '../select/select-keys.ts'
 import { type Environment, type MaybePromise, type QueryOptions, UNSET } from '../statement.ts'
 import type { Variables } from '../terms/terms.ts'
-import { type Base, type CausalChange, ChangeMaker, ChangeWriter, entriesOf, type OrdinaryEntry } from './changes.ts'
+import {
+  type Base,
+  type CausalChange,
+  ChangeMaker,
+  ChangeWriter,
+  entriesOf,
+  keyOf,
+  type OrdinaryEntry,
+} from './changes.ts'
 import type { CausalClauses } from './clauses.ts'
 import { ContextSeal } from './context-blob.ts'
 
@@ -38,6 +47,8 @@ export class CausalModification extends Modification {
   /** Elements of lists are looked up by their place: the row has to be read before. */
   readonly #needsRow: boolean
   readonly #deletesRows: boolean
+  readonly #isOfOneRow: boolean
+  readonly #ordinaryReader = new MutationReader()
 
   constructor(parts: ModificationParts, clauses: CausalClauses, variables: Variables, sink: MutationSink) {
     super(parts, variables, sink)
@@ -49,6 +60,7 @@ export class CausalModification extends Modification {
     this.#seal = new ContextSeal(target.id)
     this.#needsRow = kind !== 'INSERT' && regulars.some((write) => write.needsRead)
     this.#deletesRows = kind === 'DELETE' && regulars.length === 0
+    this.#isOfOneRow = parts.rowKey !== null && !this.#needsRow && !this.#deletesRows
   }
 
   override get isConditional(): boolean {
@@ -59,11 +71,36 @@ export class CausalModification extends Modification {
     this.validate()
     if (this.isConditional) return this.#executeConditional(environment, options)
     checkWriteConsistency(options.consistency)
+    if (this.#isOfOneRow) {
+      const done = this.#writeRow(environment, options)
+      if (done !== null) return done
+    }
     const seen = this.#blob(this.#clauses.vclock, environment, options)
     if (this.#deletesRows && seen === null) return this.#deleteFound(environment, options)
     const changes = this.changes(environment, options)
     if (changes instanceof Promise) return changes.then((made) => this.#write(made, environment, options, []))
     return this.#write(changes, environment, options, [])
+  }
+
+  /** The way of most writes: one row, of which nothing has to be known before. Null: something has. */
+  #writeRow(environment: Environment, options: QueryOptions): MaybePromise<StatementResult> | null {
+    const mutations = this.#ordinary(environment, options, null, null)
+    const ordinary = this.#ordinaryReader
+    if (mutations.length !== 1 || !ordinary.reset(mutations[0]!).next() || ordinary.kind !== EntryKind.ROW) return null
+    const mutation = mutations[0]!
+    const { vclock } = this.#clauses
+    const seen = vclock === null ? null : vclock.bind(options, environment)
+    let context: Buffer | null = null
+    const clustering = mutation.subarray(ordinary.boundStart, ordinary.boundEnd)
+    if (seen !== null && seen !== UNSET && seen.length > 0) context = this.#seal.open(seen, keyOf(ordinary), clustering)
+    const isInsert = this.#parts.kind === 'INSERT'
+    const row = mutation.subarray(ordinary.valueStart, ordinary.valueEnd)
+    const { version, sets, isComplete } = this.#maker.partsOf(row, isInsert && context === null)
+    if (version !== null && !isInsert && !isComplete) return null
+    const request = this.#writer.single(ordinary, clustering, { context, version, sets })
+    const warnings: string[] = []
+    const done = environment.coordinator.write([request], 'CAUSAL', options.consistency, this.keyspace, warnings)
+    return done === undefined ? voidResult(warnings) : done.then(() => voidResult(warnings))
   }
 
   #write(
@@ -122,6 +159,15 @@ export class CausalModification extends Modification {
     rows: ExistingRows | null,
     after: Pick<Base, 'tsHigh' | 'tsLow'> | null,
   ): OrdinaryEntry[] {
+    return entriesOf(this.#ordinary(environment, options, rows, after), this.target.table.clustering.length > 0)
+  }
+
+  #ordinary(
+    environment: Environment,
+    options: QueryOptions,
+    rows: ExistingRows | null,
+    after: Pick<Base, 'tsHigh' | 'tsLow'> | null,
+  ): Buffer[] {
     const sink = this.#sink
     // The client's timestamp has no say in what is newer.
     sink.start(environment, options.timestamp === null ? options : { ...options, timestamp: null })
@@ -134,7 +180,7 @@ export class CausalModification extends Modification {
         after.tsLow === 0xffffffff ? 0 : after.tsLow + 1,
       )
     this.addTo(sink, environment, options, rows)
-    return entriesOf(sink.take(), this.target.table.clustering.length > 0)
+    return sink.take()
   }
 
   /** Null: it has to be known what the change goes on from; `bases` knows. */

@@ -8,7 +8,7 @@ import type { CausalWrite } from '../../../storage/model/causal/delta.ts'
 import { CausalRow } from '../../../storage/model/causal/state.ts'
 import { LastWriteWins } from '../../../storage/model/merge.ts'
 import { EntryKind, MutationReader, MutationWriter } from '../../../storage/model/mutation.ts'
-import { compareTimestamps, RowReader, RowWriter } from '../../../storage/model/row.ts'
+import { compareTimestamps, RowReader, RowWriter, readInt32 } from '../../../storage/model/row.ts'
 import { ByteWriter } from '../../base/bytes.ts'
 import { murmur3Token } from '../../base/hash/murmur3.ts'
 import { orSetColumns } from '../../schema/resolution.ts'
@@ -171,6 +171,11 @@ export type OrdinaryEntry =
   /** All rows of [start, end). */
   | { readonly kind: 'range'; readonly key: Buffer; readonly start: Buffer | null; readonly end: Buffer | null }
 
+/** The partition key of a mutation. */
+export function keyOf({ buffer, positionStart, positionEnd }: MutationReader): Buffer {
+  return buffer.subarray(positionStart + POSITION_HEAD_BYTES, positionEnd)
+}
+
 /** Takes ordinary mutations apart; the buffers are views of them. */
 export function entriesOf(mutations: readonly Buffer[], hasClustering: boolean): OrdinaryEntry[] {
   const entries: OrdinaryEntry[] = []
@@ -178,7 +183,7 @@ export function entriesOf(mutations: readonly Buffer[], hasClustering: boolean):
   const row = new RowReader()
   for (const mutation of mutations) {
     reader.reset(mutation)
-    const key = mutation.subarray(reader.positionStart + POSITION_HEAD_BYTES, reader.positionEnd)
+    const key = keyOf(reader)
     while (reader.next()) {
       const { kind, boundStart, boundEnd, valueStart, valueEnd } = reader
       const clustering = mutation.subarray(boundStart, boundEnd)
@@ -222,6 +227,20 @@ export class ChangeWriter {
       else known.push(change)
     }
     return [...byKey.values()].map((ofKey) => Buffer.from(this.#mutation(target, ofKey)))
+  }
+
+  /** Of the partition of an ordinary mutation, whose token is known. A view that holds until the next. */
+  single(ordinary: MutationReader, clustering: Buffer, write: CausalWrite): Buffer {
+    const { buffer, tableStart, positionStart } = ordinary
+    const writer = this.#writer
+    writer.begin(
+      buffer.subarray(tableStart, positionStart),
+      readInt32(buffer, positionStart) ^ 0x80000000,
+      readInt32(buffer, positionStart + 4),
+      keyOf(ordinary),
+    )
+    writer.causalWrite(clustering, write)
+    return writer.finish()
   }
 
   #mutation(target: WriteTarget, changes: readonly CausalChange[]): Buffer {

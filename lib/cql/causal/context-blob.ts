@@ -37,11 +37,11 @@ export class ContextSeal {
     return blob
   }
 
-  /** The context, a copy. Throws INVALID for bytes that no read of this row gave. */
+  /** The context, a view of the blob. Throws INVALID for bytes that no read of this row gave. */
   open(blob: Buffer | null, key: Uint8Array, clustering: Uint8Array): Buffer {
     if (blob === null || blob.length === 0) return NO_CONTEXT
     if (blob.length < HEAD_BYTES || blob.length > CONTEXT_BYTES_MAX || blob[0] !== VERSION) throw malformed()
-    const context = Buffer.from(blob.subarray(HEAD_BYTES))
+    const context = blob.subarray(HEAD_BYTES)
     try {
       validateContext(context)
     } catch (error) {
