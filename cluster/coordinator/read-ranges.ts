@@ -15,7 +15,7 @@ export interface RangePiece {
 }
 
 /** Pieces that are asked for at the same time. */
-const CONCURRENCY_MAX = 64
+const CONCURRENCY_MAX = 256
 /** From one batch to the next. */
 const GROWTH = 4
 
@@ -84,6 +84,43 @@ function isAsGood(joined: ReadPlan, a: ReadPlan, b: ReadPlan): boolean {
   const isSelf = ({ contacts }: ReadPlan): boolean => contacts[0]?.isSelf === true
   const far = ({ contacts }: ReadPlan): number => contacts.filter(({ isNear }) => !isNear).length
   return isSelf(joined) === isSelf(a) && isSelf(joined) === isSelf(b) && far(joined) <= Math.max(far(a), far(b))
+}
+
+/**
+ * How many rows the ring's parts gave lately, to whoever read the table: what a read begins with. Whoever asks for something else of the table may
+ * ask for too many pieces at first; limits and bytes are shared by them, however many they are.
+ */
+export class RowDensity {
+  /** Rows in the whole ring, if all of it were like what was read last; null: nothing was. */
+  #rows: number | null = null
+
+  /** How many of the pieces to ask for first. */
+  concurrencyFor(pieces: readonly RangePiece[], limit: number): number {
+    if (this.#rows === null) return 1
+    const most = Math.min(pieces.length, CONCURRENCY_MAX)
+    let expected = 0
+    for (let i = 0; i < most; i++) {
+      expected += this.#rows * shareOf(pieces[i]!)
+      if (expected >= limit) return i + 1
+    }
+    return Math.max(1, most)
+  }
+
+  /** `pieces` gave so many rows: all that there are in them, but in the last. */
+  found(pieces: readonly RangePiece[], rows: number): void {
+    let share = 0
+    for (const piece of pieces) share += shareOf(piece)
+    if (share > 0) this.#rows = rows / share
+  }
+}
+
+const TOKENS = 2 ** 32
+
+/** Which part of the ring it is: 0 to 1. */
+function shareOf({ start, end }: RangePiece): number {
+  const from = start === null ? 0 : start.readUInt32BE(0)
+  const to = end === null ? TOKENS : end.readUInt32BE(0)
+  return (to - from) / TOKENS
 }
 
 /** How many pieces to ask for next, after so many pieces gave so many rows. */

@@ -17,7 +17,7 @@ import { ReadCollector } from './read-collector.ts'
 import { readByIndexes } from './read-indexed.ts'
 import type { ReadPlan, ReadReplica } from './read-plan.ts'
 import { ReadPlans, type ReadRoute } from './read-plans.ts'
-import { concurrencyAfter, type RangePiece, rangePieces } from './read-ranges.ts'
+import { concurrencyAfter, type RangePiece, RowDensity, rangePieces } from './read-ranges.ts'
 import { ReadServices, type RepairSink } from './read-services.ts'
 import { ReplicaReads } from './replica-reads.ts'
 import { isReplicaFailure, readFailure, reasonOf, unavailable } from './request-errors.ts'
@@ -48,12 +48,15 @@ const DEFAULT_OPTIONS: ReadOptions = { speculativeRetry: '99p', readRepair: 'BLO
 const ROUND_BYTES_MAX = 2 * 1024 * 1024
 /** Each round is at least as large, however little is missing. */
 const ROUND_BYTES_MIN = 64 * 1024
+/** What one of many pieces that are asked for at once may have: all of them together no more than a few MiB. */
+const SHARE_BYTES_MIN = 16 * 1024
 /** A round that came short is followed by one that asks for twice as much, up to so many times. */
 const GROWTH_MAX = 64
 
 interface TableReads {
   readonly options: ReadOptions
   readonly speculation: TableSpeculation
+  readonly density: RowDensity
 }
 
 export class ReadCoordinator implements ReplicaSide {
@@ -263,7 +266,7 @@ export class ReadCoordinator implements ReplicaSide {
       const { micros } = latencies.of(id).reads
       // Without samples: as Cassandra, half of the time that there is.
       const delay = (): number => speculationDelay(options.speculativeRetry, micros, environment.timeouts.readMs / 2)
-      table = { options, speculation: new TableSpeculation(environment.clock, delay) }
+      table = { options, speculation: new TableSpeculation(environment.clock, delay), density: new RowDensity() }
       this.#tables.set(id, table)
     }
     return table
@@ -283,7 +286,8 @@ export class ReadCoordinator implements ReplicaSide {
   /** Pieces of a range in order, several at once as it shows how many hold what is wanted. */
   async #gatherPieces(command: ReadCommand, pieces: readonly RangePiece[]): Promise<ReadResult> {
     const collector = new ReadCollector(command)
-    let concurrency = 1
+    const { density } = this.#tableOf(command.table)
+    let concurrency = density.concurrencyFor(pieces, command.limit)
     for (let at = 0; at < pieces.length; ) {
       const batch = pieces.slice(at, at + concurrency)
       const answers = await Promise.all(
@@ -302,11 +306,15 @@ export class ReadCoordinator implements ReplicaSide {
           const { result, next } = await this.#ask(part, collector, plan, round)
           collector.take(result, next)
         }
-        if (collector.isFull) return collector.result(true)
+        if (collector.isFull) {
+          density.found(pieces.slice(0, at + i + 1), collector.rows)
+          return collector.result(true)
+        }
       }
       at += batch.length
       concurrency = concurrencyAfter(concurrency, at, collector.rows, command.limit)
     }
+    density.found(pieces, collector.rows)
     return collector.result(false)
   }
 
@@ -394,7 +402,7 @@ function roundOf(
   const missingBytes = Math.max(command.byteLimit - collector.bytes, ROUND_BYTES_MIN)
   const limit = (command.limit - collector.rows) * growth
   const perPartitionLimit = command.perPartitionLimit * growth
-  const byteLimit = Math.min(missingBytes, Math.max(Math.floor(ROUND_BYTES_MAX / atOnce), ROUND_BYTES_MIN))
+  const byteLimit = Math.min(missingBytes, Math.max(Math.floor(ROUND_BYTES_MAX / atOnce), SHARE_BYTES_MIN))
   const { after } = collector
   if (!whole) return { ...command, limit, perPartitionLimit, byteLimit, after }
   const { table, target, slices, reversed, wantStatic, staticCounts, nowSeconds, tombstonesMax } = command
