@@ -33,6 +33,7 @@ export class HttpExchange {
   #bytes = 0
   #isAnswered = false
   #isBroken = false
+  #isRefusing = false
 
   /** `ended` is called once, when it is answered or given up. */
   constructor(
@@ -99,6 +100,12 @@ export class HttpExchange {
     return true
   }
 
+  /** It was answered, and only waits until its client has stopped sending: no more of that can be read. False: it was not. */
+  endRefusal(): boolean {
+    if (this.#isRefusing) this.outgoing.end()
+    return this.#isRefusing
+  }
+
   /** Nobody is there any more. */
   giveUp(): void {
     if (this.#isAnswered) return
@@ -163,6 +170,7 @@ export class HttpExchange {
     headers.Connection = 'close'
     outgoing.writeHead(status, headers)
     outgoing.write(body)
+    this.#isRefusing = true
     const end = (): void => {
       late[Symbol.dispose]()
       outgoing.end()

@@ -232,7 +232,7 @@ export class HttpService {
     const error = malformed(code)
     const last = connection?.last ?? null
     // It is within the last request: that one is answered so.
-    if (last?.breakBody(error)) return
+    if (last?.breakBody(error) || last?.endRefusal()) return
     const { statuses } = this.#context.counters
     statuses.set(error.status, (statuses.get(error.status) ?? 0) + 1)
     const body = errorBody(error)
