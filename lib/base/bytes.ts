@@ -166,6 +166,8 @@ export class ByteWriter {
   /** The buffer's, and where it begins there. */
   #memory: ArrayBufferLike
   #origin: number
+  /** The last one that was made of this buffer: it serves again for as many bytes. */
+  #view: Buffer = EMPTY
 
   constructor(capacity = 256) {
     // Memory of its own costs a µs and a part of a collection: more than most small writers write.
@@ -185,6 +187,7 @@ export class ByteWriter {
     this.buffer = buffer
     this.#memory = buffer.buffer
     this.#origin = buffer.byteOffset
+    this.#view = EMPTY
   }
 
   /** Makes room for `size` more bytes and returns where they begin; the caller fills them. */
@@ -266,7 +269,8 @@ export class ByteWriter {
 
   /** What was written so far, sharing memory: valid until the next write or reset. */
   view(): Buffer {
-    return new View(this.#memory, this.#origin, this.length)
+    if (this.#view.length !== this.length) this.#view = new View(this.#memory, this.#origin, this.length)
+    return this.#view
   }
 
   /** A copy of what was written so far. */

@@ -290,8 +290,12 @@ export class OrderedIndex {
     const to = this.#words(right)
     const rightBase = this.#base(right)
     const moved = from[base + COUNT]! - at
-    for (const column of [HIGH, LEAF_LOW, LEAF_KEY, LEAF_VALUE])
-      to.set(from.subarray(base + column + at, base + column + at + moved), rightBase + column)
+    for (let i = 0, old = base + at, made = rightBase; i < moved; i++, old++, made++) {
+      to[made + HIGH] = from[old + HIGH]!
+      to[made + LEAF_LOW] = from[old + LEAF_LOW]!
+      to[made + LEAF_KEY] = from[old + LEAF_KEY]!
+      to[made + LEAF_VALUE] = from[old + LEAF_VALUE]!
+    }
     from[base + COUNT] = at
     to[rightBase + COUNT] = moved
     const after = from[base + NEXT]!

@@ -67,7 +67,7 @@ t.test('cells are written by path, one for each', (t) => {
   const gathered = new PathCells()
   t.doesNotThrow(() =>
     forAll(2_000, (dice) => {
-      const cells = Array.from({ length: dice.int(12) }, () => randomCell(dice))
+      const cells = Array.from({ length: dice.int(24) }, () => randomCell(dice))
       gather(gathered, cells)
       const sorted = expected(cells)
       assert.deepEqual(written(gathered), sorted)

@@ -17,6 +17,9 @@ const BUFFER_BYTES = 512
 /** A buffer that grew beyond is given up, so that one large collection does not hold its memory for ever. */
 const BUFFER_KEPT_BYTES_MAX = 64 * 1024
 
+/** So few cells are put into their order one by one: a sort costs more to begin with. */
+const INSERTED_MAX = 16
+
 /** In place of a value's end: the path is removed. */
 const REMOVED = -1
 
@@ -35,6 +38,7 @@ export class PathCells implements CellBytes {
   #ends: number[] = []
   #count = 0
   #ascends = true
+  #order: number[] = []
   readonly #compare = (a: number, b: number): number => this.#comparePaths(a, b) || this.#compareValues(a, b)
 
   get buffer(): Buffer {
@@ -47,6 +51,7 @@ export class PathCells implements CellBytes {
       this.#starts = []
       this.#middles = []
       this.#ends = []
+      this.#order = []
     }
     this.#out.reset()
     this.#count = 0
@@ -86,12 +91,26 @@ export class PathCells implements CellBytes {
   }
 
   #writeSorted(sink: PathCellSink, columnId: number): void {
-    const order = Array.from({ length: this.#count }, (_, i) => i).sort(this.#compare)
+    const order = this.#order
+    order.length = 0
+    if (this.#count <= INSERTED_MAX) for (let i = 0; i < this.#count; i++) this.#insert(order, i)
+    else {
+      for (let i = 0; i < this.#count; i++) order.push(i)
+      order.sort(this.#compare)
+    }
     for (let i = 0; i < order.length; i++) {
       // Of several for one path, the last is the one that would win by its value.
       if (i + 1 < order.length && this.#comparePaths(order[i]!, order[i + 1]!) === 0) continue
       this.#writeCell(sink, columnId, order[i]!)
     }
+  }
+
+  /** Puts a cell behind those that come before it. */
+  #insert(order: number[], index: number): void {
+    let place = order.length
+    order.push(index)
+    for (; place > 0 && this.#compare(order[place - 1]!, index) > 0; place--) order[place] = order[place - 1]!
+    order[place] = index
   }
 
   #writeCell(sink: PathCellSink, columnId: number, index: number): void {
