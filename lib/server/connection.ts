@@ -286,12 +286,12 @@ export class Connection implements EventSink, OutboxOwner, InFlightOwner {
       }
       if (!isThere) break
       this.#handle(this.#decoder.envelope)
-      this.#outbox.flushSoon()
+      this.#outbox.flushMuch()
     }
     this.#isProcessing = false
     this.#decoder.release()
     this.#reader.release()
-    this.#outbox.flushSoon()
+    this.#outbox.flushAfterInput()
     this.#countPartial()
   }
 

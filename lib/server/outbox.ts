@@ -20,15 +20,26 @@ export class OutboxTurns {
   readonly buffers = new BufferPool()
   readonly #clock: Clock
   #due: Outbox[] = []
-  readonly #flush = (): void => this.flush()
+  /** The one that was due when the last turn ended, if it was the only one. */
+  #alone: Outbox | null = null
+  readonly #endTurn = (): void => {
+    this.#alone = this.#due.length === 1 ? this.#due[0]! : null
+    this.flush()
+  }
 
   constructor(clock: Clock) {
     this.#clock = clock
   }
 
+  /** Nobody else has had answers since the last turn ended: a client that waits for one answer at a time need not wait for the turn's end too. */
+  isAlone(outbox: Outbox): boolean {
+    return outbox === this.#alone
+  }
+
   add(outbox: Outbox): void {
+    this.#alone = null
     this.#due.push(outbox)
-    if (this.#due.length === 1) this.#clock.soon(this.#flush)
+    if (this.#due.length === 1) this.#clock.soon(this.#endTurn)
     else if (this.#due.length >= OUTBOXES_DUE_MAX) this.flush()
   }
 
@@ -95,12 +106,20 @@ export class Outbox {
     }
   }
 
+  /** Writes what was gathered if it is much. */
+  flushMuch(): void {
+    if (this.encoder.length >= BYTES_DUE_MAX) this.flush()
+  }
+
+  /** What came in one piece was looked at. */
+  flushAfterInput(): void {
+    if (this.#turns.isAlone(this)) this.flush()
+    else this.flushSoon()
+  }
+
   /** Writes at the end of this turn: what else comes until then goes along, unless it is much. */
   flushSoon(): void {
-    if (this.encoder.length >= BYTES_DUE_MAX) {
-      this.flush()
-      return
-    }
+    this.flushMuch()
     if (this.#flushIsDue || this.encoder.length === 0 || this.#isClosed) return
     this.#flushIsDue = true
     this.#turns.add(this)

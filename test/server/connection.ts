@@ -189,17 +189,35 @@ for (const version of VERSIONS) {
   t.test(`v${version}: answers of a turn are one write, but much is written at once`, (t) => {
     const server = createTestServer()
     const client = started(server, version)
-    client.socket.endTurn = () => {}
+    const other = started(server, version)
+    client.socket.endTurn = other.socket.endTurn = () => {}
     server.processor.reply = (text) => rows(Number(text))
     for (let stream = 0; stream < 3; stream++) client.send(stream, client.query('100'))
+    other.send(1, other.query('100'))
     t.equal(client.socket.sent.length, 0)
     server.clock.endTurn()
     t.equal(client.socket.sent.length, 1)
     t.equal(client.answers().length, 3)
+    t.equal(other.answers().length, 1)
     for (let stream = 0; stream < 3; stream++) client.send(stream, client.query('50000'))
     t.equal(client.socket.sent.length, 1)
     server.clock.endTurn()
     t.equal(client.answers().length, 3)
+    t.end()
+  })
+
+  t.test(`v${version}: who was alone in the last turn need not wait for the end of this one`, (t) => {
+    const server = createTestServer()
+    const client = started(server, version)
+    const other = started(server, version)
+    client.socket.endTurn = other.socket.endTurn = () => {}
+    for (let stream = 0; stream < 2; stream++) other.send(stream, other.query('X'))
+    t.equal(other.socket.sent.length, 2)
+    client.send(1, client.query('X'))
+    other.send(1, other.query('X'))
+    t.same([client.socket.sent.length, other.socket.sent.length], [0, 2])
+    server.clock.endTurn()
+    t.same([client.answers().length, other.answers().length], [1, 3])
     t.end()
   })
 
