@@ -177,6 +177,8 @@ function carts(levels: Plan['levels']): Workload {
   const history = new History<SetInput, SetOutput>()
   /** By element: when somebody began to remove it, and when he was told that it was done. */
   const removed = new Map<string, { readonly call: number; done: number }>()
+  /** What somebody saw of a key. */
+  const seen = new Map<number, { readonly elements: readonly string[]; readonly context: Cell }>()
   let last = 0
 
   const read = async (client: WorkloadContext, key: number): Promise<{ elements: string[]; context: Cell } | null> => {
@@ -203,8 +205,11 @@ function carts(levels: Plan['levels']): Workload {
   }
 
   const remove = async (client: WorkloadContext, key: number): Promise<void> => {
-    const found = await read(client, key)
+    // Who read long ago removes through a node that may not have heard of what he saw.
+    const before = seen.get(key) ?? null
+    const found = before !== null && client.dice.chance(0.5) ? before : await read(client, key)
     if (found === null || found.elements.length === 0) return
+    seen.set(key, found)
     const element = client.dice.pick(found.elements)
     const fate = removed.get(element) ?? { call: client.now(), done: Number.POSITIVE_INFINITY }
     removed.set(element, fate)
