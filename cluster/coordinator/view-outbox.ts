@@ -49,11 +49,6 @@ export class ViewOutbox {
     for await (const { id, content } of this.#notes.all()) this.#send(id, readNote(content))
   }
 
-  /** Notes of which something has not arrived anywhere yet. */
-  get underWay(): number {
-    return this.#sending.size
-  }
-
   /** Resolves when all that is under way has arrived somewhere. */
   async close(): Promise<void> {
     await Promise.all(this.#sending)

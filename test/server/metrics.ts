@@ -114,4 +114,19 @@ t.test('counts of tables, caches, statements and batches', async (t) => {
   t.ok(figure('stall_ms') >= 10 * figure('stalls') && figure('stall_longest_ms') <= figure('stall_ms'))
   for (const table of ['caches', 'sstable_tasks', 'internode_inbound', 'internode_outbound', 'system_logs'])
     t.ok((await run(`SELECT * FROM system_views.${table}`)).rows, table)
+
+  await run("CREATE TABLE m.versions (k int PRIMARY KEY, v text) WITH resolution = 'vclock' AND max_siblings = 3")
+  for (const v of ['a', 'b', 'c']) await run(`INSERT INTO m.versions (k, v) VALUES (1, '${v}')`)
+  await t.rejects(run("INSERT INTO m.versions (k, v) VALUES (1, 'd')"), /max_siblings/)
+  await run("INSERT INTO m.versions (k, v) VALUES (2, 'a')")
+  t.equal((await run('SELECT v FROM m.versions')).rows.length, 4)
+  t.same(await row('polyxena_siblings', 'versions'), {
+    contexts_pruned: 0,
+    max: 3,
+    p50th: 1,
+    p99th: 3,
+    rows_read: 2,
+    writes_led_beside_others: 2,
+    writes_refused: 1,
+  })
 })

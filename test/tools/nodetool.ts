@@ -238,11 +238,11 @@ t.test('tables', async (t) => {
     total_number_of_tables: 1,
     shop: { tables: { users: { sstable_count: 1, local_read_latency_ms: '0.833' } } },
   })
-  const versions = { ...USERS, siblings: { perRead: 1.5, maxPerRead: 3, made: 7, refused: 2 } }
+  const versions = { ...USERS, siblings: { perRead: 1.5, maxPerRead: 3, made: 7, refused: 2, pruned: 4 } }
   t.match(
     (await run(['tablestats', 'shop.users'], { tablestats: { tables: [versions] } })).stdout,
     '\t\tAverage siblings per row read (last five minutes): 1.5\n\t\tMaximum siblings per row read (last five minutes): 3\n' +
-      '\t\tWrites that left siblings: 7\n\t\tWrites refused for too many siblings: 2\n',
+      '\t\tWrites that left siblings: 7\n\t\tWrites refused for too many siblings: 2\n\t\tActors pruned from contexts: 4\n',
   )
   const sstables = [
     { path: '/var/lib/cassandra/data/shop/users-6c86e870e54911f1a31b2fd701297bec/nb-1-big-Data.db', level: 0 },

@@ -219,6 +219,7 @@ function siblingLines({ siblings }: TableStatsReport): string[] {
     `Maximum siblings per row read (last five minutes): ${siblings.maxPerRead}`,
     `Writes that left siblings: ${siblings.made}`,
     `Writes refused for too many siblings: ${siblings.refused}`,
+    `Actors pruned from contexts: ${siblings.pruned}`,
   ]
 }
 
@@ -289,6 +290,7 @@ function tableMap(one: TableStatsReport, human: boolean): Record<string, unknown
       maximum_siblings_per_row_read_last_five_minutes: one.siblings.maxPerRead,
       writes_that_left_siblings: one.siblings.made,
       writes_refused_for_siblings: one.siblings.refused,
+      actors_pruned_from_contexts: one.siblings.pruned,
     }),
   }
 }

@@ -54,6 +54,8 @@ export interface TableStatsReport {
     /** Writes that left more than one, and those that would have left too many. */
     readonly made: number
     readonly refused: number
+    /** Actors that contexts have forgotten. */
+    readonly pruned: number
   } | null
 }
 
@@ -127,10 +129,11 @@ function statsOf(node: AdminNode, figures: TableFigures, snapshotBytes: number):
   }
 }
 
-function siblingsOf({ table, coordinator }: TableFigures): TableStatsReport['siblings'] {
+function siblingsOf({ table, coordinator, report }: TableFigures): TableStatsReport['siblings'] {
   if (resolutionOf(table.options) !== 'vclock') return null
   const { perRead, made, refused } = coordinator.siblings
-  return { perRead: mean([perRead]), maxPerRead: perRead.max, made, refused }
+  const pruned = report?.metrics.prunings ?? 0
+  return { perRead: mean([perRead]), maxPerRead: perRead.max, made, refused, pruned }
 }
 
 function isLeveled(table: TableSchema): boolean {

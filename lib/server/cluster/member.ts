@@ -53,7 +53,7 @@ export interface MemberOptions {
   end(error: Error): void
 }
 
-/** Hints for nodes that are up, and changes of views, are sent before a node leaves, if it takes no longer. */
+/** Hints for nodes that are up are sent before a node leaves, if it takes no longer. */
 const HINTS_MS = 60_000
 
 export class ClusterMember implements AsyncDisposable {
@@ -67,7 +67,6 @@ export class ClusterMember implements AsyncDisposable {
   /** Since it coordinates. */
   hints: HintedHandoff | null = null
   #announcer: Announcer | null = null
-  #outbox: ViewOutbox | null = null
   #streaming: NodeStreaming | null = null
   #paxos: PaxosSide | null = null
   #takeOver: TakeOver | null = null
@@ -187,7 +186,6 @@ export class ClusterMember implements AsyncDisposable {
       environment,
       new BatchStore(await openBatchTable(store, runtime.clock, 'polyxena_view_changes')),
     )
-    this.#outbox = outbox
     this.#opened.defer(() => outbox.close())
     await outbox.start()
     this.#placesKnown(outbox)
@@ -277,8 +275,7 @@ export class ClusterMember implements AsyncDisposable {
     await stopClients()
     for (
       let waited = 0;
-      waited < HINTS_MS &&
-      (this.#hintsFor((hostId) => this.gossiper.isAlive(hostId)) > 0 || (this.#outbox?.underWay ?? 0) > 0);
+      waited < HINTS_MS && this.#hintsFor((hostId) => this.gossiper.isAlive(hostId)) > 0;
       waited += 100
     )
       await sleep(clock, 100)

@@ -67,9 +67,10 @@ function siblingRows(metrics: Metrics): PlainRow[] {
   return metrics
     .tables()
     .filter(({ table }) => resolutionOf(table.options) === 'vclock')
-    .map(({ table, coordinator: { siblings } }) => ({
+    .map(({ table, coordinator: { siblings }, report }) => ({
       keyspace_name: table.keyspace,
       table_name: table.name,
+      contexts_pruned: report?.metrics.prunings ?? 0,
       ...percentiles(siblings.perRead),
       rows_read: siblings.rowsRead,
       writes_led_beside_others: siblings.made,
