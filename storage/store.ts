@@ -562,6 +562,14 @@ export class Store {
     return this.#synced(table, command, result)
   }
 
+  /** A row of the table of a mutation, if nothing has to be waited for: see TableStore. What is not synced yet is given, too. */
+  rowAtHand(mutation: Buffer, position: Buffer, clustering: Buffer): Buffer | null | undefined {
+    const table = this.#byId.find(mutation, 0)
+    if (table === null) return undefined
+    this.#reads++
+    return table.rowAtHand(position, clustering)
+  }
+
   #synced(table: TableStore, command: ReadCommand, result: ReadResult): ReadResult | Promise<ReadResult> {
     const wait = this.#unsynced!.syncOf(table, command)
     return wait === null || this.#files?.log?.blocked ? result : whenSynced(result, wait)

@@ -5,13 +5,14 @@
  */
 
 import { assert } from '../lib/base/assert.ts'
+import { ByteWriter } from '../lib/base/bytes.ts'
 import { uuidBytes } from '../lib/base/uuid.ts'
 import type { Runtime } from '../lib/runtime/runtime.ts'
 import type { LogPosition } from './commitlog/segment.ts'
 import { Memtable } from './memtable.ts'
-import { type ReadCommand, type ReadResult, RowData, START_OF_PARTITION } from './model/command.ts'
+import type { ReadCommand, ReadResult } from './model/command.ts'
 import type { Laws, Resolution } from './model/merge.ts'
-import { MutationReader, POSITION_HEAD_BYTES } from './model/mutation.ts'
+import { MutationReader } from './model/mutation.ts'
 import { compareTimestamps } from './model/row.ts'
 import { headCommand, headOf, readHead } from './read/head.ts'
 import { rowKey } from './read/keys.ts'
@@ -80,8 +81,6 @@ interface HeldFile extends LiveFile {
   discard: (() => void) | null
 }
 
-const NOTHING: ReadResult = { partitions: [], more: false, tombstones: 0 }
-
 export class TableStore implements ReadContext {
   readonly id: string
   readonly idBytes: Buffer
@@ -101,6 +100,7 @@ export class TableStore implements ReadContext {
   #heldDamaged: readonly HeldFile[] = []
   sources: readonly Source[]
   readonly metrics = new TableMetrics()
+  readonly #scratch = [new ByteWriter(512), new ByteWriter(512)] as const
   /** Of files that are not live any more, but still read. */
   retiredFileBytes = 0
 
@@ -182,8 +182,7 @@ export class TableStore implements ReadContext {
     const isTimed = latency.begins()
     const began = isTimed ? clock.monotonicMs() : 0
     const isPlain = this.#rowsKept === 0 || command.supposed !== undefined || command.whole === true || command.dead
-    const inMemory = command.dead ? this.#readInMemory(command) : null
-    const result = inMemory ?? (isPlain ? this.#run(command) : this.#readKept(command))
+    const result = isPlain ? this.#run(command) : this.#readKept(command)
     if (!(result instanceof Promise)) {
       if (isTimed) latency.sampled(clock.monotonicMs() - began)
       return result
@@ -192,34 +191,37 @@ export class TableStore implements ReadContext {
     return result.finally(() => latency.single(clock.monotonicMs() - waits))
   }
 
-  /** One row as it is, where only memtables may have something to say of it; null: it takes more to know it. */
-  #readInMemory({ target, slices }: ReadCommand): ReadResult | null {
-    if (target.kind !== 'partition' || (slices === null ? this.hasClustering : slices.length !== 1)) return null
-    const { position } = target
-    const clustering = slices === null ? START_OF_PARTITION : slices[0]!.start
+  /**
+   * One row as its sources hold it, merged: valid until the next call. Null: there is none. Undefined: something has to be read from a file for it, or
+   * may be deleted otherwise than by itself; a read will tell.
+   */
+  rowAtHand(position: Buffer, clustering: Buffer): Buffer | null | undefined {
+    const { sources } = this
+    for (let i = 0; i < sources.length; i++)
+      if (sources[i]!.hasPartitionDeletions || sources[i]!.hasRangeTombstones) return undefined
     const key = rowKey(position, clustering)
     let row: Buffer | null = null
-    for (let i = 0; i < this.sources.length; i++) {
-      const source = this.sources[i]!
-      if (source.isFile) {
-        if (source.mayHold(position)) return null
-        continue
+    let which = 0
+    for (let i = 0; i < sources.length; i++) {
+      const source = sources[i]!
+      if (!source.mayHold(position) || (this.hasClustering && !source.mayHoldRow(clustering))) continue
+      const found = source.get(key)
+      if (found instanceof Promise) {
+        // Whoever reads then hears of what is wrong.
+        found.catch(() => {})
+        return undefined
       }
-      if (source.hasPartitionDeletions || source.hasRangeTombstones) return null
-      const version = source.get(key)
-      if (version === null) continue
-      if (version instanceof Promise || row !== null) return null
-      row = version
+      if (found === null) continue
+      if (row === null) row = found
+      else {
+        const out = this.#scratch[which]!
+        which = 1 - which
+        out.reset()
+        this.resolution.merge(out, row, 0, row.length, found, 0, found.length)
+        row = out.view()
+      }
     }
-    this.didRead(0, 0, row === null ? 0 : 1)
-    if (row === null) return NOTHING
-    const partition = {
-      position,
-      key: position.subarray(POSITION_HEAD_BYTES),
-      staticRow: null,
-      rows: [RowData.of(clustering, row)],
-    }
-    return { partitions: [partition], more: false, tombstones: 0 }
+    return row
   }
 
   /** Reads the sources; the files stay while it does. */

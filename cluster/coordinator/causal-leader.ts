@@ -36,7 +36,7 @@ export interface CausalTable {
 }
 
 export interface CausalLeaderOptions {
-  readonly replica: Pick<Replica, 'apply' | 'read'>
+  readonly replica: Pick<Replica, 'apply' | 'read' | 'rowAtHand'>
   /** Those of this run of this node. */
   readonly dots: Dots
   /** Of the table of a mutation. */
@@ -73,6 +73,31 @@ export class CausalLeader implements Leader {
   }
 
   lead(mutation: Buffer): Led | Promise<Led> {
+    const isFree = this.#locks.isIdle || !this.#locks.isHeld(this.#nameOf(mutation))
+    return (isFree ? this.#leadAtOnce(mutation) : null) ?? this.#leadRead(mutation)
+  }
+
+  /** A write of one row that is at hand, as most are; null: it takes more. */
+  #leadAtOnce(mutation: Buffer): Led | null {
+    const { replica, gather } = this.#options
+    const reader = this.#reader.reset(mutation)
+    const { positionStart, positionEnd } = reader
+    if (!reader.next() || reader.kind !== EntryKind.CAUSAL_WRITE || reader.valueEnd < reader.end) return null
+    const position = mutation.subarray(positionStart, positionEnd)
+    const clustering = mutation.subarray(reader.boundStart, reader.boundEnd)
+    const state = replica.rowAtHand?.(mutation, position, clustering)
+    if (state === undefined) return null
+    const write = reader.causalWrite()
+    if (gather !== undefined && lacksSeen(state, write)) return null
+    const warning = this.#check(mutation, state, write)
+    const writer = this.#writer
+    writer.begin(mutation.subarray(0, TABLE_ID_BYTES), position)
+    writer.row(clustering, this.#deltas.delta(state, write, this.#options.dots))
+    const led = writer.finish()
+    return { mutation: led, durable: replica.apply([led]), warnings: warning === null ? null : [warning] }
+  }
+
+  #leadRead(mutation: Buffer): Led | Promise<Led> {
     const own = Buffer.from(mutation)
     const name = this.#locks.isIdle ? '' : this.#nameOf(own)
     if (name !== '' && this.#locks.isHeld(name))
@@ -192,7 +217,7 @@ export class CausalLeader implements Leader {
     let after = 1
     while (row.next()) {
       before++
-      if (context === null || !coversDot(context, row.dot, 0)) after++
+      if (context === null || !coversDot(context, row.dotBuffer, row.dotStart)) after++
     }
     if (after === 1) return null
     const counts = this.#options.counts(mutation)

@@ -20,6 +20,11 @@ import { isReplicaFailure, unavailable } from './request-errors.ts'
 export interface Replica {
   apply(mutations: readonly Buffer[]): Promise<void> | undefined
   read(command: ReadCommand): ReadResult | Promise<ReadResult>
+  /**
+   * A row of the mutation's table as it is stored, synced or not: valid until the next call. Null: there is none; undefined: it takes a read to tell.
+   * Absent: it always does.
+   */
+  rowAtHand?(mutation: Buffer, position: Buffer, clustering: Buffer): Buffer | null | undefined
   /** The law by which versions of the table's rows merge. */
   resolution(table: string): Resolution
   /**

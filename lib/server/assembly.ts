@@ -367,6 +367,7 @@ async function serve({
   const replica: Replica = {
     apply: (mutations) => views.apply(mutations),
     read: (command) => (virtual.handles(command.table) ? virtual.read(command) : views.read(command)),
+    rowAtHand: (mutation, position, clustering) => store.rowAtHand(mutation, position, clustering),
     resolution: (table) => store.resolutionOf(table),
     truncate: (table, atMs) => views.truncate(table, atMs),
     truncateViews: (table, atMs) => views.truncateViews(table, atMs),

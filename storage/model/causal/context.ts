@@ -364,6 +364,34 @@ export function contextEntries(bytes: Uint8Array, start: number, end: number): C
   return found
 }
 
+/** Appends what the context says of actors of versions, and of their twins (causal/delta.ts) if `withTwins`; not of what has no dots. */
+export function appendDotted(out: ByteWriter, context: Buffer, withTwins: boolean): void {
+  const entries = new Entries(context)
+  while (entries.next()) {
+    const isTwin = (context[entries.actorAt + ACTOR_BYTES - 1]! & 1) === 1
+    if ((withTwins || !isTwin) && !entries.isLegacy) out.slice(context, entries.actorAt, entries.end)
+  }
+}
+
+/** Of the last dots of its actors the greatest counter less the least, and how many actors there are. */
+export function spanOf(
+  bytes: Uint8Array,
+  start: number,
+  end: number,
+): { readonly span: number; readonly size: number } {
+  const entries = new Entries(bytes, start, end)
+  let newest = 0
+  let oldest = Number.POSITIVE_INFINITY
+  let size = 0
+  while (entries.next()) {
+    const { last } = entries
+    if (last > newest) newest = last
+    if (last < oldest) oldest = last
+    size++
+  }
+  return { span: newest - oldest, size }
+}
+
 /** The context in bytes[start, end) without some of its entries. */
 export function withoutEntries(bytes: Buffer, start: number, end: number, gone: readonly ContextEntry[]): Buffer {
   if (gone.length === 0) return bytes.subarray(start, end)

@@ -11,14 +11,13 @@ import { ByteWriter } from '../../../lib/base/bytes.ts'
 import { ANNOTATION_COLUMN_ID, CellFlag, compareTimestamps, RowReader, RowWriter, VERSION_COLUMN_ID } from '../row.ts'
 import {
   ACTOR_BYTES,
+  appendDotted,
   appendInterval,
   appendJoined,
-  contextEntries,
   counterHigh,
   counterLow,
   coversContext,
   coversDot,
-  coversLegacy,
   DOT_BYTES,
   greatestCounter,
   joinContexts,
@@ -132,7 +131,7 @@ export class DeltaWriter {
     this.#begin(state ?? EMPTY_ROW, context, dots)
     const isDelete = version === null && sets === null
     const isOfVersions = version !== null || isDelete
-    if (context !== null && isOfVersions) this.#take(context, isDelete)
+    if (context !== null && isOfVersions) appendDotted(this.#context, context, isDelete)
     const counter = isOfVersions ? this.#give(this.#actor) : 0
     const changes = sets === null ? NO_CHANGES : this.#changes(sets)
     const newest = this.#above
@@ -168,15 +167,6 @@ export class DeltaWriter {
     this.#actor[ACTOR_BYTES - 1]! &= 0xfe
     this.#twin = Buffer.from(actor)
     this.#twin[ACTOR_BYTES - 1]! |= 1
-  }
-
-  /** What the writer has seen of versions, or of elements, too; what has no dots is told of by a deletion. */
-  #take(seen: Buffer, withElements: boolean): void {
-    for (const { actorAt, end } of contextEntries(seen, 0, seen.length)) {
-      const isTwin = (seen[actorAt + ACTOR_BYTES - 1]! & 1) === 1
-      if ((isTwin && !withElements) || (actorAt === 0 && coversLegacy(seen))) continue
-      this.#context.slice(seen, actorAt, end)
-    }
   }
 
   /** A new dot: its counter. All of its actor between the last one that the leader knows of the row and this one are seen with it. */

@@ -10,7 +10,7 @@
  * that missed that write would bring the version back.
  */
 import { compareRanges } from '../row.ts'
-import { ACTOR_BYTES, type ContextEntry, contextEntries } from './context.ts'
+import { ACTOR_BYTES, type ContextEntry, contextEntries, spanOf } from './context.ts'
 
 const ENTRIES_MAX = 10
 const HOUR_MICROS = 3_600_000_000
@@ -20,17 +20,8 @@ const NOTHING: readonly ContextEntry[] = []
 
 /** Whether any may go, whatever dots the row has. */
 export function mayForget(bytes: Buffer, start: number, end: number): boolean {
-  return !isAllYoung(contextEntries(bytes, start, end))
-}
-
-function isAllYoung(entries: readonly ContextEntry[]): boolean {
-  let newest = 0
-  let oldest = Number.POSITIVE_INFINITY
-  for (const { last } of entries) {
-    if (last > newest) newest = last
-    if (last < oldest) oldest = last
-  }
-  return oldest >= newest - (entries.length > ENTRIES_MAX ? YOUNG_MICROS : OLD_MICROS)
+  const { span, size } = spanOf(bytes, start, end)
+  return span > (size > ENTRIES_MAX ? YOUNG_MICROS : OLD_MICROS)
 }
 
 /** The entries that may go; `dots`: where the dots of the row's versions and elements begin. */
@@ -40,8 +31,8 @@ export function prunableEntries(
   end: number,
   dots: readonly number[],
 ): readonly ContextEntry[] {
+  if (!mayForget(bytes, start, end)) return NOTHING
   const entries = contextEntries(bytes, start, end)
-  if (isAllYoung(entries)) return NOTHING
   const newest = entries.reduce((greatest, { last }) => Math.max(greatest, last), 0)
   const isHeld = ({ actorAt }: ContextEntry): boolean =>
     dots.some((dot) => compareRanges(bytes, actorAt, actorAt + ACTOR_BYTES, bytes, dot, dot + ACTOR_BYTES) === 0)

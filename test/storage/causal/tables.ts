@@ -159,6 +159,30 @@ t.test('what was deleted stays so in a table that goes back to timestamps', asyn
   await store.close()
 })
 
+t.test('a row at hand is what a read gives, or nothing is said of it', async (t) => {
+  const store = await open({ resolution: 'vclock' })
+  const mutation = rowMutation(TABLE_BYTES, 1, CLUSTERING, deltaOf(null, put('a'), dotsAt(1, NOW)))
+  const position = mutation.subarray(16, 16 + 8 + 2 + 1)
+  const atHand = (): Buffer | null | undefined => store.rowAtHand(mutation, position, CLUSTERING)
+  const asRead = async (): Promise<Buffer> => rowOf(await read(store))
+  t.equal(atHand(), null)
+  for (let i = 0; i < 4; i++) {
+    apply(store, 1, deltaOf(null, put(`v${i}`), dotsAt(i + 1, NOW + i)))
+    // What a file holds is at hand when it was read.
+    const whole = await asRead()
+    t.ok(atHand()?.equals(whole), 'of several sources')
+    if (i < 3) await store.flush(TABLE)
+  }
+  t.equal(store.rowAtHand(mutation, position, Buffer.from([0x41])), null)
+  t.equal(store.rowAtHand(Buffer.alloc(100), position, CLUSTERING), undefined, 'a table that is not known')
+  const writer = new MutationWriter()
+  writer.begin(TABLE_BYTES, 1, 0, Buffer.of(1))
+  writer.partitionDeletion(0, 1, NOW)
+  store.apply([Buffer.from(writer.finish())])?.catch(() => {})
+  t.equal(atHand(), undefined, 'what may be deleted otherwise takes a read')
+  await store.close()
+})
+
 t.test('a row cache gives what was joined last', async (t) => {
   const store = await open(
     { resolution: 'vclock', caching: { keys: true, rowsPerPartition: Number.POSITIVE_INFINITY } },
