@@ -49,9 +49,13 @@ export class ViewOutbox {
     for await (const { id, content } of this.#notes.all()) this.#send(id, readNote(content))
   }
 
-  /** Resolves when all that is under way has arrived somewhere. */
-  async close(): Promise<void> {
+  /** Resolves when all that is under way has arrived somewhere, or is kept as hints. */
+  async settled(): Promise<void> {
     await Promise.all(this.#sending)
+  }
+
+  close(): Promise<void> {
+    return this.settled()
   }
 
   place(keyspace: string, basePosition: Buffer, mutations: readonly Buffer[]): Placed {

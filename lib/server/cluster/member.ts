@@ -70,6 +70,7 @@ export class ClusterMember implements AsyncDisposable {
   #streaming: NodeStreaming | null = null
   #paxos: PaxosSide | null = null
   #takeOver: TakeOver | null = null
+  #outbox: ViewOutbox | null = null
   /** Taking nodes out of the ring. */
   readonly removals: RingRemovals
   /** That the ring is without this node is as it should be. */
@@ -187,6 +188,7 @@ export class ClusterMember implements AsyncDisposable {
       new BatchStore(await openBatchTable(store, runtime.clock, 'polyxena_view_changes')),
     )
     this.#opened.defer(() => outbox.close())
+    this.#outbox = outbox
     await outbox.start()
     this.#placesKnown(outbox)
     this.#opened.defer(() => paxos.cleaner.close())
@@ -273,6 +275,8 @@ export class ClusterMember implements AsyncDisposable {
     if (!force) this.#checkHints()
     await this.removals.giveUpPlace(force)
     await stopClients()
+    // What it owes to views elsewhere arrives there, or becomes a hint.
+    await Promise.race([this.#outbox?.settled(), sleep(clock, HINTS_MS)])
     for (
       let waited = 0;
       waited < HINTS_MS && this.#hintsFor((hostId) => this.gossiper.isAlive(hostId)) > 0;

@@ -5,7 +5,7 @@ import { Verb } from '../../../cluster/internode/verbs.ts'
 import { Placement } from '../../../cluster/ring/placement.ts'
 import { changeTopology, EMPTY_TOPOLOGY, type RingNode, type Topology } from '../../../cluster/ring/topology.ts'
 import { Mirror } from '../../../cluster/streaming/mirror.ts'
-import { type Fetch, planJoin, StreamError } from '../../../cluster/streaming/plan.ts'
+import { type Fetch, planJoin, planLeave, StreamError } from '../../../cluster/streaming/plan.ts'
 import { isWithin } from '../../../cluster/streaming/source.ts'
 import { createDice, type Dice, testSeed } from '../../support/random.ts'
 import {
@@ -350,5 +350,58 @@ t.test('the plan: from whom whose place is taken; if that one is down, from enou
     planJoin(few, third.hostId, [], () => true),
     [],
   )
+  t.end()
+})
+
+t.test('the plan for one that leaves: from itself, or if it is dead from somebody of every quorum', (t) => {
+  const dice = createDice(seed)
+  let topology: Topology = EMPTY_TOPOLOGY
+  for (let i = 0; i < 6; i++) {
+    const datacenter = i < 4 ? 'dc1' : 'dc2'
+    topology = changeTopology(topology, { kind: 'join-start', node: { ...ringNode(dice, i, 'normal'), datacenter } })
+  }
+  const [leaving, two, three, four] = [...topology.nodes.keys()] as [string, string, string, string]
+  topology = changeTopology(topology, { kind: 'leave-start', hostId: leaving })
+  const replication: Replication = {
+    strategy: 'org.apache.cassandra.locator.NetworkTopologyStrategy',
+    factor: 5,
+    datacenters: new Map([
+      ['dc1', 3],
+      ['dc2', 2],
+    ]),
+  }
+  const keyspaces = [{ names: ['shop'], replication }]
+  const before = new Placement(replication, topology)
+  const after = new Placement(replication, changeTopology(topology, { kind: 'remove', hostId: leaving }))
+  const planOf = (hostId: string, ...down: readonly string[]) =>
+    planLeave(topology, { leaving, hostId }, keyspaces, (other) => !down.includes(other))
+  const sources = (plan: readonly Fetch[], token: Buffer): string[] =>
+    plan
+      .filter(({ parts }) => parts.some(({ ranges }) => isWithin(ranges, token)))
+      .map(({ from }) => from.hostId)
+      .sort()
+  for (const hostId of [two, three, four]) {
+    const alive = planOf(hostId)
+    const dead = planOf(hostId, leaving)
+    for (let i = 0; i < 200; i++) {
+      const token = randomMutation(dice, 1).subarray(16, 24)
+      const old = before.atPosition(token).natural.map((node) => node.hostId)
+      const gains = after.atPosition(token).natural.some((node) => node.hostId === hostId) && !old.includes(hostId)
+      t.same(sources(alive, token), gains ? [leaving] : [])
+      t.same(sources(dead, token), gains ? old.filter((other) => other !== leaving).sort() : [])
+    }
+    // Three of five are there, but of the three of dc1 only one: a local quorum may have been the other two.
+    const others = [two, three, four].filter((other) => other !== hostId)
+    t.throws(() => planOf(hostId, leaving, others[0]!), StreamError)
+    const [group] = keyspaces
+    t.ok(
+      planLeave(
+        topology,
+        { leaving, hostId },
+        [{ ...group!, isOptional: true }],
+        (other) => other !== leaving && other !== others[0],
+      ).length > 0,
+    )
+  }
   t.end()
 })
