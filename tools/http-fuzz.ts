@@ -250,7 +250,7 @@ class Writer {
   chunked(body: Buffer): Buffer {
     const parts: Buffer[] = [this.request('PUT', '/kv/chunked', ['Transfer-Encoding: chunked', 'Connection: close'])]
     for (let at = 0; at < body.length; ) {
-      const part = body.subarray(at, at + 1 + this.below(20_000))
+      const part = body.subarray(at, at + 1 + this.below(3_000))
       parts.push(
         Buffer.from(`${part.length.toString(16)}${this.pick(['', '', ';a=b'])}\r\n`),
         part,
@@ -340,7 +340,7 @@ function draw(place: FuzzPlace, random: Random): Script {
       })
     }
     case 11: {
-      const body = write.bytes(write.below(10) === 0 ? valueBytesMax + 1 : write.below(60_000))
+      const body = write.bytes(write.below(10) === 0 ? valueBytesMax + 1 : write.below(8_000))
       return script(
         'chunked',
         [{ bytes: write.chunked(body), expected: body.length > valueBytesMax ? [413] : WRITE }],

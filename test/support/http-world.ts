@@ -1,5 +1,4 @@
 /** Key-value over HTTP on a processor over storage in memory, with limits of one's own, and with replicas that fail when they are told to. */
-import { createHash } from 'node:crypto'
 import http from 'node:http'
 import net from 'node:net'
 import type { RequestError } from '../../lib/base/errors.ts'
@@ -158,15 +157,4 @@ export function sendRaw(
     if (options.end) socket.end(bytes)
     else socket.write(bytes)
   })
-}
-
-/** The statuses of the answers in a connection's bytes, without those that only ask to go on. */
-export function statusesOf(text: string): number[] {
-  return [...text.matchAll(/(?:^|[^\r\n ])?HTTP\/1\.1 (\d{3}) [^\r\n]*\r\n/g)]
-    .map(([, status]) => Number(status))
-    .filter((status) => status !== 100)
-}
-
-export function digestOf(bytes: Buffer): string {
-  return createHash('sha256').update(bytes).digest('hex')
 }

@@ -4,7 +4,8 @@ import t from 'tap'
 import { RequestError } from '../../../lib/base/errors.ts'
 import { COMMON_ANSWERS } from '../../../lib/server/http/openapi.ts'
 import { OPERATIONS } from '../../../lib/server/http/operations.ts'
-import { type AskOptions, ask, type HttpWorld, openHttpWorld, sendRaw, statusesOf } from '../../support/http-world.ts'
+import { statusesOf } from '../../../tools/http-fuzz.ts'
+import { type AskOptions, ask, type HttpWorld, openHttpWorld, sendRaw } from '../../support/http-world.ts'
 
 let world: HttpWorld
 t.before(async () => {
