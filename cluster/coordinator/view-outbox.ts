@@ -49,6 +49,11 @@ export class ViewOutbox {
     for await (const { id, content } of this.#notes.all()) this.#send(id, readNote(content))
   }
 
+  /** Notes of which something has not arrived anywhere yet. */
+  get underWay(): number {
+    return this.#sending.size
+  }
+
   /** Resolves when all that is under way has arrived somewhere, or is kept as hints. */
   async settled(): Promise<void> {
     await Promise.all(this.#sending)

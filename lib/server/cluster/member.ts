@@ -53,7 +53,7 @@ export interface MemberOptions {
   end(error: Error): void
 }
 
-/** Hints for nodes that are up are sent before a node leaves, if it takes no longer. */
+/** Hints for nodes that are up, and changes of views, are sent before a node leaves, if it takes no longer. */
 const HINTS_MS = 60_000
 
 export class ClusterMember implements AsyncDisposable {
@@ -187,8 +187,8 @@ export class ClusterMember implements AsyncDisposable {
       environment,
       new BatchStore(await openBatchTable(store, runtime.clock, 'polyxena_view_changes')),
     )
-    this.#opened.defer(() => outbox.close())
     this.#outbox = outbox
+    this.#opened.defer(() => outbox.close())
     await outbox.start()
     this.#placesKnown(outbox)
     this.#opened.defer(() => paxos.cleaner.close())
@@ -279,7 +279,8 @@ export class ClusterMember implements AsyncDisposable {
     await Promise.race([this.#outbox?.settled(), sleep(clock, HINTS_MS)])
     for (
       let waited = 0;
-      waited < HINTS_MS && this.#hintsFor((hostId) => this.gossiper.isAlive(hostId)) > 0;
+      waited < HINTS_MS &&
+      (this.#hintsFor((hostId) => this.gossiper.isAlive(hostId)) > 0 || (this.#outbox?.underWay ?? 0) > 0);
       waited += 100
     )
       await sleep(clock, 100)

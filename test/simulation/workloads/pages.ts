@@ -9,11 +9,17 @@ export async function readPages(
   values: readonly Cell[],
   consistency: number,
   pageSize: number | null,
+  via?: number,
 ): Promise<readonly (readonly Cell[])[] | null> {
   const rows: (readonly Cell[])[] = []
   let pagingState: Buffer | null = null
   for (let failures = 0; ; ) {
-    const answer = await client.ask(statement, values, { consistency, pageSize, pagingState })
+    const answer = await client.ask(statement, values, {
+      consistency,
+      pageSize,
+      pagingState,
+      ...(via !== undefined && { via }),
+    })
     if (answer.kind !== 'rows') {
       // A page that failed may be asked for again.
       if (++failures > 3 || !client.dice.chance(0.7)) return null

@@ -19,19 +19,28 @@ import { readPages } from './pages.ts'
 const PARTITIONS = 4
 const ROWS = 8
 const SETTLE_MS = 15_000
+/** Reads, one right after the other, each through another node, of what may have been written. */
+const LOOKS_IN_DOUBT = 6
 
 type RowHistory = History<TimestampedInput, TimestampedOutput>
 
-function settle(history: RowHistory, operations: readonly TimestampedOperation[], answer: Answer, now: number): void {
+function settle(
+  history: RowHistory,
+  operations: readonly TimestampedOperation[],
+  answer: Answer,
+  now: number,
+): ReturnType<typeof fateOf> {
   const fate = fateOf(answer)
   for (const operation of operations) {
     if (fate === 'ok') history.complete(operation, { kind: 'written' }, now)
     else if (fate === 'failed') history.fail(operation, now)
   }
+  return fate
 }
 
-export function rows({ levels }: Plan): Workload {
+export function rows({ levels, datacenters }: Plan): Workload {
   const history: RowHistory = new History()
+  const nodes = datacenters.reduce((sum, size) => sum + size, 0)
   let last = 0
   const write = Consistency[levels.write]
   const read = Consistency[levels.read]
@@ -48,7 +57,11 @@ export function rows({ levels }: Plan): Workload {
     const operations = changed.map((row) =>
       history.invoke(client.process, `${partition}/${row}`, { kind: 'write', value, timestamp }, client.now()),
     )
-    settle(history, operations, await client.ask(statement, values, { consistency: write }), client.now())
+    const fate = settle(history, operations, await client.ask(statement, values, { consistency: write }), client.now())
+    // Some replicas may have it: who reads it first must bring it to the others.
+    if (fate === 'unknown')
+      for (let i = 0; i < LOOKS_IN_DOUBT; i++)
+        await look(client, all(partition), ' WHERE p = ?', [int(partition)], null, client.dice.int(nodes))
   }
 
   const look = async (
@@ -57,12 +70,20 @@ export function rows({ levels }: Plan): Workload {
     where: string,
     values: readonly Cell[],
     pageSize: number | null,
+    via?: number,
   ): Promise<boolean> => {
     const operations = looked.map(([p, c]) => ({
       place: `${p}/${c}`,
       operation: history.invoke(client.process, `${p}/${c}`, { kind: 'read' }, client.now()),
     }))
-    const found = await readPages(client, `SELECT p, c, v, writetime(v) FROM sim.rows${where}`, values, read, pageSize)
+    const found = await readPages(
+      client,
+      `SELECT p, c, v, writetime(v) FROM sim.rows${where}`,
+      values,
+      read,
+      pageSize,
+      via,
+    )
     if (found === null) return false
     const shown = new Map<string, { value: string; timestamp: number }>()
     for (const [p, c, v, at] of found)

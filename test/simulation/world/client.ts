@@ -34,6 +34,8 @@ export interface Ask {
   readonly serialConsistency?: number
   readonly pageSize?: number | null
   readonly pagingState?: Buffer | null
+  /** Through that node, by a connection of its own that is kept; absent: through the one that the client talks to. */
+  readonly via?: number
   /** Errors that would be bugs elsewhere. */
   readonly expected?: readonly ErrorCodeName[]
 }

@@ -1,4 +1,7 @@
-/** A node leaves the simulated cluster, whatever happens to it and to those who see to it meanwhile. */
+/**
+ * A node leaves the simulated cluster, whatever happens to it and to those who see to it meanwhile. One that lost its disk starts again at once with an empty one:
+ * it is refused, or waits, as long as the node that it was has its place, and then joins as a new one.
+ */
 import type { Machine } from './node.ts'
 import type { Plan } from './plan.ts'
 import type { World } from './world.ts'
@@ -20,9 +23,14 @@ export async function leave(world: World, { node, how }: NonNullable<Plan['leavi
     return there.length === 0 || there.some((other) => other.node!.cluster.topology().nodes.has(hostId))
   }
   world.say(`node${node + 1} leaves: ${how}`)
-  if (how === 'remove') {
+  if (how !== 'decommission') {
     machine.isGone = true
     machine.crash(null)
+  }
+  if (how === 'wipe') {
+    machine.wipe()
+    machine.isGone = false
+    machine.start()
   }
   for (let tries = 0; isIn(); tries++) {
     const there = others()
@@ -37,7 +45,8 @@ export async function leave(world: World, { node, how }: NonNullable<Plan['leavi
       ])
     await sleep(AGAIN_MS)
   }
+  world.say(`node${node + 1} has left`)
+  if (how === 'wipe') return
   machine.isGone = true
   machine.crash(null)
-  world.say(`node${node + 1} has left`)
 }

@@ -152,6 +152,11 @@ export class Machine {
     else this.#disk.forgetProcess()
   }
 
+  /** The disk of a machine that is off is replaced by an empty one. */
+  wipe(): void {
+    this.#disk = openSimulatedDisk()
+  }
+
   /** As SIGTERM. Calls `then` when the process has ended. */
   stop(then: () => void): void {
     const { node } = this

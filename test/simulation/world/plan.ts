@@ -64,8 +64,12 @@ export interface Plan {
   readonly seconds: number
   /** Nodes that are not there when the cluster forms: they join it in phase 1. */
   readonly late: readonly { readonly node: number; readonly atMs: number }[]
-  /** A node that leaves in phase 1: by itself, or taken out after it died. */
-  readonly leaving: { readonly node: number; readonly atMs: number; readonly how: 'decommission' | 'remove' } | null
+  /** A node that leaves in phase 1: by itself, or taken out after it died; wiped: its disk was lost, and it comes again as a new node. */
+  readonly leaving: {
+    readonly node: number
+    readonly atMs: number
+    readonly how: 'decommission' | 'remove' | 'wipe'
+  } | null
   readonly faults: readonly PlannedFault[]
   readonly network: {
     readonly latencyMs: number
@@ -186,7 +190,7 @@ function drawLeaving(
   // The system's own keyspaces have three copies, and let nobody go without whom they would not.
   const mayGo = datacenters.reduce((sum, size) => sum + size, 0) > 3
   if (!mayDie && !mayGo) return null
-  const how = mayDie && (!mayGo || dice.chance(0.5)) ? 'remove' : 'decommission'
+  const how = !mayDie || (mayGo && dice.chance(0.4)) ? 'decommission' : dice.chance(0.5) ? 'wipe' : 'remove'
   return { node: dice.pick(candidates), atMs: dice.int(seconds * 500), how }
 }
 

@@ -289,6 +289,8 @@ class Client implements WorkloadContext {
   readonly #address: string
   #connection: CqlConnection | null = null
   #connectedTo = -1
+  /** By node. */
+  readonly #others = new Map<number, CqlConnection>()
 
   constructor(world: World, name: string, number: number, only: number | null, dice: Dice) {
     this.#world = world
@@ -319,11 +321,12 @@ class Client implements WorkloadContext {
 
   close(): void {
     this.#connection?.close()
+    for (const connection of this.#others.values()) connection.close()
     this.#world.network.detach(this.#address, 'killed')
   }
 
   async ask(statement: string, values: readonly Cell[], ask: Ask): Promise<Answer> {
-    const connection = await this.#connected()
+    const connection = await (ask.via === undefined ? this.#connected() : this.#kept(ask.via))
     if (connection === null) return { kind: 'lost', sent: false, why: 'no connection' }
     const answer = this.#prepares
       ? await connection.execute(statement, values, ask)
@@ -375,13 +378,19 @@ class Client implements WorkloadContext {
     if (this.#connection?.isOpen && target === this.#connectedTo) return this.#connection
     this.#connection?.close()
     this.#connectedTo = target
-    this.#connection = await CqlConnection.open(
-      this.#clock,
-      this.#door,
-      machines[target]!.address,
-      CQL_PORT,
-      this.#version,
-    )
+    this.#connection = await this.#open(target)
     return this.#connection
+  }
+
+  async #kept(node: number): Promise<CqlConnection | null> {
+    const known = this.#others.get(node)
+    if (known?.isOpen) return known
+    const connection = await this.#open(node)
+    if (connection !== null) this.#others.set(node, connection)
+    return connection
+  }
+
+  #open(node: number): Promise<CqlConnection | null> {
+    return CqlConnection.open(this.#clock, this.#door, this.#world.machines[node]!.address, CQL_PORT, this.#version)
   }
 }
