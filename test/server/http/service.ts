@@ -1,5 +1,6 @@
 /** Key-value over HTTP from a client's side: every status, every limit, connections of all kinds. */
 import http from 'node:http'
+import net from 'node:net'
 import t from 'tap'
 import { RequestError } from '../../../lib/base/errors.ts'
 import { COMMON_ANSWERS } from '../../../lib/server/http/openapi.ts'
@@ -356,6 +357,31 @@ t.test('too much at once', async (t) => {
   half.destroy()
   while (own.counters.bytes > 0) await new Promise((resolve) => setTimeout(resolve, 5))
   t.equal((await ask(port, 'PUT', '/kv/other', { body: 'x'.repeat(60_000) })).status, 204)
+})
+
+t.test('answers that are not taken', async (t) => {
+  const MIB = 1024 * 1024
+  await using own = await openHttpWorld({ inFlightBytesMax: 24 * MIB, answerMs: 1_000 })
+  const { port, counters } = own
+  // More than the kernel takes off a node's hands for a connection.
+  const value = Buffer.alloc(10 * MIB, 'large')
+  t.equal((await ask(port, 'PUT', '/kv/large', { body: value, headers: { prefer: 'return=minimal' } })).status, 204)
+  t.equal(counters.bytes, 0)
+  const idle = net.connect({ port, host: '127.0.0.1' })
+  idle.on('error', () => {})
+  idle.pause()
+  const closed = new Promise((resolve) => idle.once('close', resolve))
+  idle.write('GET /kv/large HTTP/1.1\r\nHost: localhost\r\n\r\n'.repeat(2))
+  while (counters.bytes < 20 * MIB) await new Promise((resolve) => setTimeout(resolve, 5))
+  const refused = await ask(port, 'GET', '/kv/large')
+  t.match([refused.status, refused.headers['retry-after']], [503, '1'])
+  t.equal((await ask(port, 'PUT', '/kv/large', { body: value })).status, 503)
+  t.equal((await ask(port, 'GET', '/kv/none')).status, 404)
+  // It is let go, and what it held is free.
+  while (counters.bytes > 0) await new Promise((resolve) => setTimeout(resolve, 20))
+  t.ok((await ask(port, 'GET', '/kv/large')).body.equals(value))
+  idle.resume()
+  await closed
 })
 
 t.test('closing: what has begun is answered, and kept connections end', async (t) => {
