@@ -54,13 +54,9 @@ export class ViewOutbox {
     return this.#sending.size
   }
 
-  /** Resolves when all that is under way has arrived somewhere, or is kept as hints. */
-  async settled(): Promise<void> {
+  /** Resolves when all that is under way has arrived somewhere. */
+  async close(): Promise<void> {
     await Promise.all(this.#sending)
-  }
-
-  close(): Promise<void> {
-    return this.settled()
   }
 
   place(keyspace: string, basePosition: Buffer, mutations: readonly Buffer[]): Placed {

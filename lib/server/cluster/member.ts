@@ -275,8 +275,6 @@ export class ClusterMember implements AsyncDisposable {
     if (!force) this.#checkHints()
     await this.removals.giveUpPlace(force)
     await stopClients()
-    // What it owes to views elsewhere arrives there, or becomes a hint.
-    await Promise.race([this.#outbox?.settled(), sleep(clock, HINTS_MS)])
     for (
       let waited = 0;
       waited < HINTS_MS &&
