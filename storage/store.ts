@@ -160,6 +160,7 @@ export class Store {
   readonly #space: DiskSpace | null
   readonly #periodicFlush: PeriodicFlush
   readonly #laws = createLaws()
+  #forgettings = 0
   readonly #tables = new Map<string, TableStore>()
   /** The same, as mutations name them. */
   readonly #byId = new TableMap<TableStore>()
@@ -292,6 +293,9 @@ export class Store {
       froze: (bytes) => this.#flusher.froze(bytes),
       wrote: (bytes) => this.#flusher.wrote(bytes),
       freed: (bytes) => this.#flusher.freed(bytes),
+      forgot: () => {
+        this.#forgettings++
+      },
       failed: (store, error) => this.#files?.damaged.report(store, error),
     })
     this.#tables.set(id, made)
@@ -560,6 +564,11 @@ export class Store {
     // What is read later in the turn of a promise may hold later writes: it is looked at when it is there.
     if (result instanceof Promise) return result.then((given) => this.#synced(table, command, given))
     return this.#synced(table, command, result)
+  }
+
+  /** How often something was given up that the store had held since it was opened: damaged files that could not be repaired. */
+  get forgettings(): number {
+    return this.#forgettings
   }
 
   /** A row of the table of a mutation, if nothing has to be waited for: see TableStore. What is not synced yet is given, too. */

@@ -71,6 +71,8 @@ export interface TableServices {
   readonly froze: (bytes: number) => void
   readonly wrote: (bytes: number) => void
   readonly freed: (bytes: number) => void
+  /** Told when something that it held is no longer there, although nobody deleted it. */
+  readonly forgot: () => void
   /** Told of the error of a read that failed. */
   readonly failed: (table: TableStore, error: unknown) => void
 }
@@ -407,6 +409,7 @@ export class TableStore implements ReadContext {
   /** Forgets damaged files: each is closed when no read uses it any more, and stays in the quarantine. */
   forgetDamaged(numbers: ReadonlySet<number>): void {
     if (!this.#damaged.some(({ number }) => numbers.has(number))) return
+    this.#services.forgot()
     const forgotten = this.#heldDamaged.filter(({ number }) => numbers.has(number))
     this.#damaged = this.#damaged.filter(({ number }) => !numbers.has(number))
     this.#heldDamaged = this.#heldDamaged.filter(({ number }) => !numbers.has(number))

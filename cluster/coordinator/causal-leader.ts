@@ -8,7 +8,7 @@ import { ByteWriter } from '../../lib/base/bytes.ts'
 import { invalid, type RequestError } from '../../lib/base/errors.ts'
 import { SerialLocks } from '../../lib/base/serial-locks.ts'
 import { Consistency } from '../../lib/types/consistency.ts'
-import { coversDot, greatestCounter } from '../../storage/model/causal/context.ts'
+import { COUNTER_MAX, coversDot, greatestCounter } from '../../storage/model/causal/context.ts'
 import { type CausalWrite, DeltaWriter, lacksSeen } from '../../storage/model/causal/delta.ts'
 import type { Dots } from '../../storage/model/causal/dots.ts'
 import { CausalRow } from '../../storage/model/causal/state.ts'
@@ -25,8 +25,6 @@ import { tableOf } from './write-plans.ts'
 
 /** Versions of one row of which clients are warned. */
 export const SIBLINGS_WARNED = 25
-/** Counters are µs since 1970: no clock gives one beyond, the year 2112. */
-const COUNTER_MAX = 2 ** 52
 
 export interface CausalTable {
   /** For people. */

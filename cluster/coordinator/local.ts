@@ -25,6 +25,8 @@ export interface Replica {
    * Absent: it always does.
    */
   rowAtHand?(mutation: Buffer, position: Buffer, clustering: Buffer): Buffer | null | undefined
+  /** How often it gave something up that it had held, since the node began. Absent: never. */
+  forgettings?(): number
   /** The law by which versions of the table's rows merge. */
   resolution(table: string): Resolution
   /**

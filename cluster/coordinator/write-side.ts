@@ -60,7 +60,11 @@ export class WriteSide implements ReplicaSide {
     })
     const causal = new CausalLeader({
       replica: environment.replica,
-      dots: new ActorDots(environment.random.stream('dots'), () => environment.timestampMicros()),
+      dots: new ActorDots(
+        environment.random.stream('dots'),
+        () => environment.timestampMicros(),
+        () => environment.replica.forgettings?.() ?? 0,
+      ),
       table: (mutation) => environment.causalTable?.(tableKeyOf(mutation)) ?? NO_CAUSAL_TABLE,
       counts: (mutation) => latencies.ofMutation(mutation).siblings,
       nowSeconds,

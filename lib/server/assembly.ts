@@ -368,6 +368,7 @@ async function serve({
     apply: (mutations) => views.apply(mutations),
     read: (command) => (virtual.handles(command.table) ? virtual.read(command) : views.read(command)),
     rowAtHand: (mutation, position, clustering) => store.rowAtHand(mutation, position, clustering),
+    forgettings: () => store.forgettings,
     resolution: (table) => store.resolutionOf(table),
     truncate: (table, atMs) => views.truncate(table, atMs),
     truncateViews: (table, atMs) => views.truncateViews(table, atMs),
@@ -386,7 +387,11 @@ async function serve({
           nowSeconds: () => Math.floor(clock.wallMicros() / 1e6),
         },
         causal: {
-          dots: new ActorDots(random.stream('dots'), () => hybrid.next()),
+          dots: new ActorDots(
+            random.stream('dots'),
+            () => hybrid.next(),
+            () => store.forgettings,
+          ),
           table: (mutation) => causalTableOf(metadata.current, uuidText(mutation.subarray(0, 16))),
           nowSeconds: () => Math.floor(clock.wallMicros() / 1e6),
         },

@@ -5,7 +5,7 @@
  * blob := version u8 | hash 8 of (table id | partition key | clustering | context, lengths between) | context (storage/model/causal/context.ts)
  * Always: null, and the empty blob, have seen nothing.
  */
-import { NO_CONTEXT, validateContext } from '../../../storage/model/causal/context.ts'
+import { COUNTER_MAX, greatestCounter, NO_CONTEXT, validateContext } from '../../../storage/model/causal/context.ts'
 import { BytesError, ByteWriter } from '../../base/bytes.ts'
 import { invalid } from '../../base/errors.ts'
 import { murmur3Token } from '../../base/hash/murmur3.ts'
@@ -48,6 +48,7 @@ export class ContextSeal {
       if (error instanceof BytesError) throw malformed()
       throw error
     }
+    if (greatestCounter(context) > COUNTER_MAX) throw malformed()
     this.#hashOf(key, clustering, context)
     if (blob.readInt32BE(1) !== this.#hash[0] || blob.readInt32BE(5) !== this.#hash[1])
       throw invalid('The vclock is not of this row: hand back what a SELECT of the same row gave')

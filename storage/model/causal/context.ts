@@ -20,6 +20,9 @@ const HIGH = 2 ** 32
 /** Of the upper half of a counter. */
 const HIGH_MAX = 2 ** 21
 
+/** No clock gives a greater counter (the year 2112): who hands one in has not got it from a read. */
+export const COUNTER_MAX = 2 ** 52
+
 /** Nothing was seen. */
 export const NO_CONTEXT: Buffer = Buffer.alloc(0)
 

@@ -154,6 +154,8 @@ t.test('contexts that are malformed or of another row are refused', async (t) =>
     world.error(`INSERT INTO k.t (p, a) VALUES (${key}, 'x') USING VCLOCK ?`, [bytes])
   t.equal(await put(blob), 'no error')
   t.match(await put(blob, 2), /not of this row/)
+  const ofTheFuture = makeContext(Buffer.from('0102030405060708', 'hex'), 0, 2 ** 53 - 1)
+  t.match(await put(sealed(world, 't', ONE, NO_CONTEXT, ofTheFuture)), /vclock/, 'of no time there is')
   t.match(await put(sealed(world, 'c', ONE)), /not of this row/)
   t.match(await put(Buffer.concat([blob, Buffer.alloc(1)])), /Malformed vclock/)
   t.match(await put(Buffer.alloc(70_000, 1)), /Malformed vclock/)
