@@ -81,7 +81,8 @@ export async function openStorageNode(limits: Partial<CqlLimits> = {}): Promise<
   const environment: Environment = {
     schema: metadata,
     coordinator,
-    dots: countedDots(),
+    // Conditional writes have an actor of their own.
+    dots: countedDots(4),
     timestampMicros,
     wallMicros: () => runtime.clock.wallMicros(),
     randomBytes: (target) => target.fill(7),
