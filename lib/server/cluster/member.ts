@@ -13,9 +13,10 @@ import { WriteSide } from '../../../cluster/coordinator/write-side.ts'
 import type { Gossiper } from '../../../cluster/gossip/gossiper.ts'
 import type { HintedHandoff } from '../../../cluster/hints/handoff.ts'
 import { HintReceiver } from '../../../cluster/hints/receiver.ts'
+import type { Messenger } from '../../../cluster/internode/messenger.ts'
 import type { NodeMessenger } from '../../../cluster/internode/node-messenger.ts'
 import { FoundingError } from '../../../cluster/metadata/founding.ts'
-import type { RingNode } from '../../../cluster/ring/topology.ts'
+import type { RingNode, Topology } from '../../../cluster/ring/topology.ts'
 import type { Store } from '../../../storage/store.ts'
 import { Closers } from '../../base/closers.ts'
 import type { Settings } from '../../config/settings.ts'
@@ -32,6 +33,7 @@ import { openBatchTable } from './batch-table.ts'
 import { sleep } from './change-ring.ts'
 import type { ClusterEvents } from './cluster-events.ts'
 import { openHints } from './hints.ts'
+import { servingInRing } from './in-ring.ts'
 import { joinRing } from './join.ts'
 import { openGossip, openLinks } from './links.ts'
 import { MemberCare } from './member-care.ts'
@@ -108,10 +110,10 @@ export class ClusterMember implements AsyncDisposable {
   /** The node's data, as it is to be used from now on: nodes that join take part in what is written. */
   share(data: IndexedData): IndexedData {
     const { settings, runtime, store } = this.#options
-    const { messenger, metadata, gossiper } = this
+    const { metadata, gossiper } = this
     const streaming = new NodeStreaming({
       runtime,
-      messenger,
+      messenger: this.#serving(),
       metadata,
       liveness: gossiper,
       data,
@@ -121,6 +123,25 @@ export class ClusterMember implements AsyncDisposable {
     this.#streaming = streaming
     this.#opened.defer(() => streaming[Symbol.dispose]())
     return streaming
+  }
+
+  /** For whoever serves data. */
+  #serving(): Messenger {
+    const { metadata, messenger } = this
+    const { hostId } = this.self
+    let topology: Topology | null = null
+    let isIn = false
+    return servingInRing(messenger, {
+      isIn() {
+        if (metadata.state.topology !== topology) {
+          topology = metadata.state.topology
+          isIn = topology.nodes.has(hostId)
+        }
+        return isIn
+      },
+      epoch: () => metadata.state.epoch,
+      catchUp: (epoch) => metadata.catchUp(epoch).catch(() => undefined),
+    })
   }
 
   #placesKnown: (places: ViewPlaces) => void = () => {}
@@ -180,7 +201,7 @@ export class ClusterMember implements AsyncDisposable {
         new HintReceiver((...write) => writeSide.replica.apply(...write), hints),
       ],
     })
-    coordinator.register(messenger)
+    coordinator.register(this.#serving())
     this.#opened.defer(() => writeSide.close())
     this.#opened.defer(() => reads.close())
     const outbox = new ViewOutbox(
