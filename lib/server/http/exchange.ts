@@ -69,7 +69,7 @@ export class HttpExchange {
     const { outgoing } = this
     const length = body === null ? 0 : typeof body === 'string' ? Buffer.byteLength(body) : body.length
     if (status !== 204 && status !== 304) headers['Content-Length'] = length
-    if (this.#context.isClosing) headers.Connection = 'close'
+    if (this.#context.isClosing || this.#unreadBytes() > UNREAD_BYTES_MAX) headers.Connection = 'close'
     outgoing.writeHead(status, headers)
     if (body === null || length === 0) outgoing.end()
     else {
@@ -155,7 +155,9 @@ export class HttpExchange {
   #unreadBytes(): number {
     const { incoming } = this
     if (incoming.complete) return 0
-    if (incoming.headers['transfer-encoding'] !== undefined) return Number.POSITIVE_INFINITY
+    // Who asked whether its body is wanted may send it all the same, or its next request in its place: nobody can tell them apart.
+    const { expect, 'transfer-encoding': encoding } = incoming.headers
+    if (encoding !== undefined || expect !== undefined) return Number.POSITIVE_INFINITY
     return Number(incoming.headers['content-length'] ?? 0)
   }
 

@@ -299,6 +299,14 @@ t.test('bodies beyond the limits', async (t) => {
     await sendRaw(port, `${head}Expect: 100-continue\r\nContent-Length: 3\r\n${close}\r\nabc`),
     /^HTTP\/1.1 100 Continue\r\n\r\nHTTP\/1.1 204 /,
   )
+  // Its body is not wanted, so that what comes next may be the body or not: the connection ends.
+  const unwanted = `PUT /kv/%ff HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nContent-Length: 300\r\n\r\n`
+  const afterwards = await sendRaw(port, `${unwanted}GET /kv/a HTTP/1.1\r\nHost: localhost\r\n\r\n`)
+  t.same(statusesOf(afterwards), [400])
+  t.match(afterwards, /Connection: close/)
+  // A body that nobody asked for does not keep the connection.
+  const much = `GET /kv/a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999999\r\n\r\nabc`
+  t.match(await sendRaw(port, much), /^HTTP\/1.1 (200|300) .*Connection: close/s)
   // One that stands still, and one that comes too slowly.
   t.same(statusesOf(await sendRaw(port, `${head}Content-Length: 10\r\n\r\nabc`)), [408])
   t.same(statusesOf(await sendRaw(port, `${chunked}${chunk(5)}`)), [408])
