@@ -9,6 +9,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { endProcess, type NodeProcess, startProcess } from '../../tools/support/server.ts'
 import type { Counts, Language } from './languages.ts'
+import { runSiblings } from './siblings.ts'
 
 const NETWORK = '127.0.62'
 const PORT = 9042
@@ -50,6 +51,9 @@ export async function runClusterConformance(languages: ReadonlyMap<string, Langu
       for (const member of members) rmSync(member.directory, { recursive: true })
     }
   }
+  const siblings = await runSiblings(languages)
+  sum.passed += siblings.passed
+  sum.failed += siblings.failed
   return sum
 }
 

@@ -34,6 +34,8 @@ export interface Language {
   programs(target: Target): string[][]
   /** `datacenters`: dc1:3,dc2:3, the nodes and replicas of each. */
   cluster(target: ClusterTarget, datacenters: string): string[]
+  /** The program of siblings.ts; absent: there is none. Addresses of two data centres, with commas. */
+  siblings?(east: string, west: string, port: string): string[]
 }
 
 const venv = join(WORK, 'python')
@@ -55,6 +57,7 @@ export const LANGUAGES: Readonly<Record<string, Language>> = {
       datacenter,
       datacenters,
     ],
+    siblings: (...target) => [join(venv, 'bin/python'), 'siblings.py', ...target],
   },
   go: {
     tool: 'go',
@@ -62,6 +65,7 @@ export const LANGUAGES: Readonly<Record<string, Language>> = {
     prepare: () => [
       ['go', 'build', '-o', join(WORK, 'go-conformance'), '.'],
       ['go', 'build', '-o', join(WORK, 'go-cluster'), './cluster'],
+      ['go', 'build', '-o', join(WORK, 'go-siblings'), './siblings'],
     ],
     programs: ({ address, port }) => [[join(WORK, 'go-conformance'), address, port]],
     cluster: ({ addresses, port, datacenter }, datacenters) => [
@@ -71,6 +75,7 @@ export const LANGUAGES: Readonly<Record<string, Language>> = {
       datacenter,
       datacenters,
     ],
+    siblings: (...target) => [join(WORK, 'go-siblings'), ...target],
   },
   java: {
     tool: 'mvn',
@@ -97,6 +102,13 @@ export const LANGUAGES: Readonly<Record<string, Language>> = {
       port,
       datacenter,
       datacenters,
+    ],
+    siblings: (...target) => [
+      'java',
+      '-cp',
+      `target/classes:${join(WORK, 'jars')}/*`,
+      'SiblingsConformance',
+      ...target,
     ],
   },
   rust: {
