@@ -291,6 +291,7 @@ export class CausalModification extends Modification {
     if (clustering === null || (this.#deletesRows && !this.writesRow))
       throw invalid('IF VCLOCK needs the whole primary key: a vclock is of one row')
     checkConditionalConsistency(table, environment, kept)
+    if (this.#clauses.ifVclock?.bind(kept, environment) === UNSET) throw invalid("Invalid 'unset' value in condition")
     const blob = this.#blob(this.#clauses.ifVclock, environment, kept)
     const seen = this.#seal.open(blob, key, clustering)
     const nowSeconds = nowSecondsOf(environment, kept)

@@ -228,6 +228,7 @@ t.test('what is refused, and why', async (t) => {
     ],
   ]
   for (const [text, message] of cases) t.match(await world.error(text), message, text)
+  t.match(await world.error("INSERT INTO k.t (p, a) VALUES (1, 'x') IF VCLOCK = ?", [UNSET]), /Invalid 'unset' value/)
 })
 
 t.test('batches: one partition is one mutation, several need UNLOGGED', async (t) => {
