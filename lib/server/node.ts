@@ -1,10 +1,12 @@
 /** A node of this process, with the real doors to the world: for programs (startNode) and for the `polyxena` command (runNode). */
+
 import { resolve } from 'node:path'
 import { defaultSettings, type LoadedConfig } from '../config/load.ts'
 import type { Settings } from '../config/settings.ts'
 import { listenHttpService } from '../runtime/node/http-service.ts'
 import { createTextLog, SILENT_LOG } from '../runtime/node/log.ts'
 import { openNodePauses } from '../runtime/node/pauses.ts'
+import { processMemory } from '../runtime/node/process-memory.ts'
 import { openNodeRuntime } from '../runtime/node/runtime.ts'
 import type { Log } from '../runtime/runtime.ts'
 import { POLYXENA_VERSION } from '../version.ts'
@@ -59,10 +61,7 @@ function openRealDoors(log: Log): NodeDoors {
     runtime,
     pauses,
     listenHttp: listenHttpService,
-    memory() {
-      const { rss, heapUsed, arrayBuffers } = process.memoryUsage()
-      return { residentBytes: rss, heapBytes: heapUsed, bufferBytes: arrayBuffers }
-    },
+    memory: processMemory,
     async [Symbol.asyncDispose]() {
       pauses[Symbol.dispose]()
       await runtime[Symbol.asyncDispose]()

@@ -2,9 +2,11 @@
  * A node of a cluster in one process, from start to start: what outlives it (its disk, its place in the network) and the node that runs now.
  * Always: a killed node does nothing more, and its disk keeps what it had written.
  */
+
 import type { Settings } from '../../config/settings.ts'
 import { listenHttpService } from '../../runtime/node/http-service.ts'
 import { openNodePauses } from '../../runtime/node/pauses.ts'
+import { processMemory } from '../../runtime/node/process-memory.ts'
 import type { Clock, Disk, Log, Network, Random, Runtime } from '../../runtime/runtime.ts'
 import { createSimulatedJobs } from '../../runtime/simulated/jobs.ts'
 import { openNode, type StartedNode } from '../assembly.ts'
@@ -93,10 +95,7 @@ export class Machine {
       runtime,
       pauses,
       listenHttp: mortalHttp(listenHttpService, life),
-      memory() {
-        const { rss, heapUsed, arrayBuffers } = process.memoryUsage()
-        return { residentBytes: rss, heapBytes: heapUsed, bufferBytes: arrayBuffers }
-      },
+      memory: processMemory,
       async [Symbol.asyncDispose]() {
         mourning[Symbol.dispose]()
         pauses[Symbol.dispose]()
