@@ -16,19 +16,17 @@ import type { Settings } from '../config/settings.ts'
 import { snapshotSchemaText } from '../cql/ddl/snapshot-text.ts'
 import { QueryProcessor } from '../cql/processor.ts'
 import type { Environment } from '../cql/statement.ts'
-import type { NodeIndexes } from '../index/node-indexes.ts'
 import { type Metrics, openMetrics } from '../metrics.ts'
 import type { Log, Runtime } from '../runtime/runtime.ts'
 import type { Schema } from '../schema/keyspace.ts'
 import type { TableSchema } from '../schema/table.ts'
-import type { NodeViews } from '../view/node-views.ts'
 import { addressBytes } from './addresses.ts'
 import { serveAdmin } from './admin/serve.ts'
 import { causalTableOf } from './causal-table.ts'
 import { openClockLedger } from './clock-ledger.ts'
 import { ClusterEvents } from './cluster/cluster-events.ts'
 import { KnownCluster } from './cluster/known-cluster.ts'
-import { type ClusterMember, openMember } from './cluster/member.ts'
+import { openMember } from './cluster/member.ts'
 import type { RingRemovals } from './cluster/removals.ts'
 import { selfNode } from './cluster/self.ts'
 import { lockDirectory } from './data-directory.ts'
@@ -42,6 +40,7 @@ import { openIndexes } from './indexes.ts'
 import { ClientListener } from './listener.ts'
 import { type MetadataLog, openMetadataLog } from './metadata-log.ts'
 import { describeNode } from './node-description.ts'
+import type { NodeParts } from './node-parts.ts'
 import { cqlLimits, storeSettings } from './node-settings.ts'
 import { replicationOf } from './replication.ts'
 import { Retirement } from './retirement.ts'
@@ -144,7 +143,8 @@ export async function openNode({ settings, memory }: LoadedConfig, doors: NodeDo
       ...(member && { places: member.viewPlaces }),
     })
     serving.defer(() => views.close())
-    const listener = await serve({ settings, runtime, store, metadata, indexes, views, identity, doors, member })
+    const parts: NodeParts = { settings, runtime, store, metadata, indexes, views, identity, member }
+    const listener = await serve({ ...parts, doors })
     serving.defer(async () => {
       member?.serving(false)
       listener.metrics[Symbol.dispose]()
@@ -175,20 +175,7 @@ export async function openNode({ settings, memory }: LoadedConfig, doors: NodeDo
       removals: member.removals,
       decommission: (force) => retirement.decommission(member, force),
     }
-    const admin = serveAdmin({
-      settings,
-      runtime,
-      store,
-      metadata,
-      indexes,
-      views,
-      identity,
-      directory,
-      member,
-      retirement,
-      ring,
-      ...listener,
-    })
+    const admin = serveAdmin({ ...parts, directory, retirement, ring, ...listener })
     opened.defer(async () => (await admin)?.[Symbol.asyncDispose]())
     log.info(SOURCE, 'Startup complete')
     return startedNode(
@@ -213,7 +200,7 @@ function openAlone({
   runtime,
   identity,
   store,
-}: Pick<Parts, 'settings' | 'runtime' | 'identity' | 'store'>): Promise<MetadataLog> {
+}: Pick<NodeParts, 'settings' | 'runtime' | 'identity' | 'store'>): Promise<MetadataLog> {
   return openMetadataLog({
     store,
     nowSeconds: () => Math.floor(runtime.clock.wallMicros() / 1e6),
@@ -309,17 +296,8 @@ function asError(cause: unknown): Error {
   return cause as Error
 }
 
-interface Parts {
-  readonly settings: Settings
-  readonly runtime: Runtime
-  readonly store: Store
-  readonly metadata: MetadataLog
-  readonly indexes: NodeIndexes
-  readonly views: NodeViews
-  readonly identity: Identity
+interface ServedParts extends NodeParts {
   readonly doors: NodeDoors
-  /** Null: the node is alone. */
-  readonly member: ClusterMember | null
 }
 
 async function serve({
@@ -332,7 +310,7 @@ async function serve({
   identity,
   doors,
   member,
-}: Parts): Promise<Serving> {
+}: ServedParts): Promise<Serving> {
   const { clock, random, log } = runtime
   const address = settings.broadcast_rpc_address ?? settings.rpc_address
   // The description needs the port and the listener, which come last: it is asked for them only once clients are there.

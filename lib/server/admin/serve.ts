@@ -1,30 +1,13 @@
-/** The administration interface of a node: loaded and opened after clients are served, so that it costs no start any time. */
-import type { Store } from '../../../storage/store.ts'
-import type { Settings } from '../../config/settings.ts'
-import type { NodeIndexes } from '../../index/node-indexes.ts'
 import type { Metrics } from '../../metrics.ts'
-import type { Runtime } from '../../runtime/runtime.ts'
 import { POLYXENA_VERSION } from '../../version.ts'
-import type { NodeViews } from '../../view/node-views.ts'
 import type { RingControl } from '../assembly.ts'
 import type { KnownCluster } from '../cluster/known-cluster.ts'
-import type { ClusterMember } from '../cluster/member.ts'
-import type { Identity } from '../identity.ts'
-import type { MetadataLog } from '../metadata-log.ts'
+import type { NodeParts } from '../node-parts.ts'
 import type { Retirement } from '../retirement.ts'
 import type { AdminNode } from './admin-node.ts'
 
-export interface AdministeredNode {
-  readonly settings: Settings
-  readonly runtime: Runtime
-  readonly store: Store
-  readonly metadata: MetadataLog
-  readonly indexes: NodeIndexes
-  readonly views: NodeViews
-  readonly identity: Identity
+export interface AdministeredNode extends NodeParts {
   readonly directory: string | null
-  /** Null: the node is alone. */
-  readonly member: ClusterMember | null
   readonly cluster: KnownCluster
   readonly retirement: Retirement
   readonly ring: RingControl | null
