@@ -39,6 +39,12 @@ export class TruncationMarks {
     if (mark.underWay > 0) mark.underWay--
   }
 
+  /** Whether another truncation of the table goes on, as far as this node knows. */
+  isUnderWay(table: string, now: number): boolean {
+    const mark = this.#of(table)
+    return mark.underWay > 0 && now < mark.until
+  }
+
   #of(table: string): Mark {
     const known = this.#marks.find(uuidBytes(table), 0)
     if (known !== null) return known

@@ -125,7 +125,8 @@ export class Truncation implements Truncations {
   #ended(table: string): void {
     const now = this.#environment.timestampMicros()
     for (const id of this.#withViews(table)) this.#marks.end(id, now)
-    this.#environment.replica.fillViews?.(table)
+    // Of two at once the last one to end: what is brought before the other has emptied the views everywhere may be lost again.
+    if (!this.#marks.isUnderWay(table, now)) this.#environment.replica.fillViews?.(table)
   }
 
   #viewsOf(table: string): readonly string[] {

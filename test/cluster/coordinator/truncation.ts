@@ -112,6 +112,23 @@ t.test('nothing acknowledged before a truncation survives it, nothing acknowledg
   for (let i = 0; i < runs; i++) t.same(await lateWrites(createDice(first + i), first + i), [])
 })
 
+t.test('views are filled when the last of several truncations has ended', async (t) => {
+  const world = new ReplicaWorld(createDice(1), THREE, SPECS)
+  const sides = serve(world)
+  const events: string[] = []
+  for (const node of world.nodes.values()) {
+    Object.assign(node.environment, { viewsOf: () => ['00000000-0000-1000-8000-00000000000a'] })
+    Object.assign(node.environment.replica, {
+      truncateViews: async () => void events.push('emptied'),
+      fillViews: () => void events.push('filled'),
+    })
+  }
+  world.weather = { loss: 0, delayMs: 200, failure: 0, slow: 0 }
+  const both = [1, 2].map((number) => sides.get(world.node(number))!.truncations.truncate(TABLE))
+  for (const done of both) t.equal(await outcome(world, done), null)
+  t.same(events, [...Array(6).fill('emptied'), ...Array(3).fill('filled')])
+})
+
 t.test('what a read found while a truncation was under way is not written to replicas', (t) => {
   const marks = new TruncationMarks()
   const mutation = mutationAt(1, 'a')
