@@ -313,10 +313,29 @@ class History {
       if (sets.added.length === 0) made |= name(next++, 'twin mark')
     }
     if (next !== given.length) throw new Error('more dots than things')
+    if (sets?.touched.some(({ isRemoval }) => isRemoval)) {
+      // A removal may tell, too, what its leader knows of elements: those that are there, and those that were.
+      const told = this.#toldOf(delta, this.#covered(replica.heard), first)
+      made |= told & this.#present(replica.heard) & ~seen
+      seen |= told & ~made
+    }
     const event = this.#event({ made, seen: seen & ~made })
     if (dice.chance(0.95)) this.#flying.push({ delta, event })
     this.#receive(replica, delta, 1 << event)
     this.#checkRow(delta, 1 << event)
+  }
+
+  /** Of the first things those of elements, among `things`, that the row covers. */
+  #toldOf(row: Buffer, things: number, first: number): number {
+    const { hasContext, contextStart, contextEnd } = new RowReader().reset(row)
+    if (!hasContext) return 0
+    let told = 0
+    for (let i = 0; i < first; i++) {
+      const { kind, dot } = this.#things[i]!
+      if ((kind !== 'element' && kind !== 'twin mark') || (things & (1 << i)) === 0) continue
+      if (coversDot(row, dot, 0, contextStart, contextEnd)) told |= 1 << i
+    }
+    return told
   }
 
   /** Made and not seen, expired or not: what expired can be seen to be there until a compaction. */

@@ -14,6 +14,7 @@ import {
   appendDotted,
   appendInterval,
   appendJoined,
+  contextEntries,
   counterHigh,
   counterLow,
   coversContext,
@@ -258,19 +259,25 @@ export class DeltaWriter {
     const reader = this.#other.reset(sets)
     let column = -1
     let isCleared = false
+    /** Something was to be removed that the leader has not, or it is not known whether there was. */
+    let mayBeGone = false
     while (reader.next()) {
       if (reader.columnId !== column) isCleared = false
       column = reader.columnId
       const cells = known.get(column)
       if (reader.isComplexDeletion) {
         isCleared = true
+        mayBeGone = true
         for (const those of cells?.values() ?? []) this.#remove(those, column, removed, true)
         continue
       }
       const path = Buffer.from(reader.buffer.subarray(reader.pathStart, reader.pathEnd))
       const those = cells?.get(path.toString('latin1'))
       if (!isCleared && those !== undefined) this.#remove(those, column, removed, reader.isTombstone)
-      if (reader.isTombstone) continue
+      if (reader.isTombstone) {
+        if (those === undefined) mayBeGone = true
+        continue
+      }
       const dot = makeDot(this.#twin, this.#give(this.#twin))
       added.push({
         column,
@@ -284,10 +291,42 @@ export class DeltaWriter {
     }
     // A removal is a write, too: whoever has seen its dot knows of it.
     if (added.length === 0) this.#give(this.#twin)
+    if (mayBeGone) this.#tellElements(added)
     return [...removed, ...added].sort(
       (a, b) =>
         a.column - b.column || Number(a.value !== null) - Number(b.value !== null) || Buffer.compare(a.path, b.path),
     )
+  }
+
+  /**
+   * What was to be removed may be gone here, by a removal that others have not heard of and never will: they are told all that is known of elements,
+   * those that are there and those that were.
+   */
+  #tellElements(told: Change[]): void {
+    const state = this.#state
+    const context = this.#context
+    const reader = this.#reader.reset(state)
+    while (reader.next() && reader.columnId < VERSION_COLUMN_ID) {
+      if (!reader.isDotted || coversDot(context.buffer, state, reader.pathStart, 0, context.length)) continue
+      told.push({
+        column: reader.columnId,
+        path: Buffer.from(state.subarray(reader.pathStart, reader.pathEnd)),
+        tsHigh: reader.tsHigh,
+        tsLow: reader.tsLow,
+        ttl: reader.ttl,
+        expiresAt: reader.localDeletionTime,
+        value: Buffer.from(state.subarray(reader.valueStart, reader.valueEnd)),
+      })
+    }
+    const known = this.#interval
+    known.reset()
+    for (const { actorAt, end } of contextEntries(state, this.#stateContext, this.#stateContextEnd))
+      if ((state[actorAt + ACTOR_BYTES - 1]! & 1) === 1) known.slice(state, actorAt, end)
+    const joined = this.#nextContext
+    joined.reset()
+    appendJoined(joined, context.buffer, 0, context.length, known.buffer, 0, known.length)
+    this.#nextContext = context
+    this.#context = joined
   }
 
   /** Where the cells of each element are that the leader has, by column and path. */

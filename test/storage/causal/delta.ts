@@ -168,6 +168,34 @@ t.test('or-set columns: an element that was added without being seen survives it
   t.end()
 })
 
+t.test(
+  'a removal takes effect where an earlier one was never heard of, though its leader has nothing left to remove',
+  (t) => {
+    const dots = dotsOf(2, 100)
+    const other = deltaOf(null, sets(add('x', 'y')), dots)
+    const seen = contextOf(other)
+    const lost = deltaOf(other, sets(remove('x'), seen), dots)
+    const leader = join(other, lost, deltaOf(other, sets(add('z')), dotsOf(4, 300)))
+    const again = deltaOf(leader, sets(remove('x'), seen), dots)
+    t.same(elements(join(other, again)), ['y', 'z'])
+    t.same(elements(join(leader, again)), ['y', 'z'])
+    t.same(
+      elements(
+        join(
+          other,
+          deltaOf(
+            leader,
+            sets((row) => row.complexDeletion(TAGS, 0, 6, 7), seen),
+            dots,
+          ),
+        ),
+      ),
+      ['z'],
+    )
+    t.end()
+  },
+)
+
 t.test('or-set columns and versions do not disturb each other', (t) => {
   const dots = dotsOf(2, 100)
   let state = deltaOf(null, sets(add('x'), null, value('a')), dots)
