@@ -126,13 +126,6 @@ export const PLANTS: readonly SimulationPlant[] = [
     leaves: true,
   },
   {
-    name: 'versions: a node that lost its memory in a crash is the same actor when it returns',
-    file: 'cluster/coordinator/write-side.js',
-    from: "environment.random.stream('dots')",
-    to: "{ fill: (target) => { target.write(environment.self().hostId.replaceAll('-', ''), 'hex'); return target; } }",
-    workloads: 'versions',
-  },
-  {
     name: 'versions: a leader reads and writes without the lock of the partition',
     file: 'cluster/coordinator/causal-leader.js',
     from: 'if (found instanceof Promise) return this.#locks.run(name, () => this.#leadLocked(own, found));',
@@ -179,13 +172,6 @@ export const PLANTS: readonly SimulationPlant[] = [
     file: 'cluster/coordinator/led-writes.js',
     from: 'if (answer === FailureReason.NODE_DOWN) continue;',
     to: 'if (answer === FailureReason.NODE_DOWN || answer === FailureReason.TIMEOUT) continue;',
-    workloads: 'versions',
-  },
-  {
-    name: 'versions: a leader that lacks elements removes none',
-    file: 'cluster/coordinator/causal-leader.js',
-    from: 'if (lacksSeen(state, write)) return true;',
-    to: '',
     workloads: 'versions',
   },
   {
