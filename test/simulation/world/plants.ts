@@ -55,20 +55,6 @@ export const PLANTS: readonly SimulationPlant[] = [
     workloads: 'rows,sets',
   },
   {
-    name: 'reads: the answer does not wait for the repair',
-    file: 'cluster/coordinator/pending-read.js',
-    from: 'this.#repair(done).then(() => this.#settle(merged), (error) => this.#fail(error));',
-    to: 'this.#repair(done).catch(() => undefined); this.#settle(merged);',
-    workloads: 'rows',
-  },
-  {
-    name: 'reads: a range tombstone that only some replicas have is not sent to the others',
-    file: 'cluster/coordinator/read-merge.js',
-    from: 'if (ranges[i].some((own) => isSame(own, range))) continue;',
-    to: 'continue;',
-    workloads: 'rows',
-  },
-  {
     name: 'reads: rows are merged without the deletions of other replicas',
     file: 'cluster/coordinator/read-merge.js',
     from: 'if (row === null || deletion === null) return row;',
