@@ -10,28 +10,22 @@ import { fileURLToPath } from 'node:url'
 
 const ROOT = join(dirname(fileURLToPath(import.meta.url)), '../..')
 const TESTS = join(ROOT, 'dist/test')
-/** Helpers of tests, and programs with commands of their own. */
+/** Helpers of tests; what such a folder's program of its own is made of. */
 const NOT_TESTS = [
   'support/',
   'conformance/programs/',
-  'conformance/run.js',
   'conformance/hunt/',
-  'powerloss/',
-  'damage/',
-  'races/',
-  'gossip/',
-  'strategies/',
-  'model/run.js',
-  'simulation/run.js',
   'simulation/world/',
   'simulation/workloads/',
   'simulation/oracles/',
-  'paxos/',
 ]
+/** The name of all programs that have a command of their own. */
+const PROGRAM = 'run.js'
 
 const wanted = process.argv.slice(2)
 const files = readdirSync(TESTS, { recursive: true, withFileTypes: true })
-  .filter((entry) => entry.isFile() && entry.name.endsWith('.js'))
+  .filter(({ name }) => name.endsWith('.js') && name !== PROGRAM)
+  .filter((entry) => entry.isFile())
   .map((entry) => relative(TESTS, join(entry.parentPath, entry.name)))
   .filter((file) => !NOT_TESTS.some((other) => file.startsWith(other)))
   .filter((file) => wanted.length === 0 || wanted.some((part) => file.includes(part.replace(/^dist\/test\//, ''))))
