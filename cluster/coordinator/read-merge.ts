@@ -16,11 +16,10 @@ import {
 import { compareDeletions } from '../../storage/model/deletion.ts'
 import { Coverage, type Resolution } from '../../storage/model/merge.ts'
 import { POSITION_HEAD_BYTES } from '../../storage/model/mutation.ts'
-import { PartitionMutationWriter } from '../../storage/model/partition-mutation.ts'
+import { PartitionMutationWriter, REMADE_BYTES_MAX, rowBytesMax } from '../../storage/model/partition-mutation.ts'
 import { RowReader, readInt32, rowIsLive } from '../../storage/model/row.ts'
+import { rowParts } from '../../storage/model/row-parts.ts'
 
-/** A mutation of repair is not made larger, unless by one row. */
-const REPAIR_BYTES_MAX = 1024 * 1024
 const EMPTY_ROW_BYTES = 1
 const AFTER = Buffer.from([0])
 
@@ -279,8 +278,10 @@ class Merge {
       }
       for (const { clustering, row, of } of versions) {
         if (row === null || of[i]?.equals(row)) continue
-        writer.row(clustering, row)
-        this.#cutRepair(made, merged.position)
+        for (const part of rowParts(row, rowBytesMax(row))) {
+          writer.row(clustering, part)
+          this.#cutRepair(made, merged.position)
+        }
       }
       if (!writer.isEmpty) made.push(writer.finish())
       if (made.length > before) differs = true
@@ -289,7 +290,7 @@ class Merge {
   }
 
   #cutRepair(made: Buffer[], position: Buffer): void {
-    if (this.#writer.length < REPAIR_BYTES_MAX) return
+    if (this.#writer.length < REMADE_BYTES_MAX) return
     made.push(this.#writer.finish())
     this.#writer.begin(this.#tableId, position)
   }

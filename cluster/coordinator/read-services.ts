@@ -103,7 +103,9 @@ export class ReadServices {
       return (await Promise.all(outcomes)).every((isDone) => isDone)
     }
     try {
-      await this.#repairs.apply(mutations, writtenAt, this.#environment.epoch())
+      // Each in a record of its own: all of them may be more than one record of the commit log takes.
+      const epoch = this.#environment.epoch()
+      await Promise.all(mutations.map((mutation) => this.#repairs.apply([mutation], writtenAt, epoch)))
       return true
     } catch (cause) {
       if (!isReplicaFailure(cause)) throw cause

@@ -222,7 +222,8 @@ export class Joiner {
 
   async #take({ mutations }: Page, bytes: number): Promise<void> {
     const { clock, data, bytesPerSecond } = this.#options
-    if (mutations.length > 0) await data.apply(mutations)
+    // Each in a record of its own: a page may be more than one record of the commit log takes.
+    await Promise.all(mutations.map((mutation) => data.apply([mutation])))
     this.counts.pages++
     this.counts.mutations += mutations.length
     this.counts.bytes += bytes

@@ -52,9 +52,6 @@ export interface StreamSourceOptions {
 /** How long a write waits for the node that joins. */
 const FORWARD_MS = 2_000
 
-/** A mutation of a page: a row that is larger makes it larger. */
-const MUTATION_BYTES = 64 * 1024
-
 const PAGE_BYTES_MAX = 8 * 1024 * 1024
 
 interface Session {
@@ -194,7 +191,7 @@ export class StreamSource {
       else {
         const result = await this.#read(table, { range, after: next.after, bytes: room })
         for (const data of result.partitions)
-          for (const mutation of partitionMutations(tableId, data, MUTATION_BYTES)) {
+          for (const mutation of partitionMutations(tableId, data)) {
             mutations.push(mutation)
             room -= mutation.length
           }

@@ -6,6 +6,20 @@
 import { ByteWriter } from '../../lib/base/bytes.ts'
 import type { PartitionData, RangeTombstone } from './command.ts'
 import { EntryKind } from './mutation.ts'
+import { RowFlag } from './row.ts'
+import { rowParts } from './row-parts.ts'
+
+/** Of mutations that are made again: well below half of the smallest segment of a commit log, with a row's part that comes last. */
+export const REMADE_BYTES_MAX = 32 * 1024
+
+/** A row without versions is given in one piece, so that nobody sees half of a write, unless it is too large for that. */
+const PLAIN_ROW_BYTES_MAX = 1024 * 1024
+const VERSIONS_BYTES_MAX = 24 * 1024
+
+/** Beyond which a row is given in parts. */
+export function rowBytesMax(row: Buffer): number {
+  return (row[0]! & RowFlag.CAUSAL) === 0 ? PLAIN_ROW_BYTES_MAX : VERSIONS_BYTES_MAX
+}
 
 /** Writes one mutation after another; it may be used again. */
 export class PartitionMutationWriter {
@@ -73,7 +87,11 @@ export class PartitionMutationWriter {
 }
 
 /** The mutations, none larger than `bytesMax` unless one entry is. */
-export function partitionMutations(tableId: Uint8Array, data: PartitionData, bytesMax: number): Buffer[] {
+export function partitionMutations(
+  tableId: Uint8Array,
+  data: PartitionData,
+  bytesMax: number = REMADE_BYTES_MAX,
+): Buffer[] {
   const made: Buffer[] = []
   const writer = new PartitionMutationWriter()
   const begin = (): void => writer.begin(tableId, data.position)
@@ -89,10 +107,11 @@ export function partitionMutations(tableId: Uint8Array, data: PartitionData, byt
     writer.rangeTombstone(range)
     cut()
   }
-  for (const { clustering, row } of data.rows) {
-    writer.row(clustering, row)
-    cut()
-  }
+  for (const { clustering, row } of data.rows)
+    for (const part of rowParts(row, rowBytesMax(row))) {
+      writer.row(clustering, part)
+      cut()
+    }
   if (!writer.isEmpty) made.push(writer.finish())
   return made
 }

@@ -206,11 +206,7 @@ function appendEntry(out: ByteWriter, a: Entries, b: Entries): void {
     appendOne(out, a, b)
     return
   }
-  const bounds = joinBounds(boundsOf(a), boundsOf(b))
-  const isFromStart = bounds[0] === 0
-  out.slice(a.bytes, a.actorAt, a.actorAt + ACTOR_BYTES)
-  out.varuint(isFromStart ? bounds.length - 1 : bounds.length)
-  for (let i = isFromStart ? 1 : 0; i < bounds.length; i++) writeCounter(out, bounds[i]!)
+  appendBounds(out, a.bytes, a.actorAt, joinBounds(boundsOf(a), boundsOf(b)))
 }
 
 /** That of the two which is both; null: neither, as far as one sees at once. */
@@ -406,4 +402,45 @@ export function withoutEntries(bytes: Buffer, start: number, end: number, gone: 
   }
   kept.push(bytes.subarray(at, end))
   return Buffer.concat(kept)
+}
+
+/** What has seen the same but for these dots. */
+export function withoutDots(context: Buffer, dots: readonly Buffer[]): Buffer {
+  const entries = new Entries(context)
+  const out = new ByteWriter(context.length + dots.length * BOUND_BYTES)
+  while (entries.next()) {
+    const own = dots.filter((dot) => compareBounds(context, entries.actorAt, dot, 0) === 0)
+    if (own.length === 0 || entries.isLegacy) {
+      out.slice(context, entries.actorAt, entries.end)
+      continue
+    }
+    const counters = own.map((dot) => readCounter(dot, ACTOR_BYTES)).sort((a, b) => a - b)
+    appendBounds(out, context, entries.actorAt, cutOut(boundsOf(entries), counters))
+  }
+  return out.view()
+}
+
+/** The intervals without these counters, which ascend. */
+function cutOut(bounds: readonly number[], counters: readonly number[]): number[] {
+  const left: number[] = []
+  for (let i = 0; i < bounds.length; i += 2) {
+    let low = bounds[i]!
+    const high = bounds[i + 1]!
+    for (const counter of counters) {
+      if (counter <= low || counter > high) continue
+      if (counter - 1 > low) left.push(low, counter - 1)
+      low = counter
+    }
+    if (high > low) left.push(low, high)
+  }
+  return left
+}
+
+/** Nothing if there are none. */
+function appendBounds(out: ByteWriter, actors: Uint8Array, actorAt: number, bounds: readonly number[]): void {
+  if (bounds.length === 0) return
+  const isFromStart = bounds[0] === 0
+  out.slice(actors, actorAt, actorAt + ACTOR_BYTES)
+  out.varuint(isFromStart ? bounds.length - 1 : bounds.length)
+  for (let i = isFromStart ? 1 : 0; i < bounds.length; i++) writeCounter(out, bounds[i]!)
 }

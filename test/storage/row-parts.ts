@@ -1,0 +1,112 @@
+import t from 'tap'
+import { ByteWriter } from '../../lib/base/bytes.ts'
+import { DOT_BYTES, joinContexts, makeContext, makeDot, NO_CONTEXT } from '../../storage/model/causal/context.ts'
+import { CausalVersions, LastWriteWins, type Resolution } from '../../storage/model/merge.ts'
+import { validateRow } from '../../storage/model/mutation.ts'
+import { RowReader, RowWriter, VERSION_COLUMN_ID } from '../../storage/model/row.ts'
+import { rowParts } from '../../storage/model/row-parts.ts'
+import { createDice, type Dice, testSeed } from '../support/random.ts'
+
+const EMPTY: Buffer = Buffer.from([0])
+
+function merged(law: Resolution, rows: readonly Buffer[]): Buffer {
+  let row: Buffer = EMPTY
+  for (const next of rows) {
+    const out = new ByteWriter(64)
+    law.merge(out, row, 0, row.length, next, 0, next.length)
+    row = out.copy()
+  }
+  return row
+}
+
+function made(write: (writer: RowWriter) => void): Buffer {
+  const out = new ByteWriter(64)
+  const writer = new RowWriter(out)
+  writer.begin()
+  write(writer)
+  writer.end()
+  return out.copy()
+}
+
+function value(dice: Dice): Buffer {
+  return Buffer.alloc(dice.int(60), dice.int(256))
+}
+
+function plainRow(dice: Dice): Buffer {
+  return made((writer) => {
+    if (dice.chance(0.7)) writer.liveness(0, 20, dice.chance(0.5) ? 100 : 0, 5000)
+    if (dice.chance(0.3)) writer.deletion(0, 10, 1000)
+    for (let column = 1; column < 8; column++) {
+      if (dice.chance(0.2)) writer.tombstone(column, 0, 20, 1000)
+      else if (dice.chance(0.5)) writer.expiringCell(column, 0, 20, 100, 5000, value(dice))
+      else writer.cell(column, 0, 20 + dice.int(5), value(dice))
+    }
+    if (dice.chance(0.5)) writer.complexDeletion(8, 0, 19, 1000)
+    for (let path = 0; path < 10; path++) writer.pathCell(8, Buffer.of(path), 0, 25, value(dice))
+  })
+}
+
+function versionsOf(row: Buffer): string[] {
+  const reader = new RowReader().reset(row)
+  const found: string[] = []
+  while (reader.next()) if (reader.isDotted) found.push(row.toString('hex', reader.pathStart, reader.pathEnd))
+  return found
+}
+
+const ACTORS = [1, 2, 3].map((byte) => Buffer.alloc(8, byte))
+
+/** Some versions, and some that were superseded, of each actor. */
+function versionsRow(dice: Dice): Buffer {
+  const dots: Buffer[] = []
+  let context: Buffer = NO_CONTEXT
+  for (const actor of ACTORS) {
+    let counter = 0
+    for (let i = dice.int(6); i > 0; i--) {
+      const low = dice.chance(0.5) ? counter : counter + 1
+      counter = low + 1 + dice.int(3)
+      context = joinContexts(context, makeContext(actor, low, counter))
+      if (dice.chance(0.6)) dots.push(makeDot(actor, counter))
+    }
+  }
+  dots.sort(Buffer.compare)
+  return made((writer) => {
+    if (dice.chance(0.3)) writer.liveness(0, 20, 0, 0)
+    if (dice.chance(0.3)) writer.deletion(0, 10, 1000)
+    writer.context(context, 0, context.length)
+    if (dice.chance(0.3)) writer.cell(3, 0, 15, value(dice))
+    for (const dot of dots)
+      writer.dottedCell(VERSION_COLUMN_ID, dot, 0, dot.readUInt32BE(DOT_BYTES - 4), 0, 0, plainRow(dice))
+  })
+}
+
+for (const [name, law, random] of [
+  ['of timestamps', new LastWriteWins(), plainRow],
+  ['that keeps versions', new CausalVersions(), versionsRow],
+] as const)
+  t.test(`a row ${name} is its parts, in whatever order they come, and whatever comes twice`, async (t) => {
+    const seed = testSeed()
+    const dice = createDice(seed)
+    for (let round = 0; round < 300; round++) {
+      const row = merged(law, [random(dice)])
+      const parts = rowParts(row, 20 + dice.int(row.length))
+      for (const part of parts) validateRow(part, 0, part.length)
+      const order = [...parts, dice.pick(parts)].sort(() => dice.int(3) - 1)
+      if (!merged(law, order).equals(row)) t.fail(`TEST_SEED=${seed} round ${round}: ${row.toString('hex')}`)
+    }
+  })
+
+t.test('until the last part comes, nothing is taken away', async (t) => {
+  const seed = testSeed()
+  const dice = createDice(seed)
+  const law = new CausalVersions()
+  for (let round = 0; round < 300; round++) {
+    const older = merged(law, [versionsRow(dice)])
+    const row = merged(law, [versionsRow(dice)])
+    const before = merged(law, [older, ...rowParts(row, 40).slice(0, -1)])
+    const left = versionsOf(before)
+    for (const version of versionsOf(older))
+      if (!left.includes(version)) t.fail(`TEST_SEED=${seed} round ${round}: ${version}`)
+  }
+  const row = merged(law, [versionsRow(createDice(7))])
+  t.same(rowParts(row, row.length), [row], 'a row that is small enough is one part')
+})
