@@ -3,7 +3,8 @@
  * Always: nothing but column ids changes, and cells that were void (their column was dropped) are left out.
  */
 import { BytesError, ByteWriter } from '../lib/base/bytes.ts'
-import { ANNOTATION_COLUMN_ID, compareTimestamps, RowReader, RowWriter, VERSION_COLUMN_ID } from './model/row.ts'
+import { ANNOTATION_COLUMN_ID, compareTimestamps, RowReader, VERSION_COLUMN_ID } from './model/row.ts'
+import { RowWriter } from './model/row-writer.ts'
 
 /** What becomes of a column's cells: the id of the table's own column, and up to which timestamp (µs) they are void; null: all of them are. */
 export interface ColumnFate {

@@ -1,7 +1,8 @@
 /** What this node says of itself in system.local and system_views. */
 
 import type { HintedHandoff } from '../../cluster/hints/handoff.ts'
-import type { Store, Truncation } from '../../storage/store.ts'
+import type { Store } from '../../storage/store.ts'
+import type { Truncation } from '../../storage/store-words.ts'
 import { SETTINGS, type SettingName, type Settings } from '../config/settings.ts'
 import type { Metrics } from '../metrics.ts'
 import type { Schema } from '../schema/keyspace.ts'

@@ -1,6 +1,6 @@
 /** What the settings mean to the rooms below, each in its own words. */
 import { resolve } from 'node:path'
-import type { StoreSettings } from '../../storage/store.ts'
+import type { StoreSettings } from '../../storage/store-words.ts'
 import type { Settings } from '../config/settings.ts'
 import type { CqlLimits } from '../cql/statement.ts'
 

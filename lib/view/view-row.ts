@@ -19,9 +19,9 @@ import {
   compareTimestamps,
   PRESENCE_COLUMN_ID,
   RowReader,
-  RowWriter,
   readInt32,
 } from '../../storage/model/row.ts'
+import { RowWriter } from '../../storage/model/row-writer.ts'
 import { ByteReader, ByteWriter } from '../base/bytes.ts'
 import type { ColumnSchema, TableSchema, ViewSchema } from '../schema/table.ts'
 import { NATIVE, someType } from '../types/names.ts'

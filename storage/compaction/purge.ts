@@ -24,7 +24,8 @@ import {
   withoutEntries,
 } from '../model/causal/context.ts'
 import { prunableEntries } from '../model/causal/prune.ts'
-import { CellFlag, compareTimestamps, PRESENCE_COLUMN_ID, RowReader, RowWriter, readInt32 } from '../model/row.ts'
+import { CellFlag, compareTimestamps, PRESENCE_COLUMN_ID, RowReader, readInt32 } from '../model/row.ts'
+import { RowWriter } from '../model/row-writer.ts'
 import { compareBytes } from '../sstable/block.ts'
 
 /** Two halves of a timestamp, high signed and low unsigned; the infinities are before and after all. */

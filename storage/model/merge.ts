@@ -13,7 +13,8 @@ import { Coverage, cellOrder, cellPlace, deletionOrder, livenessOrder } from './
 
 export { Coverage }
 
-import { CellFlag, compareTimestamps, PRESENCE_COLUMN_ID, RowFlag, RowReader, RowWriter } from './row.ts'
+import { CellFlag, compareTimestamps, PRESENCE_COLUMN_ID, RowFlag, RowReader } from './row.ts'
+import { RowWriter } from './row-writer.ts'
 
 /** Which law holds is chosen per table. Rows are handed as ranges of bytes; results are appended to `out` as one row. */
 export interface Resolution {

@@ -22,10 +22,10 @@ import {
   compareRanges,
   RowFlag,
   type RowReader,
-  RowWriter,
   readInt32,
   VERSION_COLUMN_ID,
 } from './row.ts'
+import { RowWriter } from './row-writer.ts'
 
 /** Also the order of a partition's entries in memtable and SSTable keys; CAUSAL_WRITE is in none. */
 export const EntryKind = { PARTITION_DELETION: 0, STATIC_ROW: 1, RANGE_TOMBSTONE: 2, ROW: 3, CAUSAL_WRITE: 4 } as const

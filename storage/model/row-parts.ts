@@ -14,7 +14,8 @@ import {
   readCounter,
   withoutDots,
 } from './causal/context.ts'
-import { RowReader, RowWriter } from './row.ts'
+import { RowReader } from './row.ts'
+import { RowWriter } from './row-writer.ts'
 
 /** Cells [from, to) of the row, by their places in its bytes. */
 interface Run {

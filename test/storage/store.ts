@@ -12,7 +12,8 @@ import {
   type ReadResult,
   type Slice,
 } from '../../storage/model/command.ts'
-import { openStore, type Store, type StoreSettings } from '../../storage/store.ts'
+import { openStore, type Store } from '../../storage/store.ts'
+import type { StoreSettings } from '../../storage/store-words.ts'
 import { DEFAULT_TABLE_OPTIONS } from '../../storage/table-options.ts'
 import { createDice, type Dice, testSeed } from '../support/random.ts'
 import {

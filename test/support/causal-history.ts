@@ -13,7 +13,8 @@ import type { Dots } from '../../storage/model/causal/dots.ts'
 import { CausalRow } from '../../storage/model/causal/state.ts'
 import { CausalVersions } from '../../storage/model/merge.ts'
 import { validateRow } from '../../storage/model/mutation.ts'
-import { RowReader, RowWriter } from '../../storage/model/row.ts'
+import { RowReader } from '../../storage/model/row.ts'
+import { RowWriter } from '../../storage/model/row-writer.ts'
 import type { Dice } from './random.ts'
 
 /** The code under test; planted bugs replace parts of it. */

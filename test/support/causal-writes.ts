@@ -8,7 +8,8 @@ import type { Dots } from '../../storage/model/causal/dots.ts'
 import { CausalRow } from '../../storage/model/causal/state.ts'
 import { CausalVersions } from '../../storage/model/merge.ts'
 import { MutationWriter } from '../../storage/model/mutation.ts'
-import { RowReader, RowWriter } from '../../storage/model/row.ts'
+import { RowReader } from '../../storage/model/row.ts'
+import { RowWriter } from '../../storage/model/row-writer.ts'
 import type { Dice } from './random.ts'
 
 const SECOND_MICROS = 1_000_000

@@ -13,7 +13,7 @@ import { replayCommitLog } from '../../storage/commitlog/replay.ts'
 import { offsetOf, segmentOf } from '../../storage/commitlog/segment.ts'
 import { CorruptionError } from '../../storage/errors.ts'
 import { type Edit, type Manifest, openManifest } from '../../storage/manifest.ts'
-import { RowWriter } from '../../storage/model/row.ts'
+import { RowWriter } from '../../storage/model/row-writer.ts'
 import { openTableReader } from '../../storage/sstable/reader.ts'
 import { openTableWriter } from '../../storage/sstable/writer.ts'
 

@@ -9,7 +9,8 @@
  */
 import type { PartitionData } from '../../../storage/model/command.ts'
 import { RowData } from '../../../storage/model/command.ts'
-import { RowReader, RowWriter } from '../../../storage/model/row.ts'
+import { RowReader } from '../../../storage/model/row.ts'
+import { RowWriter } from '../../../storage/model/row-writer.ts'
 import { ByteWriter } from '../../base/bytes.ts'
 import { type Resolver as ColumnResolver, resolverOf, resolversOf } from '../../schema/resolution.ts'
 import type { ColumnSchema, TableSchema } from '../../schema/table.ts'

@@ -1,5 +1,5 @@
 /** Caches for the administration interface. Source: invalidatekeycache, invalidaterowcache, setcachecapacity of Cassandra's nodetool. */
-import type { CacheName } from '../../../storage/store.ts'
+import type { CacheName } from '../../../storage/store-words.ts'
 import type { AdminNode } from './admin-node.ts'
 import { AdminError, type Parameters, usage } from './parameters.ts'
 

@@ -1,7 +1,7 @@
 /** What a node has counted, for the administration interface. Source: tablestats, tablehistograms, proxyhistograms, info, tpstats of Cassandra's nodetool. */
 import { getHeapStatistics } from 'node:v8'
 import { verbName } from '../../../cluster/internode/verbs.ts'
-import type { FileDescription } from '../../../storage/store.ts'
+import type { FileDescription } from '../../../storage/store-words.ts'
 import { Histogram } from '../../base/histogram.ts'
 import type { Latency } from '../../base/latency.ts'
 import type { TableFigures } from '../../metrics.ts'

@@ -3,7 +3,7 @@
  */
 
 import { RowData } from '../../../storage/model/command.ts'
-import { RowWriter } from '../../../storage/model/row.ts'
+import { RowWriter } from '../../../storage/model/row-writer.ts'
 import { assert } from '../../base/assert.ts'
 import { ByteWriter } from '../../base/bytes.ts'
 import { parseUuid } from '../../base/uuid.ts'

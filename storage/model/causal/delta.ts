@@ -8,7 +8,8 @@
  */
 import { assert } from '../../../lib/base/assert.ts'
 import { ByteWriter } from '../../../lib/base/bytes.ts'
-import { ANNOTATION_COLUMN_ID, CellFlag, compareTimestamps, RowReader, RowWriter, VERSION_COLUMN_ID } from '../row.ts'
+import { ANNOTATION_COLUMN_ID, CellFlag, compareTimestamps, RowReader, VERSION_COLUMN_ID } from '../row.ts'
+import { RowWriter } from '../row-writer.ts'
 import {
   ACTOR_BYTES,
   appendDotted,

@@ -7,7 +7,8 @@
 import { ByteWriter } from '../../../lib/base/bytes.ts'
 import { type ReadResult, RowData } from '../command.ts'
 import type { Resolution } from '../merge.ts'
-import { compareTimestamps, RowFlag, RowReader, RowWriter } from '../row.ts'
+import { compareTimestamps, RowFlag, RowReader } from '../row.ts'
+import { RowWriter } from '../row-writer.ts'
 import { counterHigh, counterLow, MICROS_PER_SECOND } from './context.ts'
 import { CausalRow } from './state.ts'
 

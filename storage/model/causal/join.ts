@@ -5,7 +5,8 @@
  */
 import { ByteWriter } from '../../../lib/base/bytes.ts'
 import { Coverage, cellOrder, cellPlace, deletionOrder, livenessOrder } from '../cell-order.ts'
-import { CellFlag, compareRanges, compareTimestamps, RowReader, RowWriter } from '../row.ts'
+import { CellFlag, compareRanges, compareTimestamps, RowReader } from '../row.ts'
+import { RowWriter } from '../row-writer.ts'
 import { appendJoined, coversDot } from './context.ts'
 
 export class CausalJoin {

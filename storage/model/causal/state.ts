@@ -4,14 +4,8 @@
  * with the dot of the actor of eight zeros and its greatest timestamp.
  */
 import { ByteWriter } from '../../../lib/base/bytes.ts'
-import {
-  ANNOTATION_COLUMN_ID,
-  compareRanges,
-  compareTimestamps,
-  RowReader,
-  RowWriter,
-  VERSION_COLUMN_ID,
-} from '../row.ts'
+import { ANNOTATION_COLUMN_ID, compareRanges, compareTimestamps, RowReader, VERSION_COLUMN_ID } from '../row.ts'
+import { RowWriter } from '../row-writer.ts'
 import {
   ACTOR_BYTES,
   coversDot,

@@ -13,7 +13,8 @@ import { CausalRow } from '../../../storage/model/causal/state.ts'
 import { type ReadCommand, type ReadResult, RowData } from '../../../storage/model/command.ts'
 import { CausalVersions } from '../../../storage/model/merge.ts'
 import { EntryKind, MutationReader, MutationWriter } from '../../../storage/model/mutation.ts'
-import { RowReader, RowWriter } from '../../../storage/model/row.ts'
+import { RowReader } from '../../../storage/model/row.ts'
+import { RowWriter } from '../../../storage/model/row-writer.ts'
 import { createDice, testSeed } from '../../support/random.ts'
 
 const TABLE_ID = Buffer.from('00112233445566778899aabbccddeeff', 'hex')

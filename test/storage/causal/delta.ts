@@ -13,7 +13,8 @@ import {
   validateMutation,
   validateRow,
 } from '../../../storage/model/mutation.ts'
-import { RowReader, RowWriter } from '../../../storage/model/row.ts'
+import { RowReader } from '../../../storage/model/row.ts'
+import { RowWriter } from '../../../storage/model/row-writer.ts'
 
 const NOW = 1_000
 const law = new CausalVersions()

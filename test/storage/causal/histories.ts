@@ -13,7 +13,8 @@ import {
   readCounter,
 } from '../../../storage/model/causal/context.ts'
 import { deltaOf } from '../../../storage/model/causal/delta.ts'
-import { RowReader, RowWriter } from '../../../storage/model/row.ts'
+import { RowReader } from '../../../storage/model/row.ts'
+import { RowWriter } from '../../../storage/model/row-writer.ts'
 import { type CausalCode, REAL_CODE, runHistory } from '../../support/causal-history.ts'
 import { createDice, forAll, testSeed } from '../../support/random.ts'
 

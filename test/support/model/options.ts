@@ -1,5 +1,5 @@
 /** The ways to run a store that must give the same answers: each seed of the model check takes one. */
-import type { StoreSettings } from '../../../storage/store.ts'
+import type { StoreSettings } from '../../../storage/store-words.ts'
 import {
   type CompactionOptions,
   DEFAULT_SIZE_TIERED,
