@@ -3,8 +3,6 @@
  * its disk starts as another node at the same address while the ring still has the one that it was, which others may hold for alive: without this it
  * would answer reads with nothing, acknowledge writes that it drops when it joins, promise what the other one had promised to another, and
  * give its nothing to who takes over.
- * And nobody coordinates by a ring that is past: a quorum of those who held a range need not meet a quorum of those who hold it now. Who has not heard
- * of the last change is refused, and hears of it by the refusal.
  */
 import type { Incoming, Messenger } from '../../../cluster/internode/messenger.ts'
 import { FailureReason, ReplicaFailure } from '../../base/errors.ts'
@@ -13,8 +11,6 @@ export interface Ring {
   /** Whether this node has a place in it, be it of one that joins. */
   isIn(): boolean
   epoch(): number
-  /** The epoch of the last change of who holds what, as far as this node knows. */
-  changedAt(): number
   /** Resolves when this node has the metadata up to that epoch, or could not get them in reasonable time. */
   catchUp(epoch: number): Promise<void>
 }
@@ -25,7 +21,6 @@ export function servingInRing(messenger: Messenger, ring: Ring): Messenger {
     self: messenger.self,
     handle(verb, handler) {
       messenger.handle(verb, (message) => {
-        if (message.epoch < ring.changedAt()) throw behind()
         if (ring.isIn()) return handler(message)
         return whenIn(ring, message).then(handler)
       })
@@ -46,13 +41,5 @@ async function whenIn(ring: Ring, message: Incoming): Promise<Incoming> {
     'INCOMPATIBLE_SCHEMA',
     FailureReason.INCOMPATIBLE_SCHEMA,
     'this node has no place in the ring',
-  )
-}
-
-function behind(): ReplicaFailure {
-  return new ReplicaFailure(
-    'INCOMPATIBLE_SCHEMA',
-    FailureReason.INCOMPATIBLE_SCHEMA,
-    'the ring has changed since, and the asker has not heard of it',
   )
 }

@@ -131,11 +131,6 @@ export class ClusterMember implements AsyncDisposable {
     const { hostId } = this.self
     let topology: Topology | null = null
     let isIn = false
-    // Of what changed before this start nothing is known but that it is not later.
-    let ringChangedAt = metadata.state.epoch
-    metadata.watch((after, before) => {
-      if (after.topology !== before.topology) ringChangedAt = after.epoch
-    })
     return servingInRing(messenger, {
       isIn() {
         if (metadata.state.topology !== topology) {
@@ -145,7 +140,6 @@ export class ClusterMember implements AsyncDisposable {
         return isIn
       },
       epoch: () => metadata.state.epoch,
-      changedAt: () => ringChangedAt,
       catchUp: (epoch) => metadata.catchUp(epoch).catch(() => undefined),
     })
   }
