@@ -2,7 +2,7 @@
 import t from 'tap'
 import type { BatchItem } from '../../lib/cql/processor.ts'
 import type { StatementResult } from '../../lib/cql/result.ts'
-import { createNode, int, OPTIONS, type TestNode } from './modify-node.ts'
+import { createNode, int, OPTIONS, type TestNode } from '../support/recording-node.ts'
 
 async function nodeWithTables(): Promise<TestNode> {
   const node = createNode()

@@ -1,7 +1,7 @@
 /** Conditional statements on one node: one after another for each partition, whatever comes at once, and deciding by what is there then. */
 import t from 'tap'
 import type { RowsResult } from '../../lib/cql/result.ts'
-import { openStorageNode, type StorageNode } from './select-node.ts'
+import { openStorageNode, type StorageNode } from '../support/storage-node.ts'
 
 async function openNode(): Promise<StorageNode> {
   const node = await openStorageNode()

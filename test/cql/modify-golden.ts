@@ -8,7 +8,7 @@ import t from 'tap'
 import { RequestError } from '../../lib/base/errors.ts'
 import { typeToCql } from '../../lib/types/names.ts'
 import type { CqlType } from '../../lib/types/type.ts'
-import { createNode, type TestNode } from './modify-node.ts'
+import { createNode, type TestNode } from '../support/recording-node.ts'
 
 /** `error`: its message, null for any syntax error. */
 interface Golden {

@@ -1,7 +1,7 @@
 /** What INSERT writes, byte by byte, and what it refuses in which words. */
 import t from 'tap'
 import { UNSET } from '../../lib/cql/statement.ts'
-import { createNode, int, NOW_MICROS, type TestNode } from './modify-node.ts'
+import { createNode, int, NOW_MICROS, type TestNode } from '../support/recording-node.ts'
 
 const NOW_SECONDS = (NOW_MICROS / 1_000_000).toString(16)
 

@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto'
 import t from 'tap'
 import { StatementCache } from '../../lib/cql/statement-cache.ts'
-import { createNode, int, OPTIONS, type TestNode } from './modify-node.ts'
+import { createNode, int, OPTIONS, type TestNode } from '../support/recording-node.ts'
 
 async function nodeWithTable(): Promise<TestNode> {
   const node = createNode()

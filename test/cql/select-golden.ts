@@ -9,7 +9,7 @@ import { Consistency, type ConsistencyName } from '../../lib/types/consistency.t
 import { toCqlLiteral } from '../../lib/types/format.ts'
 import { typeToCql } from '../../lib/types/names.ts'
 import type { CqlType } from '../../lib/types/type.ts'
-import { boundValues, openStorageNode, type StorageNode } from './select-node.ts'
+import { boundValues, openStorageNode, type StorageNode } from '../support/storage-node.ts'
 
 interface Answer {
   /** Error code in words, and its message unless that is not to be compared. */

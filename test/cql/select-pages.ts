@@ -5,7 +5,7 @@ import type { RowsResult } from '../../lib/cql/result.ts'
 import { decodePagingState, encodePagingState } from '../../lib/cql/select/paging.ts'
 import type { Environment } from '../../lib/cql/statement.ts'
 import { forAll } from '../support/random.ts'
-import { openStorageNode, type StorageNode } from './select-node.ts'
+import { openStorageNode, type StorageNode } from '../support/storage-node.ts'
 
 async function fill(node: StorageNode): Promise<void> {
   await node.run("CREATE KEYSPACE p WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 1}")

@@ -7,7 +7,7 @@ import type { Schema } from '../../lib/schema/keyspace.ts'
 import { applyRecords, snapshotRecords } from '../../lib/schema/state.ts'
 import { createSystemSchema } from '../../lib/schema/system-tables.ts'
 import { schemaDifference } from '../../lib/server/schema-difference.ts'
-import { createSchemaWorld } from './support.ts'
+import { createSchemaWorld } from '../support/schema-world.ts'
 
 const REPLICATION = "replication = {'class': 'SimpleStrategy', 'replication_factor': 1}"
 

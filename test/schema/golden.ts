@@ -12,7 +12,7 @@ import { compileSchemaStatement } from '../../lib/cql/ddl/schema-statements.ts'
 import { parseStatement } from '../../lib/cql/parser/parser.ts'
 import type { RowsResult, StatementResult } from '../../lib/cql/result.ts'
 import { typeToCql } from '../../lib/types/names.ts'
-import { createSchemaWorld, type SchemaWorld } from './support.ts'
+import { createSchemaWorld, type SchemaWorld } from '../support/schema-world.ts'
 
 const FOLDER = join(dirname(fileURLToPath(import.meta.url)), '../../../test/golden/schema')
 const CODES: Readonly<Record<string, string>> = {

@@ -19,8 +19,8 @@ import {
 } from '../../lib/server/metadata-log.ts'
 import { openStore } from '../../storage/store.ts'
 import { settled } from '../support/power-loss.ts'
+import { createSchemaWorld } from '../support/schema-world.ts'
 import { storageRuntime } from '../support/storage-runtime.ts'
-import { createSchemaWorld } from './support.ts'
 
 const HISTORY = [
   "CREATE KEYSPACE a WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 1}",

@@ -13,7 +13,7 @@ import {
   resolversOf,
 } from '../../lib/schema/resolution.ts'
 import type { TableSchema } from '../../lib/schema/table.ts'
-import { createSchemaWorld } from './support.ts'
+import { createSchemaWorld } from '../support/schema-world.ts'
 
 async function world() {
   const { environment, options, client } = createSchemaWorld()

@@ -11,7 +11,7 @@ import { decodeClustering, decodePath, encodeClustering } from '../../lib/types/
 import { encodePosition, splitPartitionKey } from '../../lib/types/partition-key.ts'
 import { ALL_ROWS, type ReadCommand, type ReadPoint, type ReadResult } from '../../storage/model/command.ts'
 import { RowReader } from '../../storage/model/row.ts'
-import { createSchemaWorld, type SchemaWorld } from './support.ts'
+import { createSchemaWorld, type SchemaWorld } from '../support/schema-world.ts'
 
 const NODE: NodeInfo = {
   clusterName: 'Test Cluster',

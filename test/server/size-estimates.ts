@@ -5,7 +5,7 @@ import type { KeyspaceSchema } from '../../lib/schema/keyspace.ts'
 import { createSystemSchema } from '../../lib/schema/system-tables.ts'
 import { KeyspacePlacements } from '../../lib/server/cluster/keyspace-placements.ts'
 import { estimateRows } from '../../lib/server/system-tables/size-estimates.ts'
-import { network, ringNode, topologyOf } from '../cluster/ring/support.ts'
+import { network, ringNode, topologyOf } from '../support/rings.ts'
 
 t.test('each stored table, each range', (t) => {
   const schema = createSystemSchema()

@@ -12,7 +12,7 @@ import { createSeededRandom } from '../../lib/runtime/simulated/random.ts'
 import { KeyValueTables } from '../../lib/server/http/key-value.ts'
 import { createHttpCounters, HTTP_LIMITS, type HttpCounters, type HttpLimits } from '../../lib/server/http/limits.ts'
 import { type HttpService, openHttpService } from '../../lib/server/http/service.ts'
-import { openStorageNode, type StorageNode } from '../cql/select-node.ts'
+import { openStorageNode, type StorageNode } from './storage-node.ts'
 
 export interface HttpWorld extends AsyncDisposable {
   readonly node: StorageNode

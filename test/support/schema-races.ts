@@ -12,8 +12,8 @@ import type { Schema } from '../../lib/schema/keyspace.ts'
 import { createSystemSchema } from '../../lib/schema/system-tables.ts'
 import { readMetadata } from '../../lib/server/metadata-rows.ts'
 import { applyEntries, type ClusterMetadata, emptyMetadata } from '../../lib/server/metadata-state.ts'
-import { createSchemaWorld } from '../schema/support.ts'
 import { MetadataWorld, type Sabotage, type WorldNode } from './metadata-world.ts'
+import { createSchemaWorld } from './schema-world.ts'
 
 export interface RaceReport {
   readonly violation: string | null

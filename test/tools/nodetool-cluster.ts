@@ -10,8 +10,8 @@ import { REPORTS } from '../../lib/server/admin/operations.ts'
 import { AdminError, Parameters } from '../../lib/server/admin/parameters.ts'
 import { type Asked, RefusedError } from '../../tools/nodetool/client.ts'
 import { runTool } from '../../tools/nodetool/run.ts'
-import { changed, createSchemaWorld } from '../schema/support.ts'
 import { NODETOOL, type RecordedCluster, recordedCluster } from '../support/recorded-cluster.ts'
+import { changed, createSchemaWorld } from '../support/schema-world.ts'
 
 async function shop(...more: readonly string[]): Promise<Schema> {
   const world = createSchemaWorld({ dc1: 2, dc2: 1 })

@@ -7,8 +7,8 @@ import type { SchemaDoor } from '../../../lib/cql/statement.ts'
 import { SILENT_LOG } from '../../../lib/runtime/node/log.ts'
 import { MemberCare } from '../../../lib/server/cluster/member-care.ts'
 import { readMetadata } from '../../../lib/server/metadata-rows.ts'
-import { createSchemaWorld } from '../../schema/support.ts'
 import { hostId, MetadataWorld } from '../../support/metadata-world.ts'
+import { createSchemaWorld } from '../../support/schema-world.ts'
 
 const schemaWorld = createSchemaWorld()
 const KEYSPACE = "CREATE KEYSPACE k WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 1}"

@@ -6,7 +6,7 @@ import { changeTopology, EMPTY_TOPOLOGY, type Topology } from '../../../cluster/
 import { murmur3Token } from '../../../lib/base/hash/murmur3.ts'
 import { createSeededRandom } from '../../../lib/runtime/simulated/random.ts'
 import { testSeed } from '../../support/random.ts'
-import { hostId, network, ringNode, sortTokens, topologyOf } from './support.ts'
+import { hostId, network, ringNode, sortTokens, topologyOf } from '../../support/rings.ts'
 
 interface Plan {
   readonly nodes: number

@@ -6,7 +6,7 @@ import { Placements } from '../../../cluster/ring/placement.ts'
 import type { Topology } from '../../../cluster/ring/topology.ts'
 import { murmur3Token } from '../../../lib/base/hash/murmur3.ts'
 import { createDice, testSeed } from '../../support/random.ts'
-import { network, randomTopology, simple } from './support.ts'
+import { network, randomTopology, simple } from '../../support/rings.ts'
 
 /** The parts of the driver that have no public door: they are what its policies ask. */
 const require = createRequire(import.meta.url)

@@ -16,7 +16,7 @@ import {
   simple,
   sortTokens,
   topologyOf,
-} from './support.ts'
+} from '../../support/rings.ts'
 
 const MIN = -(2n ** 63n)
 const MAX = 2n ** 63n - 1n

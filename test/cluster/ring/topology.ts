@@ -8,7 +8,7 @@ import {
   type TopologyChange,
   TopologyError,
 } from '../../../cluster/ring/topology.ts'
-import { hostId, ringNode, topologyOf } from './support.ts'
+import { hostId, ringNode, topologyOf } from '../../support/rings.ts'
 
 const refused = (t: Test, before: Topology, change: TopologyChange, message: RegExp): void => {
   t.throws(() => changeTopology(before, change), { name: 'TopologyError', message })

@@ -6,7 +6,7 @@ import t from 'tap'
 import type { RowsResult, StatementResult } from '../../../lib/cql/result.ts'
 import type { BoundValue } from '../../../lib/cql/statement.ts'
 import { createDice, type Dice, testSeed } from '../../support/random.ts'
-import { openStorageNode, type StorageNode } from '../select-node.ts'
+import { openStorageNode, type StorageNode } from '../../support/storage-node.ts'
 
 interface Version {
   readonly a: string | null

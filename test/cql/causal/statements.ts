@@ -7,7 +7,7 @@ import { joinContexts, makeContext, NO_CONTEXT } from '../../../storage/model/ca
 import { EntryKind, MutationReader } from '../../../storage/model/mutation.ts'
 import { RowReader } from '../../../storage/model/row.ts'
 import { forAll } from '../../support/random.ts'
-import { createNode, type TestNode } from '../modify-node.ts'
+import { createNode, type TestNode } from '../../support/recording-node.ts'
 
 async function node(): Promise<TestNode> {
   const node = createNode()

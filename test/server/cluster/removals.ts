@@ -14,7 +14,7 @@ import { createSimulatedClock } from '../../../lib/runtime/simulated/clock.ts'
 import type { Schema } from '../../../lib/schema/keyspace.ts'
 import { RingRemovals } from '../../../lib/server/cluster/removals.ts'
 import type { ClusterMetadata, MetadataLog } from '../../../lib/server/metadata-log.ts'
-import { changed, createSchemaWorld } from '../../schema/support.ts'
+import { changed, createSchemaWorld } from '../../support/schema-world.ts'
 import { hostIdAt } from '../../support/stream-world.ts'
 
 const SILENT = { trace() {}, debug() {}, info() {}, warn() {}, error() {} }

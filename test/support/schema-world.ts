@@ -6,7 +6,7 @@ import { parseStatement } from '../../lib/cql/parser/parser.ts'
 import type { ClientState, Environment, QueryOptions, SchemaDoor } from '../../lib/cql/statement.ts'
 import type { Schema } from '../../lib/schema/keyspace.ts'
 import { createSystemSchema } from '../../lib/schema/system-tables.ts'
-import { countedDots } from '../support/dots.ts'
+import { countedDots } from './dots.ts'
 
 export interface SchemaWorld {
   readonly environment: Environment

@@ -8,7 +8,7 @@ import type { Schema } from '../../lib/schema/keyspace.ts'
 import { createSystemSchema } from '../../lib/schema/system-tables.ts'
 import { Consistency } from '../../lib/types/consistency.ts'
 import { MutationReader } from '../../storage/model/mutation.ts'
-import { countedDots } from '../support/dots.ts'
+import { countedDots } from './dots.ts'
 
 export interface Write {
   readonly mutations: readonly Buffer[]

@@ -1,7 +1,7 @@
-/** Random rings for the tests of cluster/ring. */
-import type { Replication } from '../../../cluster/coordinator/levels.ts'
-import { changeTopology, EMPTY_TOPOLOGY, type RingNode, type Topology } from '../../../cluster/ring/topology.ts'
-import type { Dice } from '../../support/random.ts'
+/** Nodes, rings and replications, made by hand or drawn. */
+import type { Replication } from '../../cluster/coordinator/levels.ts'
+import { changeTopology, EMPTY_TOPOLOGY, type RingNode, type Topology } from '../../cluster/ring/topology.ts'
+import type { Dice } from './random.ts'
 
 const PACKAGE = 'org.apache.cassandra.locator.'
 

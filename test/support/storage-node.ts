@@ -16,8 +16,8 @@ import { openIndexes } from '../../lib/server/indexes.ts'
 import { openMetadataLog } from '../../lib/server/metadata-log.ts'
 import { replicationOf } from '../../lib/server/replication.ts'
 import { openStore } from '../../storage/store.ts'
-import { QUERY_OPTIONS } from '../support/cql-options.ts'
-import { countedDots } from '../support/dots.ts'
+import { QUERY_OPTIONS } from './cql-options.ts'
+import { countedDots } from './dots.ts'
 
 const LIMITS: CqlLimits = {
   batchSizeWarnBytes: 5120,
