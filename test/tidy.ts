@@ -62,6 +62,22 @@ t.test('imports point down', (t) => {
   t.end()
 })
 
+t.test('a file of test/ is a test, a program, or something that those are made of', (t) => {
+  const isUsed = new Set<string>()
+  for (const file of files)
+    for (const match of readFileSync(join(ROOT, file), 'utf8').matchAll(/'(\.[^']+)\.[jt]s'/g))
+      isUsed.add(`${join(dirname(file), match[1]!)}.ts`)
+  const wrong: string[] = []
+  for (const file of files.filter((file) => file.startsWith('test/'))) {
+    const isTest = /^import .*'tap'$/m.test(readFileSync(join(ROOT, file), 'utf8'))
+    if (isTest && isUsed.has(file)) wrong.push(`${file} is a test that others import`)
+    if (isTest && file.startsWith('test/support/')) wrong.push(`${file} is a test among what tests are made of`)
+    if (!isTest && !isUsed.has(file) && !file.endsWith('/run.ts')) wrong.push(`${file} is run and imported by nobody`)
+  }
+  t.same(wrong, [])
+  t.end()
+})
+
 t.test('time, chance, disk and network come through lib/runtime only', (t) => {
   const wrong: string[] = []
   for (const file of files) {

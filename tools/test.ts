@@ -1,33 +1,23 @@
 /**
  * Runs the built tests with tap, two files at a time, and ends with one line that counts them: `N passed, N failed`.
- * Arguments name test files (paths under dist/test, or parts of them); none means all.
+ * Arguments name test files (paths under dist/test, or parts of them); none means all. A test is a file of test/ that imports tap; test/tidy.ts sees to it
+ * that the others are programs with a command of their own (run.ts), or what tests and programs are made of.
  */
 import { spawn, spawnSync } from 'node:child_process'
-import { readdirSync, rmSync, statSync } from 'node:fs'
+import { readdirSync, readFileSync, rmSync, statSync } from 'node:fs'
 import { dirname, join, relative } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 
 const ROOT = join(dirname(fileURLToPath(import.meta.url)), '../..')
-const TESTS = join(ROOT, 'dist/test')
-/** Helpers of tests; what such a folder's program of its own is made of. */
-const NOT_TESTS = [
-  'support/',
-  'conformance/programs/',
-  'conformance/hunt/',
-  'simulation/world/',
-  'simulation/workloads/',
-  'simulation/oracles/',
-]
-/** The name of all programs that have a command of their own. */
-const PROGRAM = 'run.js'
+const TESTS = join(ROOT, 'test')
 
 const wanted = process.argv.slice(2)
 const files = readdirSync(TESTS, { recursive: true, withFileTypes: true })
-  .filter(({ name }) => name.endsWith('.js') && name !== PROGRAM)
-  .filter((entry) => entry.isFile())
-  .map((entry) => relative(TESTS, join(entry.parentPath, entry.name)))
-  .filter((file) => !NOT_TESTS.some((other) => file.startsWith(other)))
+  .filter((entry) => entry.isFile() && entry.name.endsWith('.ts'))
+  .map((entry) => join(entry.parentPath, entry.name))
+  .filter((path) => /^import .*'tap'$/m.test(readFileSync(path, 'utf8')))
+  .map((path) => relative(TESTS, path).replace(/\.ts$/, '.js'))
   .filter((file) => wanted.length === 0 || wanted.some((part) => file.includes(part.replace(/^dist\/test\//, ''))))
   .sort()
   .map((file) => join('dist/test', file))
