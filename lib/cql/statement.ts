@@ -2,7 +2,7 @@
  * A compiled statement, and what it is executed with. Names are looked up and types checked once, when it is compiled; executing it again
  * after the schema changed is the caller's to prevent (processor.ts compares Schema.epoch).
  */
-import type { Dots } from '../../storage/model/causal/dots.ts'
+import type { ConditionalWrites } from '../../storage/model/causal/dots.ts'
 import type { ReadCommand, ReadResult } from '../../storage/model/command.ts'
 import type { Schema, SchemaChange } from '../schema/keyspace.ts'
 import { UNSET } from '../types/unset.ts'
@@ -111,7 +111,7 @@ export interface Environment {
   /** Told of each row of a table of versions that a reader was given, and of how many are live. */
   siblingsRead?(tableId: string, versions: number): void
   /** Of versions that conditional writes decide on; those of others are the coordinator's. */
-  readonly dots: Dots
+  readonly conditionalWrites: ConditionalWrites
   /** µs since 1970. */
   wallMicros(): number
   /** Fills with random bytes (uuid(), timeuuid node and clock sequence). */

@@ -4,6 +4,7 @@
  */
 import { resolve } from 'node:path'
 import { ActorDots } from '../../cluster/coordinator/actor-dots.ts'
+import { ConditionalDots } from '../../cluster/coordinator/conditional-dots.ts'
 import { LocalCoordinator, type Replica } from '../../cluster/coordinator/local.ts'
 import { CorruptionError } from '../../storage/errors.ts'
 import type { ReadCommand } from '../../storage/model/command.ts'
@@ -380,12 +381,13 @@ async function serve({
         report,
       })
   const idBytes = random.stream('cql')
+  const conditionalActors = random.stream('conditional dots')
   const environment: Environment = {
     schema: metadata,
     coordinator,
     timestampMicros: () => hybrid.next(),
     siblingsRead: (table, versions) => coordinator.latencies.siblingsRead(table, versions),
-    dots: new ActorDots(random.stream('conditional dots'), () => hybrid.next()),
+    conditionalWrites: new ConditionalDots(() => new ActorDots(conditionalActors, () => hybrid.next())),
     wallMicros: () => clock.wallMicros(),
     randomBytes: (target) => idBytes.fill(target),
     limits: cqlLimits(settings),

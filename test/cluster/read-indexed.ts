@@ -13,7 +13,7 @@ import { type MetadataLog, openMetadataLog } from '../../lib/server/metadata-log
 import { Consistency } from '../../lib/types/consistency.ts'
 import { openStore, type Store } from '../../storage/store.ts'
 import { LOOSE_LIMITS, QUERY_OPTIONS } from '../support/cql-options.ts'
-import { countedDots } from '../support/dots.ts'
+import { conditionalDots } from '../support/dots.ts'
 import { INDEXES, queries, randomStatement, SCHEMA, TABLE } from '../support/index-script.ts'
 import { createDice, type Dice, testSeed } from '../support/random.ts'
 import { Replicas } from '../support/replicas.ts'
@@ -62,7 +62,7 @@ async function openWorld(dice: Dice, dead: number): Promise<World> {
   const environment = (coordinator: Pick<Coordinator, 'read' | 'write'>): Environment => ({
     schema: late.metadata!,
     coordinator: { ...coordinator, truncate: async () => {}, cas: async () => false } as Coordinator,
-    dots: countedDots(),
+    conditionalWrites: conditionalDots(),
     timestampMicros: () => ++micros,
     wallMicros: () => replicas.clock.wallMicros(),
     randomBytes: (target) => shared.fill(target),

@@ -15,7 +15,7 @@ import type { NodeViews, ViewStore } from '../../lib/view/node-views.ts'
 import type { ViewPlaces } from '../../lib/view/places.ts'
 import { openStore, type Store } from '../../storage/store.ts'
 import { LOOSE_LIMITS, QUERY_OPTIONS } from './cql-options.ts'
-import { countedDots } from './dots.ts'
+import { conditionalDots, countedDots } from './dots.ts'
 import { ALL, settled } from './power-loss.ts'
 import { createDice } from './random.ts'
 import { storageRuntime } from './storage-runtime.ts'
@@ -94,7 +94,7 @@ export async function openIndexWorld(
   const environment: Environment = {
     schema: metadata,
     coordinator,
-    dots: countedDots(),
+    conditionalWrites: conditionalDots(),
     timestampMicros: () => {
       micros = Math.max(micros + 1, clock.wallMicros())
       return micros

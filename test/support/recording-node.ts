@@ -8,7 +8,7 @@ import type { Schema } from '../../lib/schema/keyspace.ts'
 import { createSystemSchema } from '../../lib/schema/system-tables.ts'
 import { Consistency } from '../../lib/types/consistency.ts'
 import { MutationReader } from '../../storage/model/mutation.ts'
-import { countedDots } from './dots.ts'
+import { conditionalDots } from './dots.ts'
 
 export interface Write {
   readonly mutations: readonly Buffer[]
@@ -57,7 +57,7 @@ export class TestNode {
         },
         truncate: async () => {},
       },
-      dots: countedDots(),
+      conditionalWrites: conditionalDots(),
       timestampMicros: () => ++this.#clock,
       wallMicros: () => NOW_MICROS,
       randomBytes: (target) => target.fill(7),

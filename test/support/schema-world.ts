@@ -6,7 +6,7 @@ import { parseStatement } from '../../lib/cql/parser/parser.ts'
 import type { ClientState, Environment, QueryOptions, SchemaDoor } from '../../lib/cql/statement.ts'
 import type { Schema } from '../../lib/schema/keyspace.ts'
 import { createSystemSchema } from '../../lib/schema/system-tables.ts'
-import { countedDots } from './dots.ts'
+import { conditionalDots } from './dots.ts'
 
 export interface SchemaWorld {
   readonly environment: Environment
@@ -37,7 +37,7 @@ export function createSchemaWorld(datacenters: Readonly<Record<string, number>> 
   const environment: Environment = {
     schema,
     coordinator: { write: never, read: never, cas: never, truncate: never },
-    dots: countedDots(),
+    conditionalWrites: conditionalDots(),
     timestampMicros: () => (micros += 1000),
     wallMicros: () => micros,
     randomBytes: (target) => target.fill(7),

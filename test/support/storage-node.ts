@@ -17,7 +17,7 @@ import { openMetadataLog } from '../../lib/server/metadata-log.ts'
 import { replicationOf } from '../../lib/server/replication.ts'
 import { openStore } from '../../storage/store.ts'
 import { QUERY_OPTIONS } from './cql-options.ts'
-import { countedDots } from './dots.ts'
+import { conditionalDots, countedDots } from './dots.ts'
 
 const LIMITS: CqlLimits = {
   batchSizeWarnBytes: 5120,
@@ -81,8 +81,7 @@ export async function openStorageNode(limits: Partial<CqlLimits> = {}): Promise<
   const environment: Environment = {
     schema: metadata,
     coordinator,
-    // Conditional writes have an actor of their own.
-    dots: countedDots(4),
+    conditionalWrites: conditionalDots(),
     timestampMicros,
     wallMicros: () => runtime.clock.wallMicros(),
     randomBytes: (target) => target.fill(7),

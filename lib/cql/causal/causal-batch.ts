@@ -10,11 +10,12 @@ import type { Attributes } from '../modify/modify-attributes.ts'
 import type { WriteTarget } from '../modify/modify-sink.ts'
 import type { StatementResult } from '../result.ts'
 import type { Environment, MaybePromise, QueryOptions } from '../statement.ts'
+import { type CausalPart, executeCausalConditional } from './causal-cas.ts'
 import { CausalModification, copied } from './causal-modification.ts'
 import { type CausalChange, ChangeWriter } from './changes.ts'
 
-function isCausal({ modification }: BatchPart): boolean {
-  return modification instanceof CausalModification
+function isCausal(part: BatchPart): part is CausalPart {
+  return part.modification instanceof CausalModification
 }
 
 /** `writeOthers`: executes the statements on other tables. */
@@ -29,7 +30,7 @@ export async function executeCausalBatch(
   if (attributes.timestamp !== null)
     throw invalid("USING TIMESTAMP is not supported in a batch with tables that have resolution = 'vclock'")
   if (parts.some(({ modification }) => modification.isConditional))
-    throw invalid("Conditional statements are not supported in a batch with tables that have resolution = 'vclock'")
+    return executeCausalConditional(parts.filter(isCausal), true, environment, options)
   checkWriteConsistency(options.consistency)
   const byTable = new Map<string, { target: WriteTarget; changes: CausalChange[] }>()
   for (const { modification, options: own } of parts) {

@@ -3,31 +3,29 @@
  * writes, which a leader turns into versions. Source: VCLOCK tables in docs/consistency.md.
  * Always: a write has seen what its USING VCLOCK says and nothing else; a DELETE without it has seen what a read at its level finds.
  */
-import { coversContext, coversDot, joinContexts, NO_CONTEXT } from '../../../storage/model/causal/context.ts'
-import { deltaOf } from '../../../storage/model/causal/delta.ts'
+import { coversDot, NO_CONTEXT } from '../../../storage/model/causal/context.ts'
+import type { CausalWrite } from '../../../storage/model/causal/delta.ts'
 import { ALL_ROWS, type ReadCommand, type ReadResult, RowData } from '../../../storage/model/command.ts'
 import { EntryKind, MutationReader } from '../../../storage/model/mutation.ts'
 import { compareTimestamps } from '../../../storage/model/row.ts'
-import { ByteWriter } from '../../base/bytes.ts'
 import { invalid } from '../../base/errors.ts'
 import { Consistency } from '../../types/consistency.ts'
-import { NATIVE } from '../../types/names.ts'
 import { encodePosition } from '../../types/partition-key.ts'
 import { checkWriteConsistency, Modification, type ModificationParts, VOID_RESULT } from '../modify/modify.ts'
-import { checkConditionalConsistency } from '../modify/modify-cas.ts'
 import { type ExistingRows, nowSecondsOf } from '../modify/modify-read.ts'
 import type { MutationSink } from '../modify/modify-sink.ts'
 import type { StatementResult } from '../result.ts'
-import { resultMetadata } from '../result-metadata.ts'
 import { sliceOfRow } from '../select/select-keys.ts'
 import { type Environment, type MaybePromise, type QueryOptions, UNSET } from '../statement.ts'
 import type { Variables } from '../terms/terms.ts'
+import { executeCausalConditional } from './causal-cas.ts'
 import {
   type Base,
   type CausalChange,
   ChangeMaker,
   ChangeWriter,
   entriesOf,
+  keepValues,
   keyOf,
   type OrdinaryEntry,
 } from './changes.ts'
@@ -69,7 +67,8 @@ export class CausalModification extends Modification {
 
   override execute(environment: Environment, options: QueryOptions): MaybePromise<StatementResult> {
     this.validate()
-    if (this.isConditional) return this.#executeConditional(environment, options)
+    if (this.isConditional)
+      return executeCausalConditional([{ modification: this, options }], false, environment, options)
     checkWriteConsistency(options.consistency)
     if (this.#isOfOneRow) {
       const done = this.#writeRow(environment, options)
@@ -282,77 +281,60 @@ export class CausalModification extends Modification {
     }
   }
 
-  /** IF VCLOCK: applied if nothing was written to the row that the writer has not seen; with null: if there is no such row. */
-  async #executeConditional(environment: Environment, options: QueryOptions): Promise<StatementResult> {
-    const { table } = this.target
-    const kept = keepValues(options)
-    const key = this.onlyPartition(environment, kept)
-    const clustering = this.onlyClustering(environment, kept)
-    if (clustering === null || (this.#deletesRows && !this.writesRow))
-      throw invalid('IF VCLOCK needs the whole primary key: a vclock is of one row')
-    checkConditionalConsistency(table, environment, kept)
-    if (this.#clauses.ifVclock?.bind(kept, environment) === UNSET) throw invalid("Invalid 'unset' value in condition")
-    const blob = this.#blob(this.#clauses.ifVclock, environment, kept)
-    const seen = this.#seal.open(blob, key, clustering)
-    const nowSeconds = nowSecondsOf(environment, kept)
-    const position = encodePosition(key, new Int32Array(2))
-    let refusal: StatementResult | null = null
-    const isApplied = await environment.coordinator.cas({
-      table: table.id,
-      keyspace: table.keyspace,
-      position,
-      serial: kept.serialConsistency,
-      commit: kept.consistency,
-      read: {
-        ...ALL_ROWS,
-        table: table.id,
-        target: { kind: 'partition', position },
-        slices: table.clustering.length === 0 ? null : [sliceOfRow(clustering)],
-        nowSeconds,
-        // A row that was deleted says what its deletion has seen: it is a write, too, and others go on from it.
-        whole: true,
-      },
-      decide: async (found) => {
-        const row = found.partitions[0]?.rows[0]?.row ?? null
-        const present = row === null ? null : this.#maker.contextOf(row, nowSeconds)
-        const isLive = row !== null && this.#maker.isLive(row, nowSeconds)
-        if (blob === null ? isLive : !coversContext(seen, present ?? NO_CONTEXT)) {
-          refusal = answer(this, false, this.#seal.seal(key, clustering, present ?? NO_CONTEXT))
-          return null
-        }
-        const state = row === null ? null : Buffer.from(row)
-        const context = joinContexts(seen, present ?? NO_CONTEXT)
-        return this.#decided(state, context, key, clustering, environment, kept)
-      },
-    })
-    return isApplied ? answer(this, true, null) : refusal!
+  /** What it does of a conditional write, which is decided on when its row is known. The values of the options stay. */
+  conditionalPart(key: Buffer, environment: Environment, options: QueryOptions): ConditionalPart {
+    const clustering = this.writesRow || !this.#deletesRows ? this.onlyClustering(environment, options) : null
+    const { vclock, ifVclock } = this.#clauses
+    if (clustering === null)
+      throw invalid(
+        ifVclock !== null
+          ? 'IF VCLOCK needs the whole primary key: a vclock is of one row'
+          : 'Beside IF VCLOCK a batch deletes rows by their whole primary key: a range of rows has no one vclock',
+      )
+    if (ifVclock?.bind(options, environment) === UNSET) throw invalid("Invalid 'unset' value in condition")
+    const blob = this.#blob(ifVclock ?? vclock, environment, options)
+    const context = blob === null ? null : this.#seal.open(blob, key, clustering)
+    return { modification: this, options, key, clustering, isCondition: ifVclock !== null, blob, context }
   }
 
-  /** The delta of a write that was decided on: the node itself leads it. */
-  async #decided(
+  /** The vclock of a row of which that much was seen. */
+  sealed({ key, clustering }: ConditionalPart, context: Buffer): Buffer {
+    return this.#seal.seal(key, clustering, context)
+  }
+
+  /** Of the row as it is, null: there is none; `context`: what the write has seen. Null: there is nothing to delete. */
+  async decidedWrite(
     state: Buffer | null,
-    context: Buffer,
-    key: Buffer,
-    clustering: Buffer,
+    context: Buffer | null,
+    { key, clustering, isCondition, blob, options }: ConditionalPart,
     environment: Environment,
-    options: QueryOptions,
-  ): Promise<readonly Buffer[]> {
+  ): Promise<CausalWrite | null> {
     const nowSeconds = nowSecondsOf(environment, options)
+    if (this.#deletesRows && context === null) {
+      const found = state === null ? null : this.#maker.contextOf(state, nowSeconds)
+      return found === null ? null : { context: found, version: null, sets: null }
+    }
     const bases: Bases = new Map()
     const rows = state === null ? [] : [RowData.of(clustering, state)]
     const partitions = state === null ? [] : [{ position: NO_CONTEXT, key, staticRow: null, rows }]
     const result: ReadResult = { partitions, more: false, tombstones: 0 }
-    const based = this.#basesOf(result, null, nowSeconds, bases)
+    const based = this.#basesOf(result, isCondition ? null : blob, nowSeconds, bases)
     const existing = this.#needsRow ? await this.read(environment, options, () => based) : null
-    const entries = this.#entries(environment, options, existing, newest(bases))
-    const mutations: Buffer[] = []
-    for (const entry of entries) {
-      const { write } = this.#change(entry, context.length === 0 ? null : context, bases)!
-      const delta = deltaOf(state, write, environment.dots)
-      mutations.push(Buffer.from(this.#writer.rowMutation(this.target, key, clustering, delta)))
-    }
-    return mutations
+    const [entry] = this.#entries(environment, options, existing, newest(bases))
+    return entry === undefined ? null : this.#change(entry, context, bases)!.write
   }
+}
+
+/** A statement of a conditional write. */
+export interface ConditionalPart {
+  readonly modification: CausalModification
+  readonly options: QueryOptions
+  readonly key: Buffer
+  readonly clustering: Buffer
+  /** The blob is that of IF VCLOCK, else that of USING VCLOCK; null: nothing was seen. */
+  readonly isCondition: boolean
+  readonly blob: Buffer | null
+  readonly context: Buffer | null
 }
 
 type Bases = Map<string, Base>
@@ -367,11 +349,6 @@ function newest(bases: Bases): Base | null {
   for (const base of bases.values())
     if (found === null || compareTimestamps(base.tsHigh, base.tsLow, found.tsHigh, found.tsLow) > 0) found = base
   return found
-}
-
-/** The request's values are views of its frame, which is gone after a turn. */
-function keepValues(options: QueryOptions): QueryOptions {
-  return { ...options, values: options.values.map((value) => (Buffer.isBuffer(value) ? Buffer.from(value) : value)) }
 }
 
 function copiedEntry(entry: OrdinaryEntry): OrdinaryEntry {
@@ -394,18 +371,4 @@ function readConsistency(consistency: number): number {
 
 function voidResult(warnings: readonly string[]): StatementResult {
   return warnings.length === 0 ? VOID_RESULT : { kind: 'void', warnings: [...new Set(warnings)] }
-}
-
-/** `[applied]`, and where it is false what the row holds now. */
-function answer({ keyspace, table }: CausalModification, isApplied: boolean, vclock: Buffer | null): StatementResult {
-  const specs = [{ keyspace, table, name: '[applied]', type: NATIVE.boolean }]
-  if (vclock !== null) specs.push({ keyspace, table, name: '[vclock]', type: NATIVE.blob })
-  const out = new ByteWriter(64)
-  out.int32(1)
-  out.uint8(isApplied ? 1 : 0)
-  if (vclock !== null) {
-    out.int32(vclock.length)
-    out.bytes(vclock)
-  }
-  return { kind: 'rows', metadata: resultMetadata(specs), rowCount: 1, rowBytes: out.view(), pagingState: null }
 }

@@ -15,6 +15,7 @@ import { murmur3Token } from '../../base/hash/murmur3.ts'
 import { orSetColumns } from '../../schema/resolution.ts'
 import type { TableSchema } from '../../schema/table.ts'
 import type { WriteTarget } from '../modify/modify-sink.ts'
+import type { QueryOptions } from '../statement.ts'
 import { type Resolver, resolverPlan, type Version } from './resolve.ts'
 
 /** One row's causal write. The buffers are copies, or views that hold for this turn. */
@@ -255,14 +256,25 @@ export class ChangeWriter {
     this.#writer.begin(target.id, this.#token[0]!, this.#token[1]!, key)
   }
 
-  /** The mutation of a row that is made already: a delta. A view that holds until the next. */
-  rowMutation(target: WriteTarget, key: Buffer, clustering: Buffer, row: Buffer): Buffer {
+  /** The mutation of rows that are made already, deltas. A copy. */
+  rowsMutation(
+    target: WriteTarget,
+    key: Buffer,
+    rows: readonly { readonly clustering: Buffer; readonly row: Buffer }[],
+  ): Buffer {
     this.#begin(target, key)
-    const reader = new RowReader().reset(row)
-    this.#writer.beginRow(clustering)
-    this.#writer.copyRowHead(reader)
-    while (reader.next()) this.#writer.copyCell(reader)
-    this.#writer.endRow()
-    return this.#writer.finish()
+    for (const { clustering, row } of rows) {
+      const reader = new RowReader().reset(row)
+      this.#writer.beginRow(clustering)
+      this.#writer.copyRowHead(reader)
+      while (reader.next()) this.#writer.copyCell(reader)
+      this.#writer.endRow()
+    }
+    return Buffer.from(this.#writer.finish())
   }
+}
+
+/** The request's values are views of its frame, which is gone after a turn. */
+export function keepValues(options: QueryOptions): QueryOptions {
+  return { ...options, values: options.values.map((value) => (Buffer.isBuffer(value) ? Buffer.from(value) : value)) }
 }

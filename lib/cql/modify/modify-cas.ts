@@ -84,7 +84,8 @@ export async function executeConditional(
   return isApplied ? answer(table, [], [[true]]) : refusal!
 }
 
-function onlyPartition(parts: readonly ConditionalPart[], environment: Environment): Buffer {
+/** Of all statements. */
+export function onlyPartition(parts: readonly ConditionalPart[], environment: Environment): Buffer {
   let key: Buffer | null = null
   for (const { modification, options } of parts) {
     const own = modification.onlyPartition(environment, options)

@@ -203,10 +203,6 @@ t.test('what is refused, and why', async (t) => {
       /USING TIMESTAMP is not supported in a batch/,
     ],
     [
-      'BEGIN BATCH INSERT INTO k.t (p) VALUES (1) IF VCLOCK = null APPLY BATCH',
-      /Conditional statements are not supported/,
-    ],
-    [
       'BEGIN BATCH INSERT INTO k.t (p) VALUES (1); INSERT INTO k.t (p) VALUES (2) APPLY BATCH',
       /one partition of one table/,
     ],
