@@ -21,7 +21,7 @@ import {
   encodeSupported,
   type ServerEvent,
 } from '../../protocol/responses.ts'
-import { ByteReader } from '../base/bytes.ts'
+import { ByteReader, BytesError } from '../base/bytes.ts'
 import { RequestError } from '../base/errors.ts'
 import type { ClientState } from '../cql/statement.ts'
 import type { Socket } from '../runtime/runtime.ts'
@@ -343,8 +343,9 @@ export class Connection implements EventSink, OutboxOwner, InFlightOwner {
     let request: Request
     try {
       request = this.#read(envelope)
-    } catch (error) {
+    } catch (cause) {
       this.#context.counters.protocolErrors += 1
+      const error = cause instanceof BytesError ? protocolError(`Body ends early: ${cause.message}`) : cause
       // Before a STARTUP nobody has a stream yet; a version is ours when we know what it says.
       if (this.#version !== 0) this.#fail(this.#version, stream, error)
       else if (opcodeName(opcode) === null) this.#fail(VERSION_LATEST, stream, error)

@@ -1,9 +1,7 @@
 /** From an exception to an ERROR: the world's errors in their words, ours with the number under which they were logged and nothing more. */
 
 import type { Encoder } from '../../protocol/encoder.ts'
-import { protocolError } from '../../protocol/notation.ts'
 import { encodeError } from '../../protocol/responses.ts'
-import { BytesError } from '../base/bytes.ts'
 import { RequestError } from '../base/errors.ts'
 import type { Log, Random } from '../runtime/runtime.ts'
 import type { ClientCounters } from './limits.ts'
@@ -20,7 +18,6 @@ const SOURCE = 'failure.ts'
 
 function told(context: FailureContext, error: unknown): RequestError {
   if (error instanceof RequestError) return error
-  if (error instanceof BytesError) return protocolError(`Body ends early: ${error.message}`)
   context.counters.incidents += 1
   const incident = context.random.fill(Buffer.alloc(INCIDENT_BYTES)).toString('hex')
   context.log.error(SOURCE, `Unexpected exception during request; incident ${incident}`, error)

@@ -4,7 +4,7 @@
  * Always: values that compare as equal have equal bytes. What comes back is then the plainest of them (`keepsBytes` tells where that matters).
  */
 import { unreachable } from '../base/assert.ts'
-import { ByteReader, ByteWriter } from '../base/bytes.ts'
+import { ByteReader, BytesError, ByteWriter } from '../base/bytes.ts'
 import { someType } from './names.ts'
 import {
   decodeOrderedDecimal,
@@ -16,7 +16,7 @@ import type { CqlType, NativeTypeName } from './type.ts'
 import { fixedLength, readVectorLength } from './vector.ts'
 import { writeUnsignedVint } from './vint.ts'
 
-/** Before each part of a list, set, map, tuple, user type or vector of variable length. */
+/** Before each part of a list, set, map, tuple, user type or vector of variable length; END after those whose parts may become more. */
 const END = 0
 const NULL = 1
 const EMPTY = 2
@@ -77,7 +77,7 @@ export function encodeOrdered(type: CqlType, bytes: Buffer, start: number, end: 
       encodeComponents(type.elements, bytes, start, end, writer)
       return
     case 'udt':
-      encodeComponents(type.fieldTypes, bytes, start, end, writer)
+      encodeFields(type.fieldTypes, bytes, start, end, writer)
       return
     case 'vector': {
       const fixed = fixedLength(type.element)
@@ -121,7 +121,7 @@ export function decodeOrdered(type: CqlType, reader: ByteReader, mask: number, w
       for (const element of type.elements) decodePart(element, reader.uint8() ^ mask, reader, mask, writer)
       return
     case 'udt':
-      for (const field of type.fieldTypes) decodePart(field, reader.uint8() ^ mask, reader, mask, writer)
+      decodeFields(type.fieldTypes, reader, mask, writer)
       return
     case 'vector': {
       const fixed = fixedLength(type.element)
@@ -428,4 +428,34 @@ function encodeComponents(
     encodePart(type, bytes, at, at + length, writer)
     at += length
   }
+}
+
+/**
+ * As a tuple, but nulls at the end are left out and END closes it: a value keeps its bytes, and remains equal to itself with nulls, when ALTER TYPE
+ * adds fields.
+ */
+function encodeFields(types: readonly CqlType[], bytes: Buffer, start: number, end: number, writer: ByteWriter): void {
+  let at = start
+  let nulls = 0
+  for (let i = 0; i < types.length && at < end; i++) {
+    const length = bytes.readInt32BE(at)
+    at += 4
+    if (length < 0) {
+      nulls += 1
+      continue
+    }
+    for (; nulls > 0; nulls--) writer.uint8(NULL)
+    encodePart(types[i]!, bytes, at, at + length, writer)
+    at += length
+  }
+  writer.uint8(END)
+}
+
+function decodeFields(types: readonly CqlType[], reader: ByteReader, mask: number, writer: ByteWriter): void {
+  let marker = reader.uint8() ^ mask
+  for (const type of types) {
+    decodePart(type, marker === END ? NULL : marker, reader, mask, writer)
+    if (marker !== END) marker = reader.uint8() ^ mask
+  }
+  if (marker !== END) throw new BytesError('more fields than the user type has')
 }

@@ -1,5 +1,6 @@
 /** A client's requests and their answers, in each version: what is handed to the processor, and what comes back of what it says. */
 import t from 'tap'
+import { BytesError } from '../../lib/base/bytes.ts'
 import { RequestError } from '../../lib/base/errors.ts'
 import type { ResultMetadata, StatementResult } from '../../lib/cql/result.ts'
 import { Consistency } from '../../lib/types/consistency.ts'
@@ -158,6 +159,12 @@ for (const version of VERSIONS) {
     }
     t.match(client.ask(9, client.query('X')).response, { kind: 'error', error: { code: 'SERVER_ERROR' } })
     t.equal(server.listener.counters.incidents, 2)
+    // Bytes of ours that end early are not the client's: a protocol error would make it close the connection.
+    server.processor.reply = () => {
+      throw new BytesError('4 bytes expected')
+    }
+    t.match(client.ask(9, client.query('X')).response, { kind: 'error', error: { code: 'SERVER_ERROR' } })
+    t.equal(server.listener.counters.incidents, 3)
     server.processor.reply = () => ({ kind: 'void' })
     t.match(client.ask(9, client.query('X')).response, { kind: 'void' })
   })

@@ -82,6 +82,43 @@ for (const type of TYPES)
     t.end()
   })
 
+t.test('a value of a user type is where it was when the type gets fields', (t) => {
+  const grown = (fieldTypes: CqlType[]): CqlType => {
+    const fieldNames = ['a', 'b', 'c', 'd'].slice(0, fieldTypes.length)
+    return { kind: 'udt', keyspace: 'ks', name: 'u', fieldNames, fieldTypes, frozen: true }
+  }
+  const before = grown([NATIVE.int, NATIVE.text])
+  const after = grown([NATIVE.int, NATIVE.text, NATIVE.boolean, before])
+  fc.assert(
+    fc.property(arbitraryValue(before), arbitraryValue(after), fc.boolean(), (old, other, reversed) => {
+      const stored = component(before, reversed, old)
+      if (!stored.equals(component(after, reversed, old))) return false
+      const back = decodeComponent(after, reversed, new ByteReader(stored))
+      if (compare(after, back, old) !== 0) return false
+      const expected = Math.sign(compare(after, old, other))
+      const order = Math.sign(Buffer.compare(stored, component(after, reversed, other)))
+      return order === (reversed ? -expected || 0 : expected)
+    }),
+    { numRuns: 1500 },
+  )
+  const [written, nulls] = [Buffer.from('0000000400000001', 'hex'), Buffer.from('ffffffffffffffff', 'hex')]
+  t.same(component(after, false, Buffer.concat([written, nulls])), component(after, false, written))
+  t.throws(
+    () =>
+      decodeComponent(
+        before,
+        false,
+        new ByteReader(
+          component(grown([NATIVE.int, NATIVE.int, NATIVE.int]), false, Buffer.concat([written, written, written])),
+        ),
+      ),
+    {
+      name: 'BytesError',
+    },
+  )
+  t.end()
+})
+
 t.test('bounds enclose what begins with a prefix', (t) => {
   const columns = [
     { type: NATIVE.text, reversed: true },
