@@ -170,18 +170,25 @@ function validateCausal(table: TableSchema, previous: TableSchema | null): void 
     throw invalid(
       `Static columns are not supported in a table with resolution = 'vclock' (${table.statics.map(({ name }) => name).join(', ')})`,
     )
+  if (previous !== null && isFlattened(previous.options)) throw overwrittenVersions(previous)
   const resolvers = resolversOf(options)
-  if (typeof resolvers !== 'string') validateResolvers(table, resolvers)
+  if (typeof resolvers !== 'string') validateResolvers(table, resolvers, previous)
   if (previous === null) return
   const isOrSet = new Set(orSetColumns(table).map(({ name }) => name))
   const wasOrSet = new Set(orSetColumns(previous).map(({ name }) => name))
   for (const { name } of previous.regulars)
-    if (table.columns.has(name) && wasOrSet.has(name) !== isOrSet.has(name)) throw fixedOrSet(name)
+    if (table.columns.has(name) && wasOrSet.has(name) !== isOrSet.has(name)) throw fixedOrSet(name, isOrSet.has(name))
 }
 
-function validateResolvers(table: TableSchema, resolvers: ReadonlyMap<string, Resolver>): void {
+/** A table that is altered may state that a column, which it gets next, is an or-set: there is no other time at which nobody has written to it. */
+function validateResolvers(
+  table: TableSchema,
+  resolvers: ReadonlyMap<string, Resolver>,
+  previous: TableSchema | null,
+): void {
   for (const [name, resolver] of resolvers) {
     const column = table.columns.get(name)
+    if (column === undefined && resolver === 'or-set' && previous !== null) continue
     if (column === undefined) throw configError(`Undefined column name ${name} in resolver`)
     if (column.kind !== 'regular') throw configError(`Primary key column ${name} has no siblings to be resolved`)
     if (resolver === 'union' && !isUnitable(column))
@@ -191,9 +198,20 @@ function validateResolvers(table: TableSchema, resolvers: ReadonlyMap<string, Re
   }
 }
 
-function fixedOrSet(name: string): Error {
+function fixedOrSet(name: string, isOrSet: boolean): Error {
+  const why = isOrSet
+    ? `Column ${name} cannot become an 'or-set': what was written to it belongs to versions of rows, and would go with them`
+    : `Column ${name} cannot cease to be an 'or-set': its elements belong to no version of a row, and would be lost`
+  const how = isOrSet
+    ? "State a new column as 'or-set' (ALTER TABLE … WITH resolver, with its name), add it (ALTER TABLE … ADD), and add the elements to it"
+    : 'Add a new column (ALTER TABLE … ADD), copy the elements to it, and drop this one'
+  return configError(`${why}. ${how}`)
+}
+
+function overwrittenVersions({ keyspace, name }: TableSchema): Error {
   return configError(
-    `Whether column ${name} is an 'or-set' is decided when the table is made: its elements are kept in another form than those of other columns`,
+    `Table ${keyspace}.${name} had resolution = 'vclock' before: versions that were overwritten or deleted by timestamps since then would be shown again. ` +
+      "Make a table WITH resolution = 'vclock', and copy the rows (COPY … TO, COPY … FROM)",
   )
 }
 
@@ -201,8 +219,11 @@ function isUnitable({ type }: ColumnSchema): boolean {
   return type.kind === 'set' || type.kind === 'map'
 }
 
-/** What DESCRIBE says, `name = value` each; nothing for a table that has the defaults. */
-export function resolutionWords(options: TableOptions): { maxSiblings: string | null; resolution: string[] } {
+/** What DESCRIBE says of a table, `name = value` each; nothing for a table that has the defaults. */
+export function resolutionWords({ options, columns }: Pick<TableSchema, 'options' | 'columns'>): {
+  maxSiblings: string | null
+  resolution: string[]
+} {
   const { extensions } = options
   const maxSiblings = extensions.has(MAX_SIBLINGS) ? `max_siblings = ${maxSiblingsOf(options)}` : null
   const kept = extensions.get(RESOLUTION)
@@ -212,8 +233,10 @@ export function resolutionWords(options: TableOptions): { maxSiblings: string | 
   if (typeof resolvers === 'string') {
     if (resolvers !== 'siblings') resolution.push(`resolver = '${resolvers}'`)
   } else {
-    const entries = [...resolvers].map(([name, word]) => `'${name.replaceAll("'", "''")}': '${word}'`)
-    resolution.push(`resolver = {${entries.join(', ')}}`)
+    // Of a column that is yet to be added a new table knows nothing.
+    const told = [...resolvers].filter(([name]) => columns.has(name))
+    const entries = told.map(([name, word]) => `'${name.replaceAll("'", "''")}': '${word}'`)
+    if (entries.length > 0) resolution.push(`resolver = {${entries.join(', ')}}`)
   }
   return { maxSiblings, resolution }
 }

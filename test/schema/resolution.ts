@@ -123,9 +123,42 @@ t.test('ALTER both ways', async (t) => {
   t.same(table().options.extensions, before.options.extensions, 'a table made again reads what is restored into it')
   await run("ALTER TABLE t WITH comment = 'still'")
   t.match(await refused("ALTER TABLE t WITH resolver = 'max'"), /resolver needs resolution = 'vclock'/)
-  await run("ALTER TABLE t WITH resolution = 'vclock' AND resolver = 'siblings'")
-  t.equal(resolutionOf(table().options), 'vclock')
-  t.equal(resolversOf(table().options), 'siblings')
+  t.match(
+    await refused("ALTER TABLE t WITH resolution = 'vclock' AND resolver = 'siblings'"),
+    /CONFIG_ERROR: Table k.t had resolution = 'vclock' before: versions that were overwritten/,
+  )
+  t.equal(resolutionOf(table().options), 'lww')
+})
+
+t.test('a column is an or-set from its first day to its last', async (t) => {
+  const { run, table, refused } = await world()
+  await run(`CREATE TABLE t (${COLUMNS}) WITH resolution = 'vclock' AND resolver = {'tags': 'or-set'}`)
+  t.match(await refused("ALTER TABLE t WITH resolver = 'max'"), /CONFIG_ERROR: Column tags cannot cease to be/)
+  t.match(
+    await refused("ALTER TABLE t WITH resolver = {'tags': 'or-set', 'm': 'or-set'}"),
+    /CONFIG_ERROR: Column m cannot become an 'or-set'.* State a new column/,
+  )
+  await run(`CREATE TABLE u (${COLUMNS})`)
+  t.match(
+    await refused("ALTER TABLE u WITH resolution = 'vclock' AND resolver = {'m': 'or-set'}"),
+    /Column m cannot become/,
+  )
+  await run("ALTER TABLE t WITH resolver = {'tags': 'or-set', 'labels': 'or-set', 'owners': 'or-set'}")
+  t.match(tableDefinitionText(table(), false, false), /resolver = \{'tags': 'or-set'\}\n/, 'it can be replayed')
+  await run("ALTER TABLE t WITH comment = 'still'")
+  t.match(await refused('ALTER TABLE t ADD labels text'), /Resolver 'or-set' is of sets and maps/)
+  await run('ALTER TABLE t ADD labels map<text, int>')
+  t.same(
+    orSetColumns(table()).map(({ name }) => name),
+    ['labels', 'tags'],
+  )
+  t.match(
+    await refused("ALTER TABLE t WITH resolver = {'tags': 'or-set', 'other': 'max'}"),
+    /Undefined column name other/,
+  )
+  t.match(await refused("ALTER TABLE t WITH resolver = {'tags': 'or-set'}"), /Column labels cannot cease/)
+  await run('ALTER TABLE t DROP tags')
+  t.match(tableDefinitionText(table(), false, false), /resolver = \{'labels': 'or-set'\}\n/)
 })
 
 t.test('what is refused, and why', async (t) => {
@@ -151,8 +184,6 @@ t.test('what is refused, and why', async (t) => {
   t.match(await create("resolution = 'vclock'", 'p int, c int, s int static, PRIMARY KEY (p, c)'), /INVALID: Static/)
   await run(`CREATE TABLE t (${COLUMNS}) WITH resolution = 'vclock' AND resolver = {'tags': 'or-set'}`)
   t.match(await refused('ALTER TABLE t ADD s int static'), /INVALID: Static/)
-  t.match(await refused("ALTER TABLE t WITH resolver = 'max'"), /CONFIG_ERROR: Whether column tags is an 'or-set'/)
-  t.match(await refused("ALTER TABLE t WITH resolver = {'tags': 'or-set', 'm': 'or-set'}"), /Whether column m is/)
   await run(`CREATE TABLE u (${COLUMNS})`)
   t.match(await refused("ALTER TABLE u WITH resolver = {'m': 'max'}"), /resolver needs/)
 })

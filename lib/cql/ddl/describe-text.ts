@@ -164,7 +164,7 @@ function* tableWords(table: TableSchema, isVirtual: boolean, internals: boolean)
   yield `gc_grace_seconds = ${options.gcGraceSeconds}`
   yield `incremental_backups = ${options.incrementalBackups ?? true}`
   yield `max_index_interval = ${options.maxIndexInterval}`
-  const { maxSiblings, resolution } = resolutionWords(options)
+  const { maxSiblings, resolution } = resolutionWords(table)
   if (maxSiblings !== null) yield maxSiblings
   yield `memtable_flush_period_in_ms = ${options.memtableFlushPeriodInMs}`
   yield `min_index_interval = ${options.minIndexInterval}`

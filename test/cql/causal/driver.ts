@@ -405,4 +405,32 @@ t.test('ALTER both ways, and a restart between', async (t) => {
   t.same(await values('SELECT v FROM k.alt WHERE p = 1'), ['later'])
   await restart()
   t.same(await values('SELECT v FROM k.alt WHERE p = 1'), ['later'])
+  await t.rejects(run("ALTER TABLE k.alt WITH resolution = 'vclock'"), /overwritten or deleted by timestamps/)
+})
+
+t.test('an or-set column is added, dropped, and added anew: what was in it neither stays nor comes back', async (t) => {
+  const all = (): Promise<unknown[]> => run('SELECT v, tags, more FROM k.late')
+  await run("CREATE TABLE k.late (p int PRIMARY KEY, v int, tags set<int>) WITH resolution = 'vclock'")
+  for (const v of [1, 2]) await run(`INSERT INTO k.late (p, v, tags) VALUES (1, ${v}, {${v}})`)
+  await run("ALTER TABLE k.late WITH resolver = {'more': 'or-set'}")
+  await run('ALTER TABLE k.late ADD more map<text, int>')
+  await run("UPDATE k.late SET more['x'] = 1 WHERE p = 1")
+  const both = [
+    { v: 1, tags: [1], more: { x: 1 } },
+    { v: 2, tags: [2], more: { x: 1 } },
+  ]
+  t.same(await all(), both)
+  await run('ALTER TABLE k.late DROP tags')
+  await run("ALTER TABLE k.late WITH resolver = {'more': 'or-set', 'tags': 'or-set'}")
+  await run('ALTER TABLE k.late ADD tags set<int>')
+  await run('ALTER TABLE k.late DROP more')
+  await run('ALTER TABLE k.late ADD more map<text, int>')
+  t.same(
+    await all(),
+    both.map(({ v }) => ({ v, tags: null, more: null })),
+  )
+  await run('UPDATE k.late SET tags = tags + {7} WHERE p = 1')
+  await run("UPDATE k.late USING VCLOCK ? SET more = {'y': 2} WHERE p = 1", [await vclock('late', 'p = 1')])
+  await restart()
+  t.same(await all(), [{ v: 2, tags: [7], more: { y: 2 } }])
 })
