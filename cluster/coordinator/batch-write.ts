@@ -1,9 +1,10 @@
 /**
  * One write of several partitions under way: each replica gets all that is for it in one message, applied as one record, and acknowledges all of
  * it at once; each partition needs its level's acknowledgements. Messages to other data centres go to each replica directly: what they hold differs.
+ * When somebody refuses it because the ring has changed since it was planned, all of it is written again, by the new ring.
  */
 import { ByteWriter } from '../../lib/base/bytes.ts'
-import { RequestError } from '../../lib/base/errors.ts'
+import { FailureReason, RequestError } from '../../lib/base/errors.ts'
 import type { Endpoint, ReplyHandler } from '../internode/messenger.ts'
 import { Verb } from '../internode/verbs.ts'
 import type { Waiting } from './deadlines.ts'
@@ -32,7 +33,17 @@ export class BatchWrite implements ReplyHandler, Waiting {
   readonly #shop: WriteShop
   readonly #kind: string
   readonly #writtenAt: number
+  readonly #plans: readonly WritePlan[]
+  readonly #mutations: readonly Buffer[]
+  /** It was planned, and perhaps written, by another ring before. */
+  readonly #isLate: boolean
+  /** Whether it is being written, or was, by the ring as it is now. */
+  #again: 'no' | 'under way' | 'done' = 'no'
+  /** By the ring as it was it cannot be met any more: what the client is told then. */
+  #lost: Error | null = null
   readonly #shares = new Map<Endpoint, Share>()
+  /** Those who refused it for the sake of a later ring. */
+  #refused: Share[] = []
   /** By host id: replicas that are not alive. */
   readonly #dead = new Map<string, Share>()
   #open = 0
@@ -41,11 +52,20 @@ export class BatchWrite implements ReplyHandler, Waiting {
   #resolve: () => void = () => {}
   #reject: (error: Error) => void = () => {}
 
-  /** The mutations are the batch's own from now on. `plans`: of each of them; their levels can be met. */
-  constructor(shop: WriteShop, plans: readonly WritePlan[], mutations: readonly Buffer[], kind: string) {
+  /** The mutations are the batch's own from now on. `plans`: of each of them; their levels can be met. `writtenAt`: when it began, if that was by another ring. */
+  constructor(
+    shop: WriteShop,
+    plans: readonly WritePlan[],
+    mutations: readonly Buffer[],
+    kind: string,
+    writtenAt: number | null = null,
+  ) {
     this.#shop = shop
     this.#kind = kind
-    this.#writtenAt = shop.environment.timestampMicros()
+    this.#plans = plans
+    this.#mutations = mutations
+    this.#isLate = writtenAt !== null
+    this.#writtenAt = writtenAt ?? shop.environment.timestampMicros()
     this.done = new Promise((resolve, reject) => {
       this.#resolve = resolve
       this.#reject = reject
@@ -91,7 +111,9 @@ export class BatchWrite implements ReplyHandler, Waiting {
 
   #applyHere(share: Share): void {
     try {
-      const done = this.#shop.environment.replica.apply(share.mutations)
+      const { environment, applyLate } = this.#shop
+      const { mutations } = share
+      const done = this.#isLate ? applyLate(mutations, this.#writtenAt) : environment.replica.apply(mutations)
       if (done === undefined) this.#acked(share)
       else
         done.then(
@@ -125,8 +147,40 @@ export class BatchWrite implements ReplyHandler, Waiting {
 
   #failedAt(share: Share, reason: number): void {
     share.isSilent = false
+    const isRefused = reason === FailureReason.COORDINATOR_BEHIND
+    if (isRefused) this.#beginAgain()
     for (const { tally, group } of share.counts) this.#judge(tally, tally.fail(group, share.endpoint, reason))
-    if (!share.isSelf) this.#hint(share)
+    if (isRefused) this.#refused.push(share)
+    else if (!share.isSelf) this.#hint(share)
+  }
+
+  #beginAgain(): void {
+    if (this.#again !== 'no') return
+    this.#again = 'under way'
+    const { level, epoch: plannedAt } = this.#plans[0]!
+    const mutations = this.#mutations
+    const past = {
+      mutations,
+      level,
+      kind: this.#kind,
+      writtenAt: this.#writtenAt,
+      plannedAt,
+      deadlineMs: this.deadlineMs,
+    }
+    this.#shop.again(past).then(
+      () => {
+        this.#again = 'done'
+        this.#settle(null)
+      },
+      (cause: unknown) => this.#notAgain(cause as Error),
+    )
+  }
+
+  #notAgain(cause: Error): void {
+    this.#again = 'no'
+    for (const share of this.#refused) this.#hint(share)
+    this.#refused = []
+    if (this.#lost !== null) this.#settle(cause.name === 'StillBehindError' ? this.#lost : cause)
   }
 
   #ownFailure(share: Share, cause: unknown): void {
@@ -137,8 +191,10 @@ export class BatchWrite implements ReplyHandler, Waiting {
   }
 
   #judge(tally: Tally, verdict: Verdict): void {
-    if (verdict === 'lost') this.#settle(tally.error(this.#kind))
-    else if (verdict === 'met' && --this.#open === 0) this.#settle(null)
+    if (verdict === 'lost') {
+      this.#lost ??= tally.error(this.#kind)
+      if (this.#again !== 'under way') this.#settle(this.#lost)
+    } else if (verdict === 'met' && --this.#open === 0) this.#settle(null)
   }
 
   #settle(failure: Error | null): void {

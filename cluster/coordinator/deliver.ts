@@ -3,10 +3,12 @@
  * table's write means for its views. Resolves when each replica has its part or a hint is kept for it; rejects when it has to be tried again.
  */
 import { ByteWriter } from '../../lib/base/bytes.ts'
+import { FailureReason } from '../../lib/base/errors.ts'
 import { Consistency } from '../../lib/types/consistency.ts'
 import { tableKeyOf } from '../../storage/model/mutation.ts'
 import type { Endpoint } from '../internode/messenger.ts'
 import { Verb } from '../internode/verbs.ts'
+import { catchUpPast, StillBehindError } from './behind.ts'
 import type { CoordinatorEnvironment } from './environment.ts'
 import type { ReplicaWrites } from './replica-writes.ts'
 import { putMutation, putMutationHead } from './write-messages.ts'
@@ -19,11 +21,22 @@ export interface DeliverOptions {
 }
 
 /** `writtenAt`: when the write began. What is too old is left out; mutations of tables that are unknown here were of tables that were dropped. */
-export async function deliver(
+export async function deliver(options: DeliverOptions, mutations: readonly Buffer[], writtenAt: number): Promise<void> {
+  const { environment } = options
+  for (;;) {
+    const plannedAt = environment.epoch()
+    if (await deliverByRing(options, mutations, writtenAt)) return
+    if (!(await catchUpPast(environment, plannedAt, environment.timeouts.writeMs))) throw new StillBehindError()
+  }
+}
+
+/** False: the ring has changed, and somebody has to get it by that. */
+async function deliverByRing(
   { environment, plans, replica }: DeliverOptions,
   mutations: readonly Buffer[],
   writtenAt: number,
-): Promise<void> {
+): Promise<boolean> {
+  let isRefused = false
   const own: Buffer[] = []
   const alive = new Map<string, { endpoint: Endpoint; mutations: Buffer[] }>()
   const dead = new Map<string, Buffer[]>()
@@ -46,11 +59,14 @@ export async function deliver(
   for (const [hostId, those] of dead) parts.push(hint(environment, hostId, those, writtenAt))
   for (const [hostId, { endpoint, mutations: those }] of alive)
     parts.push(
-      send(environment, endpoint, those, writtenAt).then((isDone) =>
-        isDone ? undefined : hint(environment, hostId, those, writtenAt),
-      ),
+      send(environment, endpoint, those, writtenAt).then((reason) => {
+        if (reason === FailureReason.COORDINATOR_BEHIND) isRefused = true
+        else if (reason !== null) return hint(environment, hostId, those, writtenAt)
+        return undefined
+      }),
     )
   await Promise.all(parts)
+  return !isRefused
 }
 
 /** It could bring back what was deleted since: the deletion may be purged by now. Only repair can tell. */
@@ -69,19 +85,20 @@ async function applyHere(
   if (taken.length > 0) await replica.apply(taken, writtenAt, environment.epoch())
 }
 
+/** Null: it has it; else why not. */
 function send(
   { messenger, timeouts }: CoordinatorEnvironment,
   endpoint: Endpoint,
   mutations: readonly Buffer[],
   writtenAt: number,
-): Promise<boolean> {
+): Promise<number | null> {
   const out = new ByteWriter(256)
   putMutationHead(out, writtenAt, null, [])
   for (const mutation of mutations) putMutation(out, mutation)
   return new Promise((resolve) => {
     messenger.request(endpoint, Verb.MUTATION, out.view(), timeouts.writeMs, {
-      replied: () => resolve(true),
-      failed: () => resolve(false),
+      replied: () => resolve(null),
+      failed: (_from, reason) => resolve(reason),
     })
   })
 }

@@ -36,6 +36,8 @@ export interface CoordinatorEnvironment {
   viewsOf?(table: string): readonly string[]
   /** Changes whenever a placement or a table may have. */
   epoch(): number
+  /** The epoch of the last change of who holds what, as far as this node knows: a plan of before is not gone by any more. */
+  ringEpoch(): number
   /** Applies the metadata up to that epoch; resolves when it has them, or when it could not get them in reasonable time. */
   catchUp(epoch: number): Promise<void>
   /** µs of the node's hybrid clock: greater than all that it gave, and than what messages from others carried. */

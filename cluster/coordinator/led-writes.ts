@@ -2,7 +2,8 @@
  * Writes that one replica, the leader, turns into what the others get: changes of counters into its shard, writes of causal tables into versions with
  * dots. Source: Cassandra's StorageProxy.mutateCounter and applyCounterMutationOnLeader. This node leads where it is a replica; else one of its data
  * centre that is alive, or of any.
- * Always: a write is led once at most. When it is not known whether a leader did it, the client is told WRITE_TIMEOUT, and nobody tries again.
+ * Always: a write is led once at most. When it is not known whether a leader did it, the client is told WRITE_TIMEOUT, and nobody tries again. A leader that
+ * refuses because the ring has changed since has done nothing: one of the ring as it is now is asked. What was led is brought to the replicas of that ring.
  *
  * COUNTER, CAUSAL := level u16 | mutation*        The answer := 0, warnings | 1, code u16, two numbers u16 (what the code calls them), failures, message
  * warnings := (length u16, UTF-8)*                failures := count u8, (address: length u8, bytes | reason u16)*
@@ -11,6 +12,7 @@ import { ByteReader, ByteWriter } from '../../lib/base/bytes.ts'
 import { ErrorCode, type ErrorCodeName, FailureReason, RequestError } from '../../lib/base/errors.ts'
 import { Consistency } from '../../lib/types/consistency.ts'
 import type { Incoming, Messenger, Payload } from '../internode/messenger.ts'
+import { catchUpPast, isPast } from './behind.ts'
 import type { CoordinatorEnvironment, ReplicaSide } from './environment.ts'
 import type { WriteType } from './local.ts'
 import { isReplicaFailure, reasonOf, unavailable, writeFailure, writeTimeout } from './request-errors.ts'
@@ -76,22 +78,21 @@ export class LedWrites implements ReplicaSide {
   ): Promise<void> | undefined {
     if (mutations.length === 1) {
       const mutation = mutations[0]!
-      return this.#write(this.#planOf(mutation, level, keyspace), mutation, level, warnings)
+      return this.#write(this.#planOf(mutation, level, keyspace), mutation, warnings)
     }
     const { plans } = this.#options
     const planned = mutations.map((mutation) => this.#planOf(mutation, level, plans.keyspaceOf(mutation) ?? keyspace))
-    return this.#writeAll(planned, mutations, level, warnings)
+    return this.#writeAll(planned, mutations, warnings)
   }
 
   async #writeAll(
     plans: readonly (WritePlan | null)[],
     mutations: readonly Buffer[],
-    level: number,
     warnings: string[] | undefined,
   ): Promise<void> {
     // What one of them is refused for does not keep the others from being under way: all are waited for.
     const settled = await Promise.allSettled(
-      mutations.map(async (mutation, i) => this.#write(plans[i]!, mutation, level, warnings)),
+      mutations.map(async (mutation, i) => this.#write(plans[i]!, mutation, warnings)),
     )
     for (const outcome of settled) if (outcome.status === 'rejected') throw outcome.reason
   }
@@ -104,14 +105,9 @@ export class LedWrites implements ReplicaSide {
     return plan
   }
 
-  #write(
-    plan: WritePlan | null,
-    mutation: Buffer,
-    level: number,
-    warnings: string[] | undefined,
-  ): Promise<void> | undefined {
+  #write(plan: WritePlan | null, mutation: Buffer, warnings: string[] | undefined): Promise<void> | undefined {
     if (plan === null || plan.self !== null) return this.#lead(plan, mutation, warnings)
-    return this.#askLeader(plan, mutation, level, warnings)
+    return this.#askLeader(plan, mutation, warnings)
   }
 
   /** Leads here; what is given resolves when the level is met. */
@@ -142,14 +138,26 @@ export class LedWrites implements ReplicaSide {
     warnings: string[] | undefined,
   ): Promise<void> | undefined {
     if (said !== null) warnings?.push(...said)
-    const { leader, kind, replicate } = this.#options
-    if (plan !== null && (durable === undefined || !leader.isFirst)) return replicate(plan, mutation, kind, durable)
+    const { leader } = this.#options
+    if (plan !== null && (durable === undefined || !leader.isFirst)) return this.#bring(plan, mutation, durable)
     return durable?.then(
-      () => (plan === null ? undefined : replicate(plan, mutation, kind, undefined)),
+      () => (plan === null ? undefined : this.#bring(plan, mutation, undefined)),
       (cause: unknown) => {
         throw this.#ownFailure(plan, cause)
       },
     )
+  }
+
+  /** The ring may have changed while it was being led. */
+  #bring(plan: WritePlan, mutation: Buffer, durable: Promise<void> | undefined): Promise<void> | undefined {
+    const { environment, plans, kind, leader, replicate } = this.#options
+    if (!isPast(environment, plan.epoch)) return replicate(plan, mutation, kind, durable)
+    const { level, blockFor } = plan
+    const keyspace = plans.keyspaceOf(mutation)
+    const now = keyspace === null ? null : plans.planOf(mutation, level, keyspace)
+    // It is led by now: that is not to be told as UNAVAILABLE.
+    if (now === null || now.unavailable !== null) throw writeTimeout({ level, received: 0, blockFor }, leader.writeType)
+    return replicate(now, mutation, kind, durable)
   }
 
   #ownFailure(plan: WritePlan | null, cause: unknown): Error {
@@ -162,27 +170,49 @@ export class LedWrites implements ReplicaSide {
   }
 
   /** One that was never reached has done nothing: another may be asked. */
-  #askLeader(plan: WritePlan, mutation: Buffer, level: number, warnings: string[] | undefined): Promise<void> {
+  #askLeader(plan: WritePlan, mutation: Buffer, warnings: string[] | undefined): Promise<void> {
     const out = new ByteWriter(mutation.length + 8)
-    out.uint16(level)
+    out.uint16(plan.level)
     putMutation(out, mutation)
-    return this.#askLeaders(plan, out.view(), warnings)
+    const { environment, timeoutMs } = this.#options
+    return this.#askLeaders(plan, out.view(), environment.clock.monotonicMs() + timeoutMs, warnings)
   }
 
-  async #askLeaders(plan: WritePlan, request: Buffer, warnings: string[] | undefined): Promise<void> {
-    const { writeType } = this.#options.leader
+  /** `endMs`: of the clock that never goes back. */
+  async #askLeaders(plan: WritePlan, request: Buffer, endMs: number, warnings: string[] | undefined): Promise<void> {
+    const { environment, leader: kind } = this.#options
+    const { writeType } = kind
+    const { clock } = environment
     for (const leader of this.#leaders(plan)) {
-      const answer = await this.#request(leader, request)
+      const answer = await this.#request(leader, request, Math.max(1, endMs - clock.monotonicMs()))
       if (typeof answer !== 'number') {
         readAnswer(answer, plan.level, writeType, warnings)
         return
       }
       if (answer === FailureReason.NODE_DOWN) continue
+      if (
+        answer === FailureReason.COORDINATOR_BEHIND &&
+        (await catchUpPast(environment, plan.epoch, endMs - clock.monotonicMs()))
+      ) {
+        await this.#ledAnew(plan.level, request, endMs, warnings)
+        return
+      }
       const replies = { level: plan.level, received: 0, blockFor: plan.blockFor }
       if (answer === FailureReason.TIMEOUT) throw writeTimeout(replies, writeType)
       throw writeFailure(replies, [{ endpoint: leader.endpoint, reason: answer }], writeType)
     }
     throw unavailable(plan.level, plan.blockFor, 0)
+  }
+
+  /** By the ring as it is now: nobody has led it. */
+  async #ledAnew(level: number, request: Buffer, endMs: number, warnings: string[] | undefined): Promise<void> {
+    const { plans } = this.#options
+    const [mutation] = readLedMutations(new ByteReader(request, LEVEL_BYTES))
+    const keyspace = plans.keyspaceOf(mutation!)
+    if (keyspace === null) throw this.#notLed(level)
+    const plan = this.#planOf(mutation!, level, keyspace)
+    if (plan !== null && plan.self === null) await this.#askLeaders(plan, request, endMs, warnings)
+    else await this.#lead(plan, mutation!, warnings)
   }
 
   /** Best first: those of this data centre, in turn. */
@@ -201,8 +231,8 @@ export class LedWrites implements ReplicaSide {
     return [...natural.filter(isNear), ...natural.filter((target) => !isNear(target))]
   }
 
-  #request({ endpoint }: WriteTarget, payload: Buffer): Promise<Buffer | number> {
-    const { environment, verb, timeoutMs } = this.#options
+  #request({ endpoint }: WriteTarget, payload: Buffer, timeoutMs: number): Promise<Buffer | number> {
+    const { environment, verb } = this.#options
     return new Promise((resolve) => {
       environment.messenger.request(endpoint, verb, payload, timeoutMs, {
         replied: (_from, answer) => resolve(Buffer.from(answer)),
@@ -216,8 +246,12 @@ export class LedWrites implements ReplicaSide {
     const reader = new ByteReader(Buffer.from(payload))
     const level = reader.uint16()
     const mutations = readLedMutations(reader)
-    const known = (mutation: Buffer): boolean => plans.keyspaceOf(mutation) !== null
-    if (!mutations.every(known) && epoch > environment.epoch()) await environment.catchUp(epoch)
+    // A leader that lags may not know of the table, nor that it holds the key by now.
+    const isOwn = (mutation: Buffer): boolean => {
+      const keyspace = plans.keyspaceOf(mutation)
+      return keyspace !== null && plans.planOf(mutation, level, keyspace)?.self != null
+    }
+    if (epoch > environment.epoch() && !mutations.every(isOwn)) await environment.catchUp(epoch)
     const warnings: string[] = []
     try {
       for (const mutation of mutations) {
@@ -242,6 +276,8 @@ export class LedWrites implements ReplicaSide {
 }
 
 const OK = Buffer.of(0)
+/** Before the mutations of a request. */
+const LEVEL_BYTES = 2
 
 function encodeWarnings(warnings: readonly string[]): Buffer {
   const out = new ByteWriter(256)

@@ -99,8 +99,11 @@ export class Failures {
   readonly errors: ReplicaError[] = []
   /** Somebody failed rather than kept silent. */
   isFailure = false
+  /** Host ids of those who know of a later ring: they did nothing. */
+  readonly behind = new Set<string>()
 
-  add({ endpoint }: RingNode, reason: number): void {
+  add({ hostId, endpoint }: RingNode, reason: number): void {
+    if (reason === FailureReason.COORDINATOR_BEHIND) this.behind.add(hostId)
     if (reason !== FailureReason.TIMEOUT && reason !== FailureReason.NODE_DOWN) this.isFailure = true
     this.errors.push({ endpoint, reason })
   }

@@ -24,6 +24,7 @@ import {
 } from '../paxos/core.ts'
 import { encodeValue, FIRST_BALLOT, mutationOf, type Register } from '../paxos/register.ts'
 import type { RingNode } from '../ring/topology.ts'
+import { isPast } from './behind.ts'
 import type { CoordinatorEnvironment } from './environment.ts'
 import type { PaxosAcceptor } from './paxos-acceptor.ts'
 import { ask } from './paxos-ask.ts'
@@ -211,6 +212,7 @@ export class PaxosCleaner {
     register: Register,
     alive: readonly RingNode[] = nodes,
   ): Promise<Ballot | null> {
+    const plannedAt = this.#environment.epoch()
     const ballot = this.#ballots.next()
     const ids = nodes.map(({ hostId }) => hostId)
     const attempt = new Attempt<Buffer>(ballot, ids, alive.length)
@@ -229,7 +231,7 @@ export class PaxosCleaner {
         return verdict.kind === 'pending' ? undefined : verdict
       },
     })
-    if (promised.kind !== 'promised') return null
+    if (promised.kind !== 'promised' || isPast(this.#environment, plannedAt)) return null
     const { inProgress, committed } = promised
     const isUnfinished = inProgress !== null && mutationOf(inProgress.value).length > 0
     const value = isUnfinished ? inProgress.value : encodeValue(ballot, committed?.value ?? floor, NOTHING)

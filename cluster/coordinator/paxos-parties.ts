@@ -12,6 +12,8 @@ import type { RingNode } from '../ring/topology.ts'
 export interface Parties {
   /** SERIAL or LOCAL_SERIAL. */
   readonly level: number
+  /** The metadata that say so. */
+  readonly epoch: number
   /** Replicas that are, and one that is to be. */
   readonly nodes: readonly RingNode[]
   readonly alive: readonly RingNode[]
@@ -25,6 +27,7 @@ export function partiesOf(
   { natural, pending }: ReplicaSet,
   localDatacenter: string | null,
   isAlive: (node: RingNode) => boolean,
+  epoch: number,
 ): Parties {
   const counts = ({ datacenter }: RingNode): boolean =>
     level !== Consistency.LOCAL_SERIAL || localDatacenter === null || datacenter === localDatacenter
@@ -36,6 +39,7 @@ export function partiesOf(
   const isShort = isMoving || nodes.length === 0 || alive.length < required
   return {
     level,
+    epoch,
     nodes,
     alive,
     required,

@@ -23,7 +23,7 @@ export interface PeekTools {
   readonly reads: PaxosReads
 }
 
-/** Null: something is in progress, or a limit cut too much off: it takes a transaction. Rejects with what the client is told. */
+/** Null: something is in progress, a limit cut too much off, or the ring has changed: it takes a transaction. Rejects with what the client is told. */
 export async function readUndisturbing(
   { environment, acceptor, reads }: PeekTools,
   register: Register,
@@ -55,7 +55,7 @@ export async function readUndisturbing(
     },
     failed: (node, reason) => failures.add(node, reason),
   })
-  if (verdict === 'open') return null
+  if (verdict === 'open' || (verdict === 'lost' && failures.behind.size > 0)) return null
   if (verdict === 'agreed')
     return reads.merge(
       command,

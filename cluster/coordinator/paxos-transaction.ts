@@ -8,6 +8,8 @@
  * Always: a decision is made on what was read under the ballot by which it is proposed. What is answered without a proposal (a read, a condition that
  * does not hold) was read by a quorum in the very step in which it promised. A proposal of ours that some may have accepted is never forgotten:
  * whatever is answered, its fate is known by then, or the client is told that it is not.
+ * An attempt is of one ring: who knows of a later one neither promises nor accepts, and the next attempt is of that, as after any other attempt that failed. Its
+ * quorums meet those of the one before (paxos-parties.ts), so what some of the former participants accepted is found there, or never decided.
  */
 import { RequestError } from '../../lib/base/errors.ts'
 import { Consistency } from '../../lib/types/consistency.ts'
@@ -17,6 +19,7 @@ import { type Ballot, type BallotSource, compareBallots, highestBallot } from '.
 import { Attempt, type PrepareVerdict, type Proposal, type ProposeReply, type ProposeVerdict } from '../paxos/core.ts'
 import { encodeValue, FIRST_BALLOT, fateOf, isFrom, mutationOf, originOf, type Register } from '../paxos/register.ts'
 import type { RingNode } from '../ring/topology.ts'
+import { catchUpPast, isPast } from './behind.ts'
 import type { CasScene } from './cas.ts'
 import type { CoordinatorEnvironment } from './environment.ts'
 import type { PaxosAcceptor } from './paxos-acceptor.ts'
@@ -47,6 +50,8 @@ export interface TransactionTools {
   readonly acceptor: PaxosAcceptor
   readonly ballots: BallotSource
   readonly reads: PaxosReads
+  /** By the ring as it is now. Throws UNAVAILABLE when they cannot decide anything. */
+  parties(): Parties
   /** Makes a decision known at the transaction's commit level; `contentions` are for the client's information. */
   commit(decided: Proposal<Buffer>, contentions: number): Promise<void>
   /** Makes it known without anybody waiting for it. */
@@ -77,6 +82,18 @@ const BACKOFF_DOUBLINGS_MAX = 6
 const TWO_32 = 4294967296
 const NOTHING = Buffer.alloc(0)
 
+/** Somebody who takes part knows of a later ring. */
+class PastRing extends Error {
+  override name = 'PastRing'
+  /** What the client is told if that ring cannot be learned in time. */
+  readonly told: RequestError
+
+  constructor(told: RequestError) {
+    super('the ring has changed')
+    this.told = told
+  }
+}
+
 export class Transaction {
   readonly #tools: TransactionTools
   readonly #request: TransactionRequest
@@ -88,6 +105,7 @@ export class Transaction {
   /** Proposals of ours that somebody may have accepted and that were not decided in our sight. At most one of them ever is. */
   #doubts: Proposal<Buffer>[] = []
   #above: Ballot | null = null
+  #parties: Parties
   #contentions = 0
   #accepted = 0
 
@@ -95,6 +113,7 @@ export class Transaction {
     this.#tools = tools
     this.#request = request
     this.#startedMs = request.startedMs
+    this.#parties = request.parties
   }
 
   /** Whether it was applied. */
@@ -105,30 +124,61 @@ export class Transaction {
     for (;;) {
       // It may have waited for others of this node, or finished what others began.
       if (clock.monotonicMs() - this.#startedMs >= timeouts.casContentionMs) throw this.#contended()
-      const attempt = this.#begin()
-      const verdict = await this.#prepare(attempt, encoded)
-      if (verdict === null) {
-        await this.#backOff()
-        continue
+      try {
+        if (this.#isPast()) this.#lookAgain()
+        const isApplied = await this.#attempt(encoded)
+        if (isApplied !== null) return isApplied
+      } catch (cause) {
+        if (!(cause instanceof PastRing)) throw cause
+        await this.#learnRing(cause)
       }
-      const known = this.#fate(verdict)
-      if (known !== null) {
-        await this.#tools.commit(known, this.#contentions)
-        return true
-      }
-      const { inProgress } = verdict
-      if (inProgress !== null && mutationOf(inProgress.value).length > 0) {
-        if (await this.#finish(attempt, verdict, inProgress)) return true
-        continue
-      }
-      const isApplied = await this.#decide(attempt, verdict)
-      if (isApplied !== null) return isApplied
-      await this.#backOff()
     }
   }
 
+  #isPast(): boolean {
+    return isPast(this.#tools.environment, this.#parties.epoch)
+  }
+
+  /** Who takes part by the ring as it is now. */
+  #lookAgain(): void {
+    try {
+      this.#parties = this.#tools.parties()
+    } catch (cause) {
+      // UNAVAILABLE says that nothing happened.
+      throw this.#doubts.length > 0 ? this.#unknown() : cause
+    }
+  }
+
+  async #learnRing({ told }: PastRing): Promise<void> {
+    const { environment } = this.#tools
+    const leftMs = environment.timeouts.casContentionMs - (environment.clock.monotonicMs() - this.#startedMs)
+    if (!(await catchUpPast(environment, this.#parties.epoch, leftMs))) throw told
+    this.#lookAgain()
+  }
+
+  /** Null: it has to be tried again. */
+  async #attempt(read: Buffer | null): Promise<boolean | null> {
+    const attempt = this.#begin()
+    const verdict = await this.#prepare(attempt, read)
+    if (verdict === null) {
+      await this.#backOff()
+      return null
+    }
+    const known = this.#fate(verdict)
+    if (known !== null) {
+      await this.#tools.commit(known, this.#contentions)
+      return true
+    }
+    const { inProgress } = verdict
+    if (inProgress !== null && mutationOf(inProgress.value).length > 0)
+      return (await this.#finish(attempt, verdict, inProgress)) ? true : null
+    const isApplied = await this.#decide(attempt, verdict)
+    if (isApplied === null) await this.#backOff()
+    return isApplied
+  }
+
   #begin(): Attempt<Buffer> {
-    const { nodes, required } = this.#request.parties
+    const { nodes, required } = this.#parties
     const ballot = this.#tools.ballots.next(this.#above)
     const ids = nodes.map(({ hostId }) => hostId)
     return new Attempt(ballot, ids, required)
@@ -136,7 +186,8 @@ export class Transaction {
 
   /** Null: refused. */
   async #prepare(attempt: Attempt<Buffer>, read: Buffer | null): Promise<Promised | null> {
-    const { register, parties } = this.#request
+    const { register } = this.#request
+    const parties = this.#parties
     const { ballot } = attempt
     const message = { register, ballot, commit: this.#finished, read }
     const payload = encodePrepare(message)
@@ -164,7 +215,7 @@ export class Transaction {
         this.#above = verdict.by
         return null
       default:
-        throw this.#lost(answers.size, failures)
+        throw this.#failed(answers.size, failures)
     }
   }
 
@@ -235,20 +286,21 @@ export class Transaction {
 
   #mergeReads(answers: readonly { readonly read?: Buffer | null }[]): ReadResult | null {
     const reads = answers.flatMap(({ read }) => (read ? [read] : []))
-    if (reads.length < this.#request.parties.required) return null
+    if (reads.length < this.#parties.required) return null
     return this.#tools.reads.merge(this.#request.read, reads)
   }
 
   /** A read of its own, at a quorum: those who promised have by then what was decided last. */
   async #readMore({ committed, lacking }: Promised, command: ReadCommand): Promise<ReadResult> {
-    const { keyspace, parties } = this.#request
+    const { keyspace } = this.#request
     if (committed !== null && lacking.length > 0) await this.#repair(committed, new Set(lacking))
-    const level = parties.level === Consistency.SERIAL ? Consistency.QUORUM : Consistency.LOCAL_QUORUM
+    const level = this.#parties.level === Consistency.SERIAL ? Consistency.QUORUM : Consistency.LOCAL_QUORUM
     return await this.#tools.reads.read(command, level, keyspace)
   }
 
   async #repair(committed: Proposal<Buffer>, lacking: ReadonlySet<string>): Promise<void> {
-    const { register, parties } = this.#request
+    const { register } = this.#request
+    const parties = this.#parties
     const payload = encodeCommit({ register, decided: committed })
     const failures = new Failures()
     let left = lacking.size
@@ -266,7 +318,7 @@ export class Transaction {
       },
       failed: (node, reason) => failures.add(node, reason),
     })
-    if (!isDone) throw this.#lost(parties.required - left, failures)
+    if (!isDone) throw this.#failed(parties.required - left, failures)
   }
 
   /** `isOurs`: what may become of it is ours to know. */
@@ -276,7 +328,10 @@ export class Transaction {
     proposal: Proposal<Buffer>,
     isOurs: boolean,
   ): Promise<Outcome> {
-    const { register, parties } = this.#request
+    // Who promised did so by another ring: nothing is proposed.
+    if (this.#isPast()) return 'refused'
+    const { register } = this.#request
+    const parties = this.#parties
     const bare = encodePropose({ register, proposal, commit: null })
     let full: Buffer | null = null
     const commitFor = ({ hostId }: RingNode): Proposal<Buffer> | null =>
@@ -299,7 +354,7 @@ export class Transaction {
       timeoutMs: this.#roundMs(),
       count: ({ hostId }, answer) => {
         if (answer?.kind === 'accepted') this.#accepted += 1
-        const counted = attempt.accept(hostId, answer)
+        const counted = attempt.accept(hostId, answer ?? (failures.behind.has(hostId) ? 'never' : null))
         return counted.kind === 'pending' ? undefined : counted
       },
       failed: (node, reason) => failures.add(node, reason),
@@ -311,7 +366,13 @@ export class Transaction {
       this.#above = verdict.by
       return 'refused'
     }
-    throw this.#doubts.length > 0 ? this.#unknown() : this.#lost(this.#accepted, failures)
+    throw this.#failed(this.#accepted, failures)
+  }
+
+  /** Too few answered; if some of them know of a later ring, it is tried by that. */
+  #failed(received: number, failures: Failures): Error {
+    const told = this.#lost(received, failures)
+    return failures.behind.size > 0 ? new PastRing(told) : told
   }
 
   /** The same value under a higher ballot takes the place of itself. */
@@ -345,19 +406,21 @@ export class Transaction {
   #lost(received: number, failures: Failures): RequestError {
     if (this.#doubts.length > 0) return this.#unknown()
     if (!failures.isFailure) return this.#timeout(received)
-    const { parties, isRead } = this.#request
+    const parties = this.#parties
+    const { isRead } = this.#request
     const replies = { level: parties.level, received, blockFor: parties.required }
     return isRead ? readFailure(replies, failures.errors, false) : writeFailure(replies, failures.errors, 'CAS')
   }
 
   #timeout(received: number): RequestError {
-    const { parties, isRead } = this.#request
+    const parties = this.#parties
+    const { isRead } = this.#request
     const replies = { level: parties.level, received, blockFor: parties.required }
     return isRead ? readTimeout(replies, false) : casTimeout(replies, this.#contentions)
   }
 
   #unknown(): RequestError {
-    const { level, required } = this.#request.parties
+    const { level, required } = this.#parties
     const received = Math.min(this.#accepted, required - 1)
     return new RequestError(
       'CAS_WRITE_UNKNOWN',

@@ -98,11 +98,12 @@ export class PaxosCoordinator implements LightweightTransactions {
       acceptor: this.#acceptor,
       ballots: this.#ballots,
       reads: this.#reads,
+      parties: () => this.#parties(request.parties.level, register, keyspace)!,
       commit: (decided, contentions) =>
-        commits.spread(this.#plan(register, commit, keyspace, false), register, decided, contentions),
+        commits.spread(() => this.#plan(register, commit, keyspace, false), register, decided, contentions),
       commitLater: (decided) => {
         void commits
-          .spread(this.#plan(register, Consistency.ANY, keyspace, false), register, decided, 0)
+          .spread(() => this.#plan(register, Consistency.ANY, keyspace, false), register, decided, 0)
           .catch(this.#environment.report)
       },
     }
@@ -123,6 +124,7 @@ export class PaxosCoordinator implements LightweightTransactions {
       replicas,
       datacenter,
       ({ hostId }) => hostId === self.hostId || liveness.isAlive(hostId),
+      this.#environment.epoch(),
     )
     if (parties.shortage === null) return parties
     const { required, alive } = parties.shortage

@@ -9,6 +9,7 @@ import { BytesError } from '../../lib/base/bytes.ts'
 import { FailureReason, ReplicaFailure } from '../../lib/base/errors.ts'
 import type { ReadCommand, ReadPoint, ReadResult } from '../../storage/model/command.ts'
 import type { Endpoint, ReplyHandler } from '../internode/messenger.ts'
+import { isBehind } from './behind.ts'
 import { decodeAnswer, digestIn, digestOf, tombstonesIn } from './read-codec.ts'
 import { pointAfter } from './read-merge.ts'
 import type { ReadPlan, ReadReplica } from './read-plan.ts'
@@ -78,12 +79,28 @@ export class PendingRead implements ReplyHandler {
   /** Asks; the node itself last, while the others work. */
   begin(): void {
     const { contacts } = this.#request.plan
+    if (this.#endsAsPast()) return
     for (let i = contacts.length - 1; i >= 0; i--) this.#ask(contacts[i]!, i === 0, this.#beganMs)
+  }
+
+  /**
+   * The ring has changed since this was planned: whom it would ask now need not be those who hold what it reads. Who waits for it plans anew.
+   */
+  #endsAsPast(): boolean {
+    if (!this.#services.isPast(this.#request.plan.epoch)) return false
+    this.#refused(this.#services.endpoint)
+    return true
+  }
+
+  /** By who knows of a later ring, and perhaps this node itself by now. */
+  #refused(endpoint: Endpoint): void {
+    this.#errors.push({ endpoint, reason: FailureReason.COORDINATOR_BEHIND })
+    this.#fail(this.#error())
   }
 
   /** One more is asked: those that were are slow. */
   speculate(): void {
-    if (this.isOver) return
+    if (this.isOver || this.#endsAsPast()) return
     const { clock, nearness } = this.#services
     const nowMs = clock.monotonicMs()
     const groups = new Set<number>()
@@ -196,6 +213,10 @@ export class PendingRead implements ReplyHandler {
     if (asked.state !== 'waiting' || this.#phase === 'over' || this.#phase === 'repair') return
     asked.state = 'failed'
     const { endpoint, group } = asked.replica
+    if (reason === FailureReason.COORDINATOR_BEHIND || this.#services.isPast(this.#request.plan.epoch)) {
+      this.#refused(endpoint)
+      return
+    }
     this.#errors.push({ endpoint, reason })
     const { clock, counts, nearness } = this.#services
     const nowMs = clock.monotonicMs()
@@ -323,6 +344,7 @@ export class PendingRead implements ReplyHandler {
 
   /** The second round: those that sent data have done their part. */
   #askForWhole(): void {
+    if (this.#endsAsPast()) return
     this.#phase = 'data'
     const nowMs = this.#services.clock.monotonicMs()
     const handler = new DataReplies(this)
@@ -348,13 +370,17 @@ export class PendingRead implements ReplyHandler {
         this.#settle(merged)
         return
       }
+      if (this.#endsAsPast()) return
       this.#phase = 'repair'
       counts.repairs++
       counts.repairedPartitions += merged.differing
       const done = given.map((asked, i) => ({ replica: asked.replica, mutations: merged.repairs[i]! }))
       this.#repair(done).then(
         () => this.#settle(merged),
-        (error: Error) => this.#fail(error),
+        (error: Error) => {
+          if (isBehind(error)) this.#refused(this.#services.endpoint)
+          else this.#fail(error)
+        },
       )
     } catch (cause) {
       this.#refuse(cause)

@@ -2,6 +2,8 @@
  * One write under way: mutations that all go to the same replicas. Objects of it are used again and again, with the memory that they have,
  * so that a write allocates next to nothing.
  * Always: it is used anew only when every replica was heard of or given up; a replica that did not acknowledge has a hint by then.
+ * Who refuses it because the ring has changed since it was planned makes it being written again, by the new ring, to all who are its replicas then; what was
+ * acknowledged by enough of the former ones is done all the same.
  */
 import { ByteWriter } from '../../lib/base/bytes.ts'
 import { FailureReason, RequestError } from '../../lib/base/errors.ts'
@@ -9,12 +11,26 @@ import { readInt32 } from '../../storage/model/row.ts'
 import { encodeStandInHead } from '../hints/messages.ts'
 import type { Endpoint, ReplyHandler } from '../internode/messenger.ts'
 import { Verb } from '../internode/verbs.ts'
+import { isPast } from './behind.ts'
 import type { Deadlines, Waiting } from './deadlines.ts'
 import type { CoordinatorEnvironment } from './environment.ts'
 import { isReplicaFailure, reasonOf } from './request-errors.ts'
 import { Tally, type Verdict } from './tally.ts'
 import { putMutation, putMutationHead } from './write-messages.ts'
 import type { WritePlan, WriteTarget } from './write-plan.ts'
+
+/** What was refused by who knows of a later ring. */
+export interface PastWrite {
+  /** Copies. */
+  readonly mutations: readonly Buffer[]
+  readonly level: number
+  readonly kind: string
+  /** When it began: it is no later write for being written again. */
+  readonly writtenAt: number
+  readonly plannedAt: number
+  /** Of the clock that never goes back. */
+  readonly deadlineMs: number
+}
 
 /** What pending writes share. */
 export interface WriteShop {
@@ -23,6 +39,10 @@ export interface WriteShop {
   /** A name under which `forwardedDone` finds the write; it is taken back with `forget`. */
   name(write: PendingWrite): Buffer
   forget(write: PendingWrite): void
+  /** Resolves when it is written by the ring as it is now. Rejects with what the client is told; with a StillBehindError when nothing is known of that ring. */
+  again(past: PastWrite): Promise<void>
+  /** As the node's replica applies, but what was truncated since it began is not taken. */
+  applyLate(mutations: readonly Buffer[], writtenAt: number): Promise<void> | undefined
   /** It is done with, and may be used for another. */
   release(write: PendingWrite): void
 }
@@ -56,6 +76,12 @@ export class PendingWrite implements ReplyHandler, Waiting {
   #silent = 0
   /** Slots of those to whom others were to hand it on. */
   #forwarded = 0
+  /** Slots of those who refused it for the sake of a later ring. */
+  #refused = 0
+  /** Whether it is being written, or was, by the ring as it is now. */
+  #again: 'no' | 'under way' | 'done' = 'no'
+  /** By the ring as it was it cannot be met any more. */
+  #isLost = false
   #settled = true
   /** It is not used anew before `begin` has returned. */
   #isBeginning = false
@@ -76,13 +102,14 @@ export class PendingWrite implements ReplyHandler, Waiting {
 
   /**
    * Undefined: it is done already. Throws what the client is to be told. `here`: this node's replica has it, for good when that resolves (undefined:
-   * already); only the others are to get it.
+   * already); only the others are to get it. `writtenAt`: when it began, if that was earlier.
    */
   begin(
     plan: WritePlan,
     mutations: readonly Buffer[],
     kind: string,
     here: { readonly durable: Promise<void> | undefined } | null = null,
+    writtenAt = 0,
   ): Promise<void> | undefined {
     const { environment, deadlines } = this.#shop
     this.#plan = plan
@@ -95,7 +122,10 @@ export class PendingWrite implements ReplyHandler, Waiting {
     this.#reject = null
     this.#silent = 2 ** plan.targets.length - 1
     this.#forwarded = 0
-    this.#writtenAt = environment.timestampMicros()
+    this.#refused = 0
+    this.#again = 'no'
+    this.#isLost = false
+    this.#writtenAt = writtenAt === 0 ? environment.timestampMicros() : writtenAt
     const body = this.#body
     body.reset()
     for (let i = 0; i < mutations.length; i++) putMutation(body, mutations[i]!)
@@ -180,12 +210,24 @@ export class PendingWrite implements ReplyHandler, Waiting {
     this.#failedAt(target, reason)
   }
 
-  /** What a replica to whom another handed it on says of it. */
-  forwardedDone(from: Endpoint, reason: number | null): void {
+  /** What a replica to whom another handed it on says of it, with the epoch that it has. */
+  forwardedDone(from: Endpoint, reason: number | null, epoch: number): void {
     const target = this.#targetAt(from)
     if (target === null) return
+    const { environment } = this.#shop
     if (reason === null) this.#acked(target)
-    else this.#failedAt(target, reason)
+    else if (reason !== FailureReason.COORDINATOR_BEHIND || epoch > environment.epoch() || this.#isPast())
+      this.#failedAt(target, reason)
+    else {
+      // It is not this node that lags, but who handed it on.
+      this.#forwarded &= ~(1 << target.slot)
+      this.#writeHead(NOBODY)
+      this.#request(target)
+    }
+  }
+
+  #isPast(): boolean {
+    return isPast(this.#shop.environment, this.#plan!.epoch)
   }
 
   /** Null: it was heard of already. */
@@ -205,7 +247,8 @@ export class PendingWrite implements ReplyHandler, Waiting {
       const bit = 1 << target.slot
       if (target === relay || (this.#forwarded & bit) === 0 || (this.#silent & bit) === 0) continue
       this.#forwarded &= ~bit
-      this.#request(target)
+      if (this.#isPast()) this.#failedAt(target, FailureReason.COORDINATOR_BEHIND)
+      else this.#request(target)
     }
   }
 
@@ -217,8 +260,49 @@ export class PendingWrite implements ReplyHandler, Waiting {
 
   #failedAt({ slot, group, endpoint, hostId, standsFor }: WriteTarget, reason: number): void {
     this.#silent &= ~(1 << slot)
+    if (reason === FailureReason.COORDINATOR_BEHIND) {
+      this.#refused |= 1 << slot
+      this.#beginAgain()
+    }
     this.#judge(this.#tally.fail(group, endpoint, reason))
+    if (reason === FailureReason.COORDINATOR_BEHIND) {
+      this.#releaseIfDone()
+      return
+    }
     if (slot !== this.#plan!.self?.slot) this.#hint(standsFor ?? hostId)
+    this.#releaseIfDone()
+  }
+
+  /** Until it has ended this object is not used for another. */
+  #beginAgain(): void {
+    if (this.#again !== 'no') return
+    this.#again = 'under way'
+    const { level, epoch: plannedAt } = this.#plan!
+    const past = {
+      mutations: mutationsIn(Buffer.from(this.#body.view())),
+      level,
+      kind: this.#kind,
+      writtenAt: this.#writtenAt,
+      plannedAt,
+      deadlineMs: this.deadlineMs,
+    }
+    this.#shop.again(past).then(
+      () => {
+        this.#again = 'done'
+        this.#settle(null)
+        this.#releaseIfDone()
+      },
+      (cause: unknown) => this.#notAgain(cause as Error),
+    )
+  }
+
+  #notAgain(cause: Error): void {
+    this.#again = 'no'
+    const refused = this.#refused
+    this.#refused = 0
+    for (const { slot, hostId, standsFor } of this.#plan!.targets)
+      if ((refused & (1 << slot)) !== 0) this.#hint(standsFor ?? hostId)
+    if (this.#isLost) this.#settle(cause.name === 'StillBehindError' ? this.#tally.error(this.#kind) : cause)
     this.#releaseIfDone()
   }
 
@@ -232,7 +316,10 @@ export class PendingWrite implements ReplyHandler, Waiting {
 
   #judge(verdict: Verdict): void {
     if (verdict === 'met') this.#settle(null)
-    else if (verdict === 'lost') this.#settle(this.#tally.error(this.#kind))
+    else if (verdict === 'lost') {
+      this.#isLost = true
+      if (this.#again !== 'under way') this.#settle(this.#tally.error(this.#kind))
+    }
   }
 
   #settle(failure: Error | null): void {
@@ -282,6 +369,7 @@ export class PendingWrite implements ReplyHandler, Waiting {
 
   #releaseIfDone(): void {
     if (!this.#settled || this.#silent !== 0 || this.#isBeginning || this.#plan === null) return
+    if (this.#again === 'under way') return
     const { deadlines } = this.#shop
     deadlines.remove(this)
     if (this.writeId !== null) {
@@ -295,6 +383,17 @@ export class PendingWrite implements ReplyHandler, Waiting {
     }
     this.#shop.release(this)
   }
+}
+
+/** Of a body as it is sent: views. */
+function mutationsIn(body: Buffer): Buffer[] {
+  const mutations: Buffer[] = []
+  for (let at = 0; at < body.length; ) {
+    const end = at + 4 + readInt32(body, at)
+    mutations.push(body.subarray(at + 4, end))
+    at = end
+  }
+  return mutations
 }
 
 async function both(one: Promise<void>, other: Promise<void>): Promise<void> {

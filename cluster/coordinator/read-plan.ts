@@ -19,6 +19,8 @@ export interface ReadReplica {
 
 export interface ReadPlan {
   readonly level: number
+  /** The metadata by which it was made. */
+  readonly epoch: number
   /** Null: the level can be met. */
   readonly unavailable: { readonly required: number; readonly alive: number; readonly datacenter: string | null } | null
   /** Nearest first; this node, if it is asked, before all. */
@@ -35,6 +37,7 @@ export interface ReadPlan {
 
 export interface ReadScene {
   readonly self: RingNode
+  readonly epoch: number
   isAlive(hostId: string): boolean
   /** Nearest first. */
   sort(nodes: readonly RingNode[]): readonly RingNode[]
@@ -70,6 +73,7 @@ export function planRead(
   const blockFor = needs.reduce((sum, need) => sum + need, 0)
   return {
     level,
+    epoch: scene.epoch,
     unavailable: shortage(needs, live, names),
     contacts,
     spares,

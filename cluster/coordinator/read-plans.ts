@@ -13,6 +13,8 @@ const LEVELS = 16
 
 /** Where a keyspace's data is. */
 export interface ReadRoute {
+  /** The metadata that say so. */
+  readonly epoch: number
   readonly placement: Placement
   readonly replication: Replication
   /** By ReplicaSet.index × LEVELS + level. */
@@ -56,7 +58,7 @@ export class ReadPlans {
     let route = this.#routes.get(keyspace)
     if (route === undefined) {
       const placed = this.#environment.placement(keyspace)
-      route = placed === null ? null : { ...placed, plans: [], pieces: [] }
+      route = placed === null ? null : { ...placed, epoch, plans: [], pieces: [] }
       this.#routes.set(keyspace, route)
     }
     return route
@@ -86,11 +88,12 @@ export class ReadPlans {
     return ring
   }
 
-  planFor({ replication }: ReadRoute, natural: readonly RingNode[], level: number): ReadPlan {
+  planFor({ replication, epoch }: ReadRoute, natural: readonly RingNode[], level: number): ReadPlan {
     const { liveness } = this.#environment
     const self = this.#environment.self()
     return planRead(level, replication, natural, {
       self,
+      epoch,
       isAlive: (hostId) => liveness.isAlive(hostId),
       sort: (nodes) => this.#nearness.sort(nodes, self),
     })

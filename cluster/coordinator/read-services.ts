@@ -4,6 +4,7 @@ import { FailureReason, ReplicaFailure } from '../../lib/base/errors.ts'
 import type { ReadCommand, ReadResult } from '../../storage/model/command.ts'
 import type { Endpoint, ReplyHandler } from '../internode/messenger.ts'
 import { Verb } from '../internode/verbs.ts'
+import { behind, isPast } from './behind.ts'
 import type { CoordinatorEnvironment } from './environment.ts'
 import type { ReadCounts } from './latencies.ts'
 import { Nearness } from './nearness.ts'
@@ -39,6 +40,15 @@ export class ReadServices {
 
   get clock(): CoordinatorEnvironment['clock'] {
     return this.#environment.clock
+  }
+
+  /** Whether the ring has changed since something was planned at that epoch. */
+  isPast(plannedAt: number): boolean {
+    return isPast(this.#environment, plannedAt)
+  }
+
+  get endpoint(): Endpoint {
+    return this.#environment.self().endpoint
   }
 
   timestampMicros(): number {
@@ -90,7 +100,7 @@ export class ReadServices {
     )
   }
 
-  /** Gives a replica what it lacks; false: it is not known to have it. */
+  /** Gives a replica what it lacks; false: it is not known to have it. Rejects with a ReplicaFailure when the read went by a ring that is past. */
   async repair(
     replica: ReadReplica,
     mutations: readonly Buffer[],
@@ -115,10 +125,13 @@ export class ReadServices {
   }
 
   #repairThere(to: Endpoint, mutation: Buffer, writtenAt: number, timeoutMs: number): Promise<boolean> {
-    return new Promise((resolve) => {
+    return new Promise((resolve, reject) => {
       this.#environment.messenger.request(to, Verb.READ_REPAIR, encodeRepair(mutation, writtenAt), timeoutMs, {
         replied: () => resolve(true),
-        failed: () => resolve(false),
+        failed: (_from, reason) => {
+          if (reason === FailureReason.COORDINATOR_BEHIND) reject(behind())
+          else resolve(false)
+        },
       })
     })
   }

@@ -9,6 +9,7 @@ import type { Latency } from '../../lib/base/latency.ts'
 import type { ReadCommand, ReadResult } from '../../storage/model/command.ts'
 import type { Messenger } from '../internode/messenger.ts'
 import { Verb } from '../internode/verbs.ts'
+import { catchUpPast, inTime } from './behind.ts'
 import type { CoordinatorEnvironment, ReplicaSide } from './environment.ts'
 import type { ReadCounts, RequestLatencies } from './latencies.ts'
 import { type Replication, requirement } from './levels.ts'
@@ -52,6 +53,8 @@ const ROUND_BYTES_MIN = 64 * 1024
 const SHARE_BYTES_MIN = 16 * 1024
 /** A round that came short is followed by one that asks for twice as much, up to so many times. */
 const GROWTH_MAX = 64
+/** So often a read is begun anew because others have newer metadata: they are got as a whole, so once is the rule. */
+const NEW_RINGS_MAX = 3
 
 interface TableReads {
   readonly options: ReadOptions
@@ -178,25 +181,31 @@ export class ReadCoordinator implements ReplicaSide {
   }
 
   /**
-   * Replicas that know of a newer ring refuse what they hold no more: who lags learns of it and asks those that do, once. Reading twice
-   * changes nothing.
+   * Replicas that know of a newer ring refuse what was planned by the one before: who lags learns of it and asks by that, as long as there is time. Reading
+   * twice changes nothing.
    */
   async #withCurrentRing(
-    reading: Promise<ReadResult>,
+    first: Promise<ReadResult>,
     command: ReadCommand,
     consistency: number,
     keyspace: string,
   ): Promise<ReadResult> {
     const { environment } = this.#options
-    const epoch = environment.epoch()
-    try {
-      return await reading
-    } catch (cause) {
-      if (!isIncompatible(cause)) throw cause
-      if (environment.epoch() === epoch) await environment.catchUp(epoch + 1)
-      if (environment.epoch() === epoch) throw cause
-      return this.#start(command, consistency, keyspace)
-    }
+    const { clock, timeouts } = environment
+    const endMs = clock.monotonicMs() + (command.target.kind === 'range' ? timeouts.rangeMs : timeouts.readMs)
+    let epoch = environment.epoch()
+    let reading: ReadResult | Promise<ReadResult> = first
+    for (let tries = 1; ; tries++)
+      try {
+        return await reading
+      } catch (cause) {
+        if (tries > NEW_RINGS_MAX || !isIncompatible(cause)) throw cause
+        if (!(await catchUpPast(environment, epoch, endMs - clock.monotonicMs()))) throw cause
+        const leftMs = endMs - clock.monotonicMs()
+        if (leftMs <= 0) throw cause
+        epoch = environment.epoch()
+        reading = inTime(clock, leftMs, this.#start(command, consistency, keyspace), cause as Error)
+      }
   }
 
   #timed(latency: Latency, level: number, reading: Promise<ReadResult>): Promise<ReadResult> {

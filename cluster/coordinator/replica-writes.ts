@@ -7,6 +7,7 @@ import { ByteWriter } from '../../lib/base/bytes.ts'
 import { FailureReason, ReplicaFailure } from '../../lib/base/errors.ts'
 import type { Incoming, Messenger, Payload } from '../internode/messenger.ts'
 import { Verb } from '../internode/verbs.ts'
+import { behind, isPast } from './behind.ts'
 import type { CoordinatorEnvironment, ReplicaSide } from './environment.ts'
 import { isReplicaFailure, reasonName, reasonOf } from './request-errors.ts'
 import type { TruncationMarks } from './truncation-marks.ts'
@@ -57,6 +58,7 @@ export class ReplicaWrites implements ReplicaSide {
     if (remainingMs === 0) return
     let reason: number | null = null
     try {
+      if (isPast(this.#environment, epoch)) throw behind()
       await this.apply(mutations, writtenAt, epoch)
     } catch (cause) {
       if (!isReplicaFailure(cause)) this.#environment.report(cause as Error)

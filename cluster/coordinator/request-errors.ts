@@ -98,7 +98,7 @@ function told(received: number, blockFor: number): number {
 }
 
 function failureText(received: number, failures: readonly ReplicaError[]): string {
-  const each = failures.map(({ endpoint, reason }) => `${reasonName(reason)} from /${endpoint}`)
+  const each = failures.map(({ endpoint, reason }) => `${reasonName(toldReason(reason))} from /${endpoint}`)
   return `Operation failed - received ${received} responses and ${failures.length} failures: ${each.join(', ')}`
 }
 
@@ -109,7 +109,12 @@ export function reasonName(reason: number): string {
 }
 
 function failedReplica({ endpoint, reason }: ReplicaError): { address: Uint8Array; reason: number } {
-  return { address: addressOf(endpoint), reason }
+  return { address: addressOf(endpoint), reason: toldReason(reason) }
+}
+
+/** Drivers know of no rings that change; that nodes have other metadata is what it comes to. */
+function toldReason(reason: number): number {
+  return reason === FailureReason.COORDINATOR_BEHIND ? FailureReason.INCOMPATIBLE_SCHEMA : reason
 }
 
 /** Of 'address:port': 4 or 16 bytes. A name is told as 0.0.0.0. */

@@ -9,6 +9,7 @@
  * note := (host id 16 | written at 8 | mutation: length u32, bytes)*, in a table as batches have (batch-store.ts)
  */
 import { ByteReader, ByteWriter } from '../../lib/base/bytes.ts'
+import { FailureReason } from '../../lib/base/errors.ts'
 import { uuidBytes, uuidText } from '../../lib/base/uuid.ts'
 import { TABLE_ID_BYTES } from '../../storage/model/mutation.ts'
 import { readInt32 } from '../../storage/model/row.ts'
@@ -16,6 +17,7 @@ import { Verb } from '../internode/verbs.ts'
 import type { ReplicaSet } from '../ring/placement.ts'
 import type { RingNode } from '../ring/topology.ts'
 import { BATCH_ID_BYTES, type BatchStore } from './batch-store.ts'
+import type { Deliver } from './batchlog.ts'
 import { isTooOld } from './deliver.ts'
 import type { CoordinatorEnvironment } from './environment.ts'
 import { putMicros, putMutation, putMutationHead, readMicros } from './write-messages.ts'
@@ -39,9 +41,13 @@ export class ViewOutbox {
   readonly #notes: BatchStore
   readonly #sending = new Set<Promise<void>>()
 
-  constructor(environment: CoordinatorEnvironment, notes: BatchStore) {
+  readonly #deliver: Deliver
+
+  /** `deliver`: to all replicas, as the ring is by then. */
+  constructor(environment: CoordinatorEnvironment, notes: BatchStore, deliver: Deliver) {
     this.#environment = environment
     this.#notes = notes
+    this.#deliver = deliver
   }
 
   /** Sends what was noted before the node stopped. */
@@ -106,20 +112,35 @@ export class ViewOutbox {
     const node = this.#environment.nodes().get(hostId)
     const due = errands.filter(({ mutation, writtenAt }) => !isTooOld(this.#environment, mutation, writtenAt))
     if (node === undefined || due.length === 0) return
-    if (liveness.isAlive(hostId) && (await this.#request(node, due))) return
+    const reason = liveness.isAlive(hostId) ? await this.#request(node, due) : FailureReason.NODE_DOWN
+    if (reason === null) return
+    // Whose pair this node is by the ring that has come is not known to be who got the rest: all of them get it.
+    if (reason === FailureReason.COORDINATOR_BEHIND && (await this.#sendByNewRing(due))) return
     if (!hints.mayStore(hostId)) return
     await Promise.all(due.map(({ mutation, writtenAt }) => hints.store(hostId, mutation, writtenAt)))
   }
 
-  #request({ endpoint }: RingNode, errands: readonly Errand[]): Promise<boolean> {
+  /** False: nothing is known of it. */
+  async #sendByNewRing(errands: readonly Errand[]): Promise<boolean> {
+    try {
+      for (const { mutation, writtenAt } of errands) await this.#deliver([mutation], writtenAt)
+      return true
+    } catch (cause) {
+      this.#environment.report(cause as Error)
+      return false
+    }
+  }
+
+  /** Null: it has them; else why not. */
+  #request({ endpoint }: RingNode, errands: readonly Errand[]): Promise<number | null> {
     const { messenger, timeouts } = this.#environment
     const out = new ByteWriter(256)
     putMutationHead(out, errands[0]!.writtenAt, null, [])
     for (const { mutation } of errands) putMutation(out, mutation)
     return new Promise((resolve) => {
       messenger.request(endpoint, Verb.MUTATION, out.view(), timeouts.writeMs, {
-        replied: () => resolve(true),
-        failed: () => resolve(false),
+        replied: () => resolve(null),
+        failed: (_from, reason) => resolve(reason),
       })
     })
   }

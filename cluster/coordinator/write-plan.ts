@@ -25,6 +25,8 @@ export interface WriteTarget {
 
 export interface WritePlan {
   readonly level: number
+  /** The metadata by which it was made. */
+  readonly epoch: number
   /** Null: the level can be met; it is to be refused otherwise, unless a hint is enough. */
   readonly unavailable: { readonly required: number; readonly alive: number; readonly datacenter: string | null } | null
   /** Replicas that are alive, and who stands in for those that are not. */
@@ -53,6 +55,7 @@ const TARGETS_MAX = 31
 
 export interface PlanScene {
   readonly self: RingNode
+  readonly epoch: number
   isAlive(hostId: string): boolean
   /** Other nodes, in the order in which they may stand in for replicas that are away. Default: nobody may. */
   readonly standIns?: Iterable<RingNode>
@@ -105,6 +108,7 @@ export function planWrite(level: number, replication: Replication, replicas: Rep
   for (const need of needs) blockFor += need
   return {
     level,
+    epoch: scene.epoch,
     unavailable: shortage(level, needs, live, names, needed.each),
     targets,
     self: own,

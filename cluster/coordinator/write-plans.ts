@@ -91,7 +91,12 @@ export class WritePlans {
       const token = BigInt.asIntN(64, (BigInt(high ^ SIGN) << 32n) | BigInt(low >>> 0))
       const held = new Set([...replicas.natural, ...replicas.pending].map(({ hostId }) => hostId))
       const standIns = this.#after(token).filter((node) => !held.has(node.hostId) && isAlive(node.hostId))
-      plan = planWrite(level, route.replication, replicas, { self: this.#environment.self(), isAlive, standIns })
+      plan = planWrite(level, route.replication, replicas, {
+        self: this.#environment.self(),
+        epoch: this.#epoch,
+        isAlive,
+        standIns,
+      })
       route.sloppy[at] = plan
     }
     return plan
@@ -123,6 +128,7 @@ export class WritePlans {
       const { liveness } = this.#environment
       plan = planWrite(level, route.replication, replicas, {
         self: this.#environment.self(),
+        epoch: this.#epoch,
         isAlive: (hostId) => liveness.isAlive(hostId),
       })
       route.plans[at] = plan

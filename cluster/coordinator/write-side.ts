@@ -70,7 +70,15 @@ export class WriteSide implements ReplicaSide {
       nowSeconds,
       ...(read && { gather: (command, mutation, level) => read(command, level, plans.keyspaceOf(mutation)!) }),
     })
-    this.writes = new WriteCoordinator({ environment, plans, latencies, batchlog: this.batchlog, counters, causal })
+    this.writes = new WriteCoordinator({
+      environment,
+      plans,
+      latencies,
+      batchlog: this.batchlog,
+      counters,
+      causal,
+      applyLate: (mutations, writtenAt) => this.replica.apply(mutations, writtenAt, environment.epoch()),
+    })
     this.truncations = new Truncation(environment, marks)
   }
 

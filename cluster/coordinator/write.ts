@@ -9,14 +9,15 @@
 import type { Messenger } from '../internode/messenger.ts'
 import { Verb } from '../internode/verbs.ts'
 import { BatchWrite } from './batch-write.ts'
+import { catchUpPast, isPast, StillBehindError } from './behind.ts'
 import type { Writes } from './coordinator.ts'
 import { Deadlines } from './deadlines.ts'
 import type { CoordinatorEnvironment } from './environment.ts'
 import { endWrites, type RequestLatencies } from './latencies.ts'
 import { type Leader, LedWrites, type LedWritesOptions } from './led-writes.ts'
 import type { WriteType } from './local.ts'
-import { PendingWrite, type WriteShop } from './pending-write.ts'
-import { unavailable } from './request-errors.ts'
+import { type PastWrite, PendingWrite, type WriteShop } from './pending-write.ts'
+import { unavailable, writeTimeout } from './request-errors.ts'
 import { readDone } from './write-messages.ts'
 import type { WritePlan } from './write-plan.ts'
 import type { WritePlans } from './write-plans.ts'
@@ -34,6 +35,8 @@ export interface WriteCoordinatorOptions {
   readonly batchlog: BatchGuard
   readonly counters: Leader
   readonly causal: Leader
+  /** As the node's replica applies, but what was truncated since it began is not taken. */
+  applyLate(mutations: readonly Buffer[], writtenAt: number): Promise<void> | undefined
 }
 
 /** Pending writes that are kept for use. */
@@ -55,7 +58,7 @@ export class WriteCoordinator implements Writes {
   readonly #incarnation: number
   #names = 0
 
-  constructor({ environment, plans, latencies, batchlog, counters, causal }: WriteCoordinatorOptions) {
+  constructor({ environment, plans, latencies, batchlog, counters, causal, applyLate }: WriteCoordinatorOptions) {
     this.#environment = environment
     this.#plans = plans
     this.#latencies = latencies
@@ -86,6 +89,8 @@ export class WriteCoordinator implements Writes {
     this.#shop = {
       environment,
       deadlines: this.#deadlines,
+      applyLate,
+      again: (past) => this.#again(past),
       name: (write) => this.#name(write),
       forget: (write) => this.#named.delete(write.writeId!.readUInt32BE(4)),
       release: (write) => {
@@ -102,9 +107,9 @@ export class WriteCoordinator implements Writes {
   register(messenger: Messenger): void {
     this.#counters.register(messenger)
     this.#causal.register(messenger)
-    messenger.handle(Verb.MUTATION_DONE, ({ payload, from }) => {
+    messenger.handle(Verb.MUTATION_DONE, ({ payload, from, epoch }) => {
       const { incarnation, name, reason } = readDone(payload)
-      if (incarnation === this.#incarnation) this.#named.get(name)?.forwardedDone(from.endpoint, reason)
+      if (incarnation === this.#incarnation) this.#named.get(name)?.forwardedDone(from.endpoint, reason, epoch)
       return undefined
     })
   }
@@ -143,7 +148,38 @@ export class WriteCoordinator implements Writes {
     kind: WriteType,
     durable: Promise<void> | undefined,
   ): Promise<void> | undefined {
-    return (this.#pool.pop() ?? new PendingWrite(this.#shop)).begin(plan, [mutation], kind, { durable })
+    return this.#pending().begin(plan, [mutation], kind, { durable })
+  }
+
+  #pending(): PendingWrite {
+    return this.#pool.pop() ?? new PendingWrite(this.#shop)
+  }
+
+  /** What was refused because the ring has changed since it was planned; what became of the first try does not matter. */
+  async #again({ mutations, level, kind, writtenAt, plannedAt, deadlineMs }: PastWrite): Promise<void> {
+    const { clock } = this.#environment
+    if (!(await catchUpPast(this.#environment, plannedAt, deadlineMs - clock.monotonicMs())))
+      throw new StillBehindError()
+    const plans: WritePlan[] = []
+    for (const mutation of mutations) {
+      const keyspace = this.#plans.keyspaceOf(mutation)
+      const plan = keyspace === null ? null : this.#plans.planOfWrite(mutation, level, keyspace)
+      // The table is gone; or some of the former replicas may have it, which is not to be told as UNAVAILABLE.
+      if (plan === null || (plan.unavailable !== null && !plan.hintCounts))
+        throw writeTimeout({ level, received: 0, blockFor: plan?.blockFor ?? 1 }, kind)
+      plans.push(plan)
+    }
+    const first = plans[0]!
+    if (!plans.every((plan) => plan === first)) {
+      await new BatchWrite(this.#shop, plans, mutations, kind, writtenAt).begin()
+      return
+    }
+    const durable = first.self === null ? undefined : this.#applyLate(mutations, writtenAt)
+    await this.#pending().begin(first, mutations, kind, { durable }, writtenAt)
+  }
+
+  async #applyLate(mutations: readonly Buffer[], writtenAt: number): Promise<void> {
+    await this.#shop.applyLate(mutations, writtenAt)
   }
 
   #write(
@@ -178,7 +214,7 @@ export class WriteCoordinator implements Writes {
   #writeTo(plan: WritePlan | null, mutations: readonly Buffer[], kind: WriteType): Promise<void> | undefined {
     if (plan === null) return this.#environment.replica.apply(mutations)
     this.#check(plan)
-    return (this.#pool.pop() ?? new PendingWrite(this.#shop)).begin(plan, mutations, kind)
+    return this.#pending().begin(plan, mutations, kind)
   }
 
   /** Refuses what cannot be met. */
@@ -213,7 +249,17 @@ export class WriteCoordinator implements Writes {
     })
     const forget = kind === 'BATCH' && placed.length > 1 ? await this.#batchlog.keep(replicated, consistency) : null
     if (local.length > 0) await this.#environment.replica.apply(local)
-    if (placed.length > 0) await new BatchWrite(this.#shop, placed, replicated, kind).begin()
+    if (placed.length > 0) await this.#writeParts(placed, replicated, kind)
     forget?.()
+  }
+
+  /** The ring may have changed while the batch was being kept. */
+  #writeParts(plans: readonly WritePlan[], mutations: readonly Buffer[], kind: WriteType): Promise<void> {
+    const { level, epoch: plannedAt } = plans[0]!
+    if (!isPast(this.#environment, plannedAt)) return new BatchWrite(this.#shop, plans, mutations, kind).begin()
+    const { clock, timeouts } = this.#environment
+    const deadlineMs = clock.monotonicMs() + timeouts.writeMs
+    const writtenAt = this.#environment.timestampMicros()
+    return this.#again({ mutations, level, kind, writtenAt, plannedAt, deadlineMs })
   }
 }

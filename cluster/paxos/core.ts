@@ -173,10 +173,17 @@ export class Attempt<V> {
     return { ballot: this.ballot, value }
   }
 
-  /** A reply to the proposal; null: it is not known whether it was heard. A verdict other than pending is given once. */
-  accept(from: string, reply: ProposeReply | null): ProposeVerdict {
+  /**
+   * A reply to the proposal; null: it is not known whether it was heard; 'never': it was not accepted, nor will be. A verdict other than pending is given
+   * once.
+   */
+  accept(from: string, reply: ProposeReply | 'never' | null): ProposeVerdict {
     if (this.#phase !== 'propose') return { kind: 'pending' }
     if (!this.#hears(from)) return { kind: 'pending' }
+    if (reply === 'never') {
+      this.#refusals += 1
+      return this.#defeated()
+    }
     if (reply?.kind === 'accepted') {
       this.#positive += 1
       if (this.#positive < this.required) return this.#defeated()

@@ -91,6 +91,8 @@ export const FailureReason = {
   NODE_DOWN: 5,
   INDEX_NOT_AVAILABLE: 6,
   READ_TOO_MANY_INDEXES: 7,
+  /** Between nodes only: who asked goes by a ring that is past, and nothing was done. It catches up and asks anew; no client is told. */
+  COORDINATOR_BEHIND: 10,
 } as const
 
 /** What a replica could not do, and why, as failures name it (native_protocol_v5.spec §9, reason codes). Who asked it tells the client. */

@@ -221,6 +221,7 @@ class World {
       },
       keyspaceOf: () => KEYSPACE,
       epoch: () => 1,
+      ringEpoch: () => 0,
       catchUp: async () => {},
       timestampMicros: () => {
         if (this.#plant === 'ballot promised twice') return Math.floor(this.kernel.nowMs / 20)

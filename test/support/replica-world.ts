@@ -24,6 +24,7 @@ import { changeTopology, EMPTY_TOPOLOGY, type RingNode, type Topology } from '..
 import { FailureReason, ReplicaFailure } from '../../lib/base/errors.ts'
 import { createSimulatedClock, type SimulatedClock } from '../../lib/runtime/simulated/clock.ts'
 import { createSeededRandom } from '../../lib/runtime/simulated/random.ts'
+import { servingInRing } from '../../lib/server/cluster/in-ring.ts'
 import { LastWriteWins } from '../../storage/model/merge.ts'
 import { MutationWriter } from '../../storage/model/mutation.ts'
 import type { Store } from '../../storage/store.ts'
@@ -161,6 +162,12 @@ export class WorldNode {
   store: Store | null = null
   alive = true
   epoch = 1
+  /** Of the ring's last change, as it knows it. */
+  ringEpoch = 0
+  /** The ring as it knows it; null: as it is. */
+  former: Placement | null = null
+  /** How it gets metadata; null: at once. */
+  catchesUp: (() => Promise<void>) | null = null
   knows = true
   mayHint = true
   /** When a hint is durable; undefined: at once. Default: one or the other. */
@@ -221,10 +228,14 @@ export class WorldNode {
       },
       replica,
       placement: (keyspace) =>
-        keyspace === 'system' ? null : { placement: world.placement, replication: world.replication },
+        keyspace === 'system' ? null : { placement: this.former ?? world.placement, replication: world.replication },
       keyspaceOf: (id) => (this.knows && id === TABLE_ID.toString('latin1') ? 'ks' : null),
       epoch: () => this.epoch,
+      ringEpoch: () => this.ringEpoch,
       catchUp: async (epoch) => {
+        if (this.catchesUp !== null) return await this.catchesUp()
+        if (this.former !== null) this.ringEpoch = epoch
+        this.former = null
         this.epoch = epoch
         this.knows = true
       },
@@ -242,7 +253,9 @@ export class WorldNode {
   }
 
   serve(...parts: readonly ReplicaSide[]): void {
-    for (const part of parts) part.register(this.environment.messenger)
+    const { messenger, epoch, ringEpoch, catchUp } = this.environment
+    const serving = servingInRing(messenger, { isIn: () => true, epoch, changedAt: ringEpoch, catchUp })
+    for (const part of parts) part.register(serving)
   }
 }
 

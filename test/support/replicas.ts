@@ -160,6 +160,7 @@ export class Replicas implements AsyncDisposable {
       placement: (keyspace) => (keyspace === 'k' ? { placement: this.placement, replication } : null),
       keyspaceOf: (id) => (node.knowsTable ? this.#keyspaceOf(id) : null),
       epoch: () => node.epoch,
+      ringEpoch: () => 0,
       catchUp: async (epoch) => {
         if (node.epoch < epoch) node.epoch = epoch
         node.caughtUp?.()

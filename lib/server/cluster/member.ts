@@ -40,6 +40,7 @@ import { MemberCare } from './member-care.ts'
 import { NodeEnvironment } from './node-environment.ts'
 import { openPaxosSide, type PaxosSide } from './paxos-side.ts'
 import { RemovalError, RingRemovals } from './removals.ts'
+import { RingChanges } from './ring-changes.ts'
 import { seedEndpoints, selfNode, tokensFor } from './self.ts'
 import { type IndexedData, NodeStreaming } from './streaming.ts'
 import { TakeOver } from './take-over.ts'
@@ -73,6 +74,7 @@ export class ClusterMember implements AsyncDisposable {
   #paxos: PaxosSide | null = null
   #takeOver: TakeOver | null = null
   #outbox: ViewOutbox | null = null
+  readonly #ring: RingChanges
   /** Taking nodes out of the ring. */
   readonly removals: RingRemovals
   /** That the ring is without this node is as it should be. */
@@ -91,6 +93,8 @@ export class ClusterMember implements AsyncDisposable {
     this.metadata = parts.metadata
     this.gossiper = parts.gossiper
     this.#opened = opened
+    this.#ring = new RingChanges(parts.metadata)
+    opened.defer(() => this.#ring[Symbol.dispose]())
     this.removals = new RingRemovals({
       messenger: parts.messenger,
       metadata: parts.metadata,
@@ -140,6 +144,7 @@ export class ClusterMember implements AsyncDisposable {
         return isIn
       },
       epoch: () => metadata.state.epoch,
+      changedAt: () => this.#ring.epoch,
       catchUp: (epoch) => metadata.catchUp(epoch).catch(() => undefined),
     })
   }
@@ -163,6 +168,7 @@ export class ClusterMember implements AsyncDisposable {
       messenger,
       liveness: gossiper,
       metadata,
+      ring: this.#ring,
       self,
       replica,
       hybrid,
@@ -207,6 +213,7 @@ export class ClusterMember implements AsyncDisposable {
     const outbox = new ViewOutbox(
       environment,
       new BatchStore(await openBatchTable(store, runtime.clock, 'polyxena_view_changes')),
+      (mutations, writtenAt) => writeSide.deliver(mutations, writtenAt),
     )
     this.#outbox = outbox
     this.#opened.defer(() => outbox.close())

@@ -27,6 +27,7 @@ export interface NodeEnvironmentOptions {
   readonly messenger: Messenger
   readonly liveness: Liveness
   readonly metadata: MetadataLog
+  readonly ring: { readonly epoch: number }
   /** Until the ring has this node. */
   readonly self: RingNode
   readonly replica: Replica
@@ -51,6 +52,7 @@ export class NodeEnvironment implements CoordinatorEnvironment {
   readonly timeouts: RequestTimeouts
   readonly report: (cause: Error) => void
   readonly #metadata: MetadataLog
+  readonly #ring: { readonly epoch: number }
   readonly #hybrid: HybridClock
   readonly #joining: RingNode
   readonly #placements = new Placements()
@@ -70,6 +72,7 @@ export class NodeEnvironment implements CoordinatorEnvironment {
     this.hints = options.hints
     this.report = options.report
     this.#metadata = options.metadata
+    this.#ring = options.ring
     this.#hybrid = options.hybrid
     this.#joining = options.self
     this.timeouts = requestTimeouts(options.settings)
@@ -85,6 +88,10 @@ export class NodeEnvironment implements CoordinatorEnvironment {
 
   epoch(): number {
     return this.#metadata.state.epoch
+  }
+
+  ringEpoch(): number {
+    return this.#ring.epoch
   }
 
   catchUp(epoch: number): Promise<void> {

@@ -74,6 +74,7 @@ class Trio {
       placement: () => ({ placement: { at: () => replicas } as unknown as Placement, replication }),
       keyspaceOf: () => 'k',
       epoch: () => 1,
+      ringEpoch: () => 0,
       catchUp: async () => {},
       timestampMicros: () => clock.wallMicros() + i,
       observe() {},

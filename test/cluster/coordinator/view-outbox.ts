@@ -1,6 +1,7 @@
 /** Which replica of a base table keeps which replica of a view, and that what is for other nodes arrives, whatever happens. */
 import t from 'tap'
 import { BatchStore } from '../../../cluster/coordinator/batch-store.ts'
+import type { Deliver } from '../../../cluster/coordinator/batchlog.ts'
 import { RequestLatencies } from '../../../cluster/coordinator/latencies.ts'
 import type { Replication } from '../../../cluster/coordinator/levels.ts'
 import { ViewOutbox } from '../../../cluster/coordinator/view-outbox.ts'
@@ -26,6 +27,7 @@ interface Part {
   readonly outbox: ViewOutbox
   readonly store: Store
   readonly notes: BatchStore
+  readonly deliver: Deliver
 }
 
 async function serve(world: ReplicaWorld): Promise<Map<WorldNode, Part>> {
@@ -35,9 +37,11 @@ async function serve(world: ReplicaWorld): Promise<Map<WorldNode, Part>> {
     await store.registerTable(NOTES, STORED)
     await store.registerTable(TABLE, STORED)
     const { environment } = node
-    node.serve(new WriteSide({ environment, latencies: new RequestLatencies(), batches: NO_BATCHES, truncations: [] }))
+    const side = new WriteSide({ environment, latencies: new RequestLatencies(), batches: NO_BATCHES, truncations: [] })
+    node.serve(side)
     const notes = notesIn(store)
-    parts.set(node, { outbox: new ViewOutbox(environment, notes), store, notes })
+    const deliver: Deliver = (mutations, writtenAt) => side.deliver(mutations, writtenAt)
+    parts.set(node, { outbox: new ViewOutbox(environment, notes, deliver), store, notes, deliver })
   }
   return parts
 }
@@ -148,7 +152,7 @@ t.test('what was noted is sent after a crash; who is away gets a hint; the note 
     }
   }
   const [one, two] = [own[0]!, own[1]!]
-  const { store, notes, outbox } = parts.get(one)!
+  const { store, notes, outbox, deliver } = parts.get(one)!
   const kept = async (): Promise<number> => {
     let count = 0
     for await (const _ of notes.all()) count++
@@ -159,7 +163,7 @@ t.test('what was noted is sent after a crash; who is away gets a hint; the note 
   store.apply(here)
   t.equal(await kept(), 1)
   // It never sent it: the node starts again.
-  const again = new ViewOutbox(one.environment, notes)
+  const again = new ViewOutbox(one.environment, notes, deliver)
   await again.start()
   await world.clock.advance(100)
   t.same(two.applied, [view.toString('hex')])

@@ -46,6 +46,7 @@ function serve(world: ReplicaWorld): Map<WorldNode, WriteCoordinator> {
       batchlog: noBatchlog,
       counters: leaderOf(environment),
       causal: leaderOf(environment),
+      applyLate: (mutations) => environment.replica.apply(mutations),
     })
     node.serve(writes, new ReplicaWrites({ environment, plans, marks: new TruncationMarks() }))
     coordinators.set(node, writes)
