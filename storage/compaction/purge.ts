@@ -5,7 +5,7 @@
  * partition with a timestamp at or below its own: that would come back to life. What lies outside: memtables, known by the least timestamp that they
  * hold; SSTables, by theirs, by their bounds and by their bloom filters.
  *
- * A row with a context (causal/join.ts): what has a dot and expired goes at once, as the context still says that it was seen. When its newest dot is past
+ * A row with a context (model/row-merge.ts): what has a dot and expired goes at once, as the context still says that it was seen. When its newest dot is past
  * gc_grace the context goes as a tombstone would, if the row has no version; else it forgets what it may (causal/prune.ts). Nothing outside may hold
  * a dot as old as what is forgotten.
  *

@@ -47,6 +47,3 @@ export function deletionOrder(a: RowReader, b: RowReader): number {
   const byTimestamp = compareTimestamps(a.deletionTsHigh, a.deletionTsLow, b.deletionTsHigh, b.deletionTsLow)
   return byTimestamp !== 0 ? byTimestamp : a.deletionLocalTime - b.deletionLocalTime
 }
-
-/** How much of a row a deletion covers. */
-export const Coverage = { NONE: 0, SOME: 1, ALL: 2 } as const

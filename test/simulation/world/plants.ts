@@ -134,16 +134,16 @@ export const PLANTS: readonly SimulationPlant[] = [
   },
   {
     name: 'versions: what one row lacks and has not seen is lost where they meet',
-    file: 'storage/model/causal/join.js',
-    from: 'if (!isSeen(left, right)) this.#copy(left, leftRaw);',
-    to: '',
+    file: 'storage/model/row-merge.js',
+    from: 'if (order < 0) { if (!(leftMayBeSeen && isSeen(left, right))) this.#copy(left, leftRaw);',
+    to: 'if (order < 0) {',
     workloads: 'versions',
   },
   {
     name: 'versions: what one row has seen and dropped comes back where they meet',
-    file: 'storage/model/causal/join.js',
-    from: 'if (!isSeen(right, left)) this.#copy(right, rightRaw);',
-    to: 'this.#copy(right, rightRaw);',
+    file: 'storage/model/row-merge.js',
+    from: 'const rightMayBeSeen = left.hasContext;',
+    to: 'const rightMayBeSeen = false;',
     workloads: 'versions',
   },
   {

@@ -14,19 +14,19 @@ export interface Plant {
 export const PLANTS: readonly Plant[] = [
   {
     name: 'merge ignores ties',
-    file: 'storage/model/merge.js',
+    file: 'storage/model/row-merge.js',
     from: 'if (cellOrder(left, right) < 0)',
     to: 'if (compareTimestamps(left.tsHigh, left.tsLow, right.tsHigh, right.tsLow) < 0)',
   },
   {
     name: 'of equal timestamps a live cell beats a tombstone',
-    file: 'storage/model/merge.js',
+    file: 'storage/model/cell-order.js',
     from: 'return aEnds ? 1 : -1',
     to: 'return aEnds ? -1 : 1',
   },
   {
     name: 'a deletion spares what has its own timestamp',
-    file: 'storage/model/merge.js',
+    file: 'storage/model/row-merge.js',
     from: 'return this.#deleted && compareTimestamps(tsHigh, tsLow, this.#deletionHigh, this.#deletionLow) <= 0',
     to: 'return this.#deleted && compareTimestamps(tsHigh, tsLow, this.#deletionHigh, this.#deletionLow) < 0',
   },
