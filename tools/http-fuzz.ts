@@ -40,7 +40,9 @@ const SILENT_MS = 30_000
 const PROBLEMS_MAX = 20
 
 /** Any answer of the service to what may be anything. */
-const ANY = new Set([200, 201, 204, 300, 304, 400, 403, 404, 405, 408, 409, 412, 413, 414, 417, 421, 429, 431, 503])
+const ANY = new Set([
+  200, 201, 204, 300, 304, 400, 403, 404, 405, 408, 409, 412, 413, 414, 415, 417, 421, 429, 431, 503,
+])
 
 const READ = [200, 300, 404]
 const WRITE = [204, 409]

@@ -25,7 +25,7 @@ export function compileClauses(
 ): CausalClauses | null {
   if (resolutionOf(table.options) !== 'vclock') {
     if (using.vclock !== null) throw needsVclock('USING VCLOCK')
-    if (ifVclock !== null) throw needsVclock('IF VCLOCK')
+    if (ifVclock !== null || (namesVclock(condition) && !table.columns.has('vclock'))) throw needsVclock('IF VCLOCK')
     return null
   }
   if (using.timestamp !== null)
@@ -41,12 +41,18 @@ export function compileClauses(
   return { vclock: compile(using.vclock), ifVclock: compile(given) }
 }
 
+/** As a condition on a column of that name is written, too. */
+function namesVclock(condition: ConditionClause): boolean {
+  return condition.kind === 'conditions' && condition.conditions.some(({ column }) => column === 'vclock')
+}
+
 function conditionTerm(condition: ConditionClause, { keyspace, name }: TableSchema): Term | null {
   if (condition.kind === 'none') return null
   const only = condition.kind === 'conditions' && condition.conditions.length === 1 ? condition.conditions[0]! : null
   const isVclock = only?.column === 'vclock' && only.element === null && only.field === null && only.operator === '='
   if (isVclock && 'value' in only) return only.value
+  const instead = condition.kind === 'not_exists' ? '. IF VCLOCK = null asks that there is no such row' : ''
   throw invalid(
-    `Only IF VCLOCK = ? is supported in ${keyspace}.${name}: with resolution = 'vclock' a row may hold several versions, for which other conditions have no one meaning`,
+    `Only IF VCLOCK = ? is supported in ${keyspace}.${name}: with resolution = 'vclock' a row may hold several versions, for which other conditions have no one meaning${instead}`,
   )
 }

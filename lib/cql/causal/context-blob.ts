@@ -16,6 +16,9 @@ const HEAD_BYTES = 1 + HASH_BYTES
 /** Far more than pruning leaves; what is larger was not made here. */
 const CONTEXT_BYTES_MAX = 64 * 1024
 
+export const MALFORMED_VCLOCK = 'Malformed vclock: hand back the bytes that a SELECT gave as they are'
+export const FOREIGN_VCLOCK = 'The vclock is not of this row: hand back what a SELECT of the same row gave'
+
 export class ContextSeal {
   readonly #tableId: Buffer
   readonly #scratch = new ByteWriter(256)
@@ -50,8 +53,7 @@ export class ContextSeal {
     }
     if (greatestCounter(context) > COUNTER_MAX) throw malformed()
     this.#hashOf(key, clustering, context)
-    if (blob.readInt32BE(1) !== this.#hash[0] || blob.readInt32BE(5) !== this.#hash[1])
-      throw invalid('The vclock is not of this row: hand back what a SELECT of the same row gave')
+    if (blob.readInt32BE(1) !== this.#hash[0] || blob.readInt32BE(5) !== this.#hash[1]) throw invalid(FOREIGN_VCLOCK)
     return context
   }
 
@@ -69,5 +71,5 @@ export class ContextSeal {
 }
 
 function malformed(): Error {
-  return invalid('Malformed vclock: hand back the bytes that a SELECT gave as they are')
+  return invalid(MALFORMED_VCLOCK)
 }

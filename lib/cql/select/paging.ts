@@ -79,6 +79,16 @@ export function decodePagingState(bytes: Buffer): PagingState {
   }
 }
 
+export function isPagingState(bytes: Buffer): boolean {
+  try {
+    decodePagingState(bytes)
+    return true
+  } catch (error) {
+    if (error instanceof RequestError) return false
+    throw error
+  }
+}
+
 function check(bytes: Buffer): number {
   const halves = new Int32Array(2)
   murmur3Token(bytes, 0, bytes.length, halves)

@@ -3,6 +3,7 @@
  * Always: `fate: "unknown"` stands in every answer after which a write may have been done, or be done yet.
  */
 import { ErrorCode, type ErrorCodeName, type RequestError } from '../../base/errors.ts'
+import { FOREIGN_VCLOCK, MALFORMED_VCLOCK } from '../../cql/causal/context-blob.ts'
 import { consistencyName } from '../../types/consistency.ts'
 
 /** Seconds after which it is worth asking again. */
@@ -47,6 +48,7 @@ export type HttpErrorName =
   | 'PRECONDITION_FAILED'
   | 'REQUEST_TIMEOUT'
   | 'SERVER_ERROR'
+  | 'UNSUPPORTED_ENCODING'
   | 'URI_TOO_LONG'
   | 'VALUE_TOO_LARGE'
 
@@ -105,8 +107,14 @@ export function fromRequestError(error: RequestError): HttpError {
   if (fields.failures !== undefined) told.failures = fields.failures.length
   if (FATE_UNKNOWN.has(code)) told.fate = 'unknown'
   const headers: Record<string, string> = status === 503 ? { 'Retry-After': String(RETRY_SECONDS) } : {}
-  return new HttpError(status, code, error.message, { fields: told, headers })
+  return new HttpError(status, code, IN_HTTP_WORDS.get(error.message) ?? error.message, { fields: told, headers })
 }
+
+/** What CQL calls a vclock is the ETag here. */
+const IN_HTTP_WORDS: ReadonlyMap<string, string> = new Map([
+  [MALFORMED_VCLOCK, 'If-Match: this is no ETag that was given here'],
+  [FOREIGN_VCLOCK, 'If-Match: the ETag is not of this key'],
+])
 
 /** The body: `error` names what went wrong, `code` is CQL's number for it, null where CQL has none. */
 export function errorBody({ error, message, fields }: HttpError): string {

@@ -3,6 +3,7 @@ import { isUtf8 } from 'node:buffer'
 import { isSiblingLimit } from '../../../cluster/coordinator/causal-leader.ts'
 import { RequestError } from '../../base/errors.ts'
 import { uuidText } from '../../base/uuid.ts'
+import { isPagingState } from '../../cql/select/paging.ts'
 import { Consistency } from '../../types/consistency.ts'
 import { readBody } from './body.ts'
 import {
@@ -158,11 +159,23 @@ function siblingOf({ contentType, value, version, timeMicros, ttl }: Sibling, co
   }
 }
 
+/** A value is answered as it came: whoever gets it would not be told that it is packed. */
+function checkCoding(coding: string | undefined): void {
+  if (coding === undefined || /^\s*(identity)?\s*$/i.test(coding)) return
+  throw new HttpError(
+    415,
+    'UNSUPPORTED_ENCODING',
+    'Content-Encoding is not kept with a value: send it as it is, or say in Content-Type that it is packed (application/gzip)',
+    { headers: { 'Accept-Encoding': 'identity' } },
+  )
+}
+
 export async function putKey(exchange: HttpExchange, context: HttpContext): Promise<void> {
   const { table: name, key } = placeOf(exchange)
   const levels = levelsOf(exchange)
   const contentType = exchange.header('content-type') ?? DEFAULT_CONTENT_TYPE
   if (!CONTENT_TYPE_TEXT.test(contentType)) throw badRequest('Content-Type is 1 to 255 characters of ASCII')
+  checkCoding(exchange.header('content-encoding'))
   const ttl = readTtl(exchange.header(X_TTL.key))
   const wanted = readConditions(exchange, true)
   const body = readBody(exchange, context)
@@ -334,6 +347,7 @@ function readLimit(text: string | undefined): number {
 
 function readCursor(text: string | undefined): Buffer | null {
   if (text === undefined) return null
-  if (!/^[A-Za-z0-9_-]+$/.test(text)) throw badRequest('cursor is that of the answer before')
-  return Buffer.from(text, 'base64url')
+  const cursor = /^[A-Za-z0-9_-]+$/.test(text) ? Buffer.from(text, 'base64url') : null
+  if (cursor === null || !isPagingState(cursor)) throw badRequest('cursor is that of the answer before')
+  return cursor
 }

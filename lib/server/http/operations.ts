@@ -121,6 +121,7 @@ function keyOperations(path: string, place: readonly Parameter[], suffix: string
         },
         409: STORED_BESIDE,
         412: REFUSED,
+        415: error('The value has a Content-Encoding, which is not kept: nothing was changed.'),
       },
       run: putKey,
     },

@@ -120,6 +120,7 @@ t.test('what cannot be understood is refused, and nothing is stored', async (t) 
     [403, { origin: 'http://example.com' }],
     [412, { 'if-match': '*' }],
     [412, { 'if-match': 'W/"AA"' }],
+    [415, { 'content-encoding': 'gzip' }],
     [421, { host: 'example.com' }],
     [421, { host: '192.168.0.1:80' }],
   ]
@@ -130,6 +131,14 @@ t.test('what cannot be understood is refused, and nothing is stored', async (t) 
     t.type(answer.json.message, 'string')
   }
   t.equal(await statusOf('GET', '/kv/refused'), 404)
+  t.equal(await statusOf('PUT', '/kv/packed', { body: 'v', headers: { 'content-encoding': 'identity' } }), 204)
+  const { headers: ofPacked } = await tell('GET', '/kv/packed')
+  for (const [tag, message] of [
+    ['"AAAA"', /^If-Match: this is no ETag/],
+    [ofPacked.etag, /^If-Match: the ETag is not of this key/],
+  ] as const)
+    t.match((await tell('PUT', '/kv/refused', { body: 'v', headers: { 'if-match': tag! } })).json.message, message)
+  t.match((await tell('GET', '/kv?cursor=AAAA')).json, { error: 'INVALID', message: /^cursor is that/ })
   t.equal(await statusOf('GET', '/kv/refused', { headers: { 'x-consistency': 'ANY' } }), 400)
   t.equal(await statusOf('DELETE', '/kv/refused', { headers: { 'if-none-match': '*' } }), 400)
   for (const host of ['localhost', 'localhost:80', '127.0.0.1', '[::1]:9'])
