@@ -24,13 +24,12 @@ export function assembleListWithNulls(parts: readonly (Buffer | null)[]): Buffer
 
 export function assembleSet(compare: Compare): Assemble {
   return (parts) => {
-    const sorted = (parts as readonly Buffer[]).map(present).sort(compare)
-    const unique = sorted.filter((element, i) => i === 0 || compare(sorted[i - 1]!, element) !== 0)
+    const unique = uniqueOf((parts as readonly Buffer[]).map(present), 1, compare)
     return joined(unique.length, unique)
   }
 }
 
-/** Parts are keys and values in turn; of two equal keys the later one counts. */
+/** Parts are keys and values in turn; of equal keys the first stays, with the value of the last. */
 export function assembleMap(compare: Compare): Assemble {
   const assemble = assembleMapWithNulls(compare)
   return (parts) => assemble(parts.map(present))
@@ -39,12 +38,27 @@ export function assembleMap(compare: Compare): Assemble {
 /** As Cassandra gives a map written in a selection: its values, not its keys, may be null. */
 export function assembleMapWithNulls(compare: Compare): Assemble {
   return (parts) => {
-    const entries: [Buffer, Buffer | null][] = []
-    for (let i = 0; i < parts.length; i += 2) entries.push([present(parts[i]!), parts[i + 1]!])
-    entries.sort((a, b) => compare(a[0], b[0]))
-    const unique = entries.filter((entry, i) => i === entries.length - 1 || compare(entry[0], entries[i + 1]![0]) !== 0)
-    return joined(unique.length, unique.flat())
+    const entries = parts.map((part, i) => (i % 2 === 0 ? present(part) : part))
+    const unique = uniqueOf(entries, 2, compare)
+    return joined(unique.length / 2, unique)
   }
+}
+
+/** Parts in `step`s, sorted by the first of each step, which is never null; of equal ones the first stays, with the rest of the last. */
+export function uniqueOf<Part extends Buffer | null>(parts: readonly Part[], step: 1 | 2, compare: Compare): Part[] {
+  const keyAt = (at: number): Buffer => parts[at] as Buffer
+  const places = Array.from({ length: parts.length / step }, (_, i) => i * step)
+  places.sort((a, b) => compare(keyAt(a), keyAt(b)))
+  const unique: Part[] = []
+  let last = -1
+  for (const place of places) {
+    const isRepeated = last >= 0 && compare(keyAt(last), keyAt(place)) === 0
+    if (isRepeated) unique.length -= step - 1
+    else unique.push(parts[place]!)
+    if (step === 2) unique.push(parts[place + 1] as Part)
+    if (!isRepeated) last = place
+  }
+  return unique
 }
 
 function present(bytes: Buffer | null): Buffer {
@@ -52,7 +66,8 @@ function present(bytes: Buffer | null): Buffer {
   return bytes
 }
 
-function joined(count: number, parts: readonly (Buffer | null)[]): Buffer {
+/** The serialised collection of so many elements or entries. */
+export function joined(count: number, parts: readonly (Buffer | null)[]): Buffer {
   const out = new ByteWriter(4 + parts.length * 16)
   out.int32(count)
   for (const bytes of parts) writeValue(out, bytes)

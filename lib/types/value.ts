@@ -171,19 +171,32 @@ function validateElements(
 ): void {
   if (end - start < 4) throw invalid(`Not enough bytes to read a ${kind}`)
   const count = bytes.readInt32BE(start)
+  if (count < 0) throw invalid(`The data cannot be deserialized as a ${kind}`)
   let at = start + 4
+  let hasNull = false
   for (let i = 0; i < count; i++) {
+    // A list of more elements than there are bytes is told as that first.
+    if (kind === 'list' && at + 4 <= end && bytes.readInt32BE(at) < 0) {
+      hasNull = true
+      at += 4
+      continue
+    }
     at = validateElement(kind, first, bytes, at, end)
     if (second !== null) at = validateElement(kind, second, bytes, at, end)
   }
+  if (hasNull) throw nullElement()
   if (at < end) throw invalid(`Unexpected extraneous bytes after ${kind} value`)
+}
+
+function nullElement(): RequestError {
+  return invalid('Null value read when not allowed')
 }
 
 function validateElement(kind: string, type: CqlType, bytes: Buffer, at: number, end: number): number {
   const start = at + 4
   if (start > end) throw invalid(`Not enough bytes to read a ${kind}`)
   const length = bytes.readInt32BE(at)
-  if (length < 0) throw invalid('Null value read when not allowed')
+  if (length < 0) throw nullElement()
   if (length > end - start) throw invalid(`Not enough bytes to read a ${kind}`)
   validate(type, bytes, start, start + length)
   return start + length

@@ -80,7 +80,7 @@ const WRONG: readonly (readonly [CqlType, string, string | null])[] = [
   [map(I, I), '000000010000000400000001', 'Not enough bytes to read a map'],
   [list(I), '00000001000000040000000100', 'Unexpected extraneous bytes after list value'],
   [list(I), '00000001ffffffff', 'Null value read when not allowed'],
-  [list(I), 'ffffffff', null],
+  [list(I), 'ffffffff', 'The data cannot be deserialized as a list'],
   [list(I), '0000000100000003000001', 'Expected 4 or 0 byte int (3)'],
   [tuple(I, NATIVE.text), '00', 'Not enough bytes to read size of 0th component'],
   [tuple(I, NATIVE.text), '00000004', 'Not enough bytes to read 0th component'],

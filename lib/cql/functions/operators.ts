@@ -87,7 +87,7 @@ function operation(
   left: NativeType,
   right: NativeType,
   result: NativeType,
-  run: (a: Buffer, b: Buffer) => Buffer | null,
+  run: (a: Buffer, b: Buffer) => Buffer,
 ): ScalarFunction {
   return scalar(name, [left, right], result, (a, b) => {
     try {
@@ -109,18 +109,28 @@ function operand(type: NumericTypeName, bytes: Buffer, result: NumericTypeName):
   return result === 'decimal' && typeof value === 'bigint' && type !== 'varint' ? Number(value) : value
 }
 
-function calculate(operator: Operator, result: NumericTypeName, a: Numeric, b: Numeric): Buffer | null {
+function calculate(operator: Operator, result: NumericTypeName, a: Numeric, b: Numeric): Buffer {
   switch (result) {
     case 'float':
       return floating('float', operator, Math.fround(toDouble(a)), Math.fround(toDouble(b)))
     case 'double':
       return floating('double', operator, toDouble(a), toDouble(b))
     case 'decimal':
-      if ((typeof a === 'number' && !Number.isFinite(a)) || (typeof b === 'number' && !Number.isFinite(b))) return null
+      refuseInfinite(a)
+      refuseInfinite(b)
       return encodeNumber('decimal', decimals(operator, toDecimal(a), toDecimal(b)))
     default:
       return encodeNumber(result, whole(operator, result, a as bigint, b as bigint))
   }
+}
+
+function refuseInfinite(value: Numeric): void {
+  if (typeof value !== 'number' || Number.isFinite(value)) return
+  throw new ArithmeticError(
+    Number.isNaN(value)
+      ? 'A NaN cannot be converted into a decimal'
+      : 'An infinite number cannot be converted into a decimal',
+  )
 }
 
 function whole(operator: Operator, type: NumericTypeName, a: bigint, b: bigint): bigint {

@@ -65,7 +65,7 @@ function columnValues(
   const isBound = json.kind === 'marker'
   if (isBound) scope.variables.register(json.index, { keyspace, table: name, name: '[json]', type: NATIVE.text })
   const source = isBound
-    ? new MarkerValue(NATIVE.text, json.index, unchecked)
+    ? new MarkerValue(NATIVE.text, json.index, unchecked, null)
     : compileTerm(json, { keyspace, table: name, name: '[json]', type: NATIVE.text }, scope)
   const text = new JsonText(source, columns, defaultUnset ? UNSET : null)
   const constants = isText(json) ? text.constants(Buffer.from(json.text)) : null

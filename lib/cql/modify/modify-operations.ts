@@ -71,11 +71,13 @@ export class PathWrite implements ColumnWrite {
     this.#operations = operations
   }
 
+  /** Each operation sees what those before it did. */
   write(sink: MutationSink, options: QueryOptions, environment: Environment, row: ExistingRow | null): void {
     const cells = sink.pathCells
     cells.reset()
     const existing = row === null ? NO_CELLS : row.cells(this.column)
-    for (const operation of this.#operations) operation.apply(cells, options, environment, existing)
+    for (const operation of this.#operations)
+      operation.apply(cells, options, environment, operation.needsRead ? cells.over(existing) : NO_CELLS)
     cells.write(sink, this.column.id)
   }
 }
@@ -170,13 +172,13 @@ export class RemoveElements implements PathOperation {
 export class PutElement implements PathOperation {
   readonly needsRead = false
   readonly #keyType: CqlType
-  readonly #what: string
+  readonly #what: 'map key' | 'set element'
   readonly #key: Value
   /** Null: the element is removed. */
   readonly #value: Value | null
 
   /** `what`: how errors call the key. */
-  constructor(keyType: CqlType, what: string, key: Value, value: Value | null) {
+  constructor(keyType: CqlType, what: 'map key' | 'set element', key: Value, value: Value | null) {
     this.#keyType = keyType
     this.#what = what
     this.#key = key
@@ -187,7 +189,10 @@ export class PutElement implements PathOperation {
     const key = this.#key.bind(options, environment)
     const value = this.#value === null ? null : this.#value.bind(options, environment)
     if (key === null) throw invalid(`Invalid null ${this.#what}`)
-    if (key === UNSET) throw invalid(`Invalid unset ${this.#what}`)
+    if (key === UNSET) {
+      if (this.#what === 'set element') return
+      throw invalid(`Invalid unset ${this.#what}`)
+    }
     if (value === UNSET) return
     openCell(cells, this.#keyType, key)
     if (value === null) cells.remove()
@@ -254,7 +259,10 @@ export class PutListElement implements PathOperation {
     const index = this.#index.bind(options, environment)
     const value: BoundValue = this.#value === null ? null : this.#value.bind(options, environment)
     if (index === null) throw invalid('Invalid null value for list index')
-    if (index === UNSET) throw invalid('Invalid unset value for list index')
+    if (index === UNSET) {
+      if (this.#value === null) return
+      throw invalid('Invalid unset value for list index')
+    }
     const size = existing.length
     if (size === 0)
       throw invalid(

@@ -13,6 +13,12 @@ export interface PathCellSink {
   pathTombstone(columnId: number, from: CellBytes): void
 }
 
+/** A cell that lives. */
+export interface PathCell {
+  readonly path: Buffer
+  readonly value: Buffer
+}
+
 const BUFFER_BYTES = 512
 /** A buffer that grew beyond is given up, so that one large collection does not hold its memory for ever. */
 const BUFFER_KEPT_BYTES_MAX = 64 * 1024
@@ -84,6 +90,25 @@ export class PathCells implements CellBytes {
     if (index > 0 && this.#ascends) this.#ascends = this.#comparePaths(index - 1, index) < 0
   }
 
+  /** The live cells as they will be when what was gathered is written over `before`; both ascend by path. */
+  over(before: readonly PathCell[]): readonly PathCell[] {
+    if (this.#count === 0 && this.removal === 'none') return before
+    const order = this.#sorted()
+    const merged: PathCell[] = []
+    let next = 0
+    const old = this.removal === 'none' ? before : []
+    for (let i = 0; i < order.length; i++) {
+      const index = order[i]!
+      if (this.#isRepeated(order, i)) continue
+      const path = Buffer.from(this.buffer.subarray(this.#starts[index]!, this.#middles[index]!))
+      while (next < old.length && old[next]!.path.compare(path) < 0) merged.push(old[next++]!)
+      if (next < old.length && old[next]!.path.equals(path)) next += 1
+      const end = this.#ends[index]!
+      if (end !== REMOVED) merged.push({ path, value: Buffer.from(this.buffer.subarray(this.#middles[index]!, end)) })
+    }
+    return [...merged, ...old.slice(next)]
+  }
+
   write(sink: PathCellSink, columnId: number): void {
     if (this.removal !== 'none') sink.complexDeletion(columnId, this.removal === 'older')
     if (this.#ascends) for (let i = 0; i < this.#count; i++) this.#writeCell(sink, columnId, i)
@@ -91,6 +116,11 @@ export class PathCells implements CellBytes {
   }
 
   #writeSorted(sink: PathCellSink, columnId: number): void {
+    const order = this.#sorted()
+    for (let i = 0; i < order.length; i++) if (!this.#isRepeated(order, i)) this.#writeCell(sink, columnId, order[i]!)
+  }
+
+  #sorted(): number[] {
     const order = this.#order
     order.length = 0
     if (this.#count <= INSERTED_MAX) for (let i = 0; i < this.#count; i++) this.#insert(order, i)
@@ -98,11 +128,12 @@ export class PathCells implements CellBytes {
       for (let i = 0; i < this.#count; i++) order.push(i)
       order.sort(this.#compare)
     }
-    for (let i = 0; i < order.length; i++) {
-      // Of several for one path, the last is the one that would win by its value.
-      if (i + 1 < order.length && this.#comparePaths(order[i]!, order[i + 1]!) === 0) continue
-      this.#writeCell(sink, columnId, order[i]!)
-    }
+    return order
+  }
+
+  /** Of several for one path, the last is the one that would win by its value. */
+  #isRepeated(order: readonly number[], i: number): boolean {
+    return i + 1 < order.length && this.#comparePaths(order[i]!, order[i + 1]!) === 0
   }
 
   /** Puts a cell behind those that come before it. */

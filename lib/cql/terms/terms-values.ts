@@ -3,6 +3,7 @@
  * Always: a constant is bytes made once; a marker costs one array access and the check of its type.
  */
 import { NATIVE } from '../../types/names.ts'
+import type { Normalizer } from '../../types/normalize.ts'
 import type { CqlType } from '../../types/type.ts'
 import { validate } from '../../types/value.ts'
 import type { ColumnSpec } from '../result.ts'
@@ -99,18 +100,21 @@ export class MarkerValue implements Value {
   readonly markerIndex: number
   readonly isConstant = false
   readonly hasMarker = true
-  readonly validate: Validator
+  readonly #validate: Validator
+  readonly #normalize: Normalizer | null
 
-  constructor(type: CqlType, markerIndex: number, validate: Validator) {
+  constructor(type: CqlType, markerIndex: number, validate: Validator, normalize: Normalizer | null) {
     this.type = type
     this.markerIndex = markerIndex
-    this.validate = validate
+    this.#validate = validate
+    this.#normalize = normalize
   }
 
   bind(options: QueryOptions): BoundValue {
     const value = options.values[this.markerIndex] as BoundValue
-    if (value !== null && value !== UNSET) this.validate(value)
-    return value
+    if (value === null || value === UNSET) return value
+    this.#validate(value)
+    return this.#normalize === null ? value : this.#normalize(value)
   }
 }
 

@@ -9,6 +9,7 @@ import { assembleList, assembleMap, assembleSet, assembleTuple, assembleVector }
 import { quoteIdentifier } from '../../types/identifier.ts'
 import { literalAssignability, parseLiteral } from '../../types/literal.ts'
 import { NATIVE, typeToCql } from '../../types/names.ts'
+import { normalizerOf } from '../../types/normalize.ts'
 import { compare } from '../../types/value.ts'
 import type { Term } from '../ast.ts'
 import { resolveType } from '../ddl/type-nodes.ts'
@@ -56,7 +57,7 @@ export function compileTerm(term: Term, receiver: Receiver, scope: TermScope): V
       return new ConstantValue(type, null)
     case 'marker':
       scope.variables.register(term.index, receiver)
-      return new MarkerValue(type, term.index, validatorOf(type))
+      return new MarkerValue(type, term.index, validatorOf(type), normalizerOf(type))
     case 'list':
       return compileList(term, receiver, scope)
     case 'set':

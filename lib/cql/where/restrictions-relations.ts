@@ -246,7 +246,7 @@ function listReceiver(receiver: Receiver, columns: string): Receiver {
 /** The marker that stands for a whole list; registered, but not checked as a list, for it may hold nulls. */
 function listMarker(term: Term, receiver: Receiver, scope: TermScope): Value {
   const list = compileTerm(term, receiver, scope)
-  return list instanceof MarkerValue ? new MarkerValue(list.type, list.markerIndex, () => {}) : list
+  return list instanceof MarkerValue ? new MarkerValue(list.type, list.markerIndex, () => {}, null) : list
 }
 
 function multiColumns(

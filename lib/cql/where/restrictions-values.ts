@@ -4,6 +4,7 @@
  */
 import { ByteReader, BytesError } from '../../base/bytes.ts'
 import { invalid } from '../../base/errors.ts'
+import { type Normalizer, normalizerOf } from '../../types/normalize.ts'
 import type { CqlType } from '../../types/type.ts'
 import { validate } from '../../types/value.ts'
 import { type BoundValue, type Environment, type QueryOptions, UNSET } from '../statement.ts'
@@ -89,6 +90,7 @@ export class MarkerTuples implements Tuples {
   readonly #name: string
   readonly #types: readonly CqlType[]
   readonly #ofTuples: boolean
+  readonly #normalize: Normalizer | null
 
   /** The value is not checked yet. */
   constructor(value: Value, name: string, types: readonly CqlType[], ofTuples: boolean) {
@@ -96,6 +98,7 @@ export class MarkerTuples implements Tuples {
     this.#name = name
     this.#types = types
     this.#ofTuples = ofTuples
+    this.#normalize = ofTuples ? null : normalizerOf(types[0]!)
   }
 
   bind(options: QueryOptions, environment: Environment): readonly (readonly BoundValue[])[] {
@@ -104,10 +107,11 @@ export class MarkerTuples implements Tuples {
     if (bytes === null) throw invalid(`Invalid null value for column ${this.#name}`)
     return this.#elements(bytes).map((element) => {
       const values = this.#ofTuples ? this.#fields(element) : [element]
-      values.forEach((value, i) => {
-        if (value !== null) validate(this.#types[i]!, value)
+      return values.map((value, i) => {
+        if (value === null) return null
+        validate(this.#types[i]!, value)
+        return this.#normalize === null ? value : this.#normalize(value)
       })
-      return values
     })
   }
 
@@ -139,6 +143,7 @@ export function splitList(bytes: Buffer): (Buffer | null)[] {
   const count = reader.int32()
   const elements: (Buffer | null)[] = []
   for (let i = 0; i < count; i++) elements.push(readElement(reader))
+  if (reader.remaining() > 0) throw invalid('Unexpected extraneous bytes after list value')
   return elements
 }
 
