@@ -6,7 +6,7 @@ import { Memtable } from '../../storage/memtable.ts'
 import { LastWriteWins } from '../../storage/model/merge.ts'
 import { EntryKind, MutationReader, MutationWriter } from '../../storage/model/mutation.ts'
 import { RangeDeletions } from '../../storage/read/range-deletions.ts'
-import { createDice, type Dice, testSeed } from '../support/random.ts'
+import { createDice, type Dice, testSeed, testSeeds } from '../support/random.ts'
 import { encodePosition } from '../support/storage-model.ts'
 
 /** Keys that share much: few tokens, few letters, lengths around those at which comparison changes its way. */
@@ -60,8 +60,7 @@ function keyOf(slabs: Slabs, address: number): Buffer {
 }
 
 t.test('the ordered index is a sorted map', (t) => {
-  const first = testSeed()
-  for (let seed = first; seed < first + 20; seed++) {
+  for (const seed of testSeeds(20)) {
     const dice = createDice(seed)
     const order = dice.pick(['random', 'ascending', 'runs'] as const)
     const { index, slabs, sorted } = build(dice, 1 + dice.int(dice.chance(0.2) ? 12_000 : 500), order)

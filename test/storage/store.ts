@@ -15,7 +15,7 @@ import {
 import { openStore, type Store } from '../../storage/store.ts'
 import type { StoreSettings } from '../../storage/store-words.ts'
 import { DEFAULT_TABLE_OPTIONS } from '../../storage/table-options.ts'
-import { createDice, type Dice, testSeed } from '../support/random.ts'
+import { createDice, type Dice, testSeeds } from '../support/random.ts'
 import {
   type Change,
   encodePosition,
@@ -146,8 +146,7 @@ async function readInPages(store: Store, command: ReadCommand, limit: number): P
 
 for (const durable of [false, true])
   t.test(`reads agree with the model, ${durable ? 'on disk' : 'in memory'}`, async (t) => {
-    const first = testSeed()
-    for (let seed = first; seed < first + (durable ? 18 : 40); seed++) {
+    for (const seed of testSeeds(durable ? 18 : 40)) {
       const dice = createDice(seed)
       const disk = durable ? openSimulatedDisk() : null
       const caches = randomCaches(dice)

@@ -1,4 +1,4 @@
-/** Random data from a printed seed: TEST_SEED=<n> replays what failed. */
+/** Random data from a printed seed: TEST_SEED=<n> replays what failed, TEST_RUNS=<n> tries so many seeds where a test tries several. */
 import { createSeededRandom } from '../../lib/runtime/simulated/random.ts'
 
 export interface Dice {
@@ -24,15 +24,20 @@ export function testSeed(): number {
   return given ? Number(given) : Math.floor(Math.random() * 0x7fffffff)
 }
 
-/** Runs `check` with many seeds that follow from one; a failure names the seed that replays it alone. */
-export function forAll(runs: number, check: (dice: Dice) => void): void {
+/** So many seeds that follow from one; or that of TEST_SEED alone. */
+export function* testSeeds(runs: number): Generator<number> {
   const first = testSeed()
-  const count = process.env.TEST_SEED ? 1 : runs
-  for (let i = 0; i < count; i++) {
+  const count = process.env.TEST_SEED ? 1 : Number(process.env.TEST_RUNS ?? runs)
+  for (let seed = first; seed < first + count; seed++) yield seed
+}
+
+/** Runs `check` with many seeds; a failure names the one that replays it alone. */
+export function forAll(runs: number, check: (dice: Dice) => void): void {
+  for (const seed of testSeeds(runs)) {
     try {
-      check(createDice(first + i))
+      check(createDice(seed))
     } catch (error) {
-      throw new Error(`TEST_SEED=${first + i} replays this`, { cause: error })
+      throw new Error(`TEST_SEED=${seed} replays this`, { cause: error })
     }
   }
 }

@@ -11,7 +11,7 @@ import { MutationWriter } from '../../../storage/model/mutation.ts'
 import { RowWriter } from '../../../storage/model/row-writer.ts'
 import { openStore } from '../../../storage/store.ts'
 import { DEFAULT_TABLE_OPTIONS } from '../../../storage/table-options.ts'
-import { createDice, type Dice, testSeed } from '../../support/random.ts'
+import { createDice, type Dice, testSeeds } from '../../support/random.ts'
 import { CALM, ReplicaWorld, TABLE, TABLE_ID, type WorldNode } from '../../support/replica-world.ts'
 import { memoryRuntime } from '../../support/storage-runtime.ts'
 
@@ -178,7 +178,5 @@ async function anyWeather(dice: Dice, seed: number): Promise<string[]> {
 }
 
 t.test('in bad weather nothing acknowledged is lost, nothing is there twice, and replicas agree', async (t) => {
-  const first = testSeed()
-  const runs = process.env.TEST_SEED ? 1 : Number(process.env.TEST_RUNS ?? 15)
-  for (let i = 0; i < runs; i++) t.same(await anyWeather(createDice(first + i), first + i), [])
+  for (const seed of testSeeds(15)) t.same(await anyWeather(createDice(seed), seed), [])
 })

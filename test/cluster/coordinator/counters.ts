@@ -12,7 +12,7 @@ import { MutationWriter } from '../../../storage/model/mutation.ts'
 import { RowReader } from '../../../storage/model/row.ts'
 import { openStore } from '../../../storage/store.ts'
 import { DEFAULT_TABLE_OPTIONS } from '../../../storage/table-options.ts'
-import { createDice, type Dice, testSeed } from '../../support/random.ts'
+import { createDice, type Dice, testSeeds } from '../../support/random.ts'
 import { CALM, ReplicaWorld, TABLE, TABLE_ID, type WorldNode } from '../../support/replica-world.ts'
 import { memoryRuntime } from '../../support/storage-runtime.ts'
 
@@ -206,7 +206,5 @@ async function anyWeather(dice: Dice, seed: number): Promise<string[]> {
 }
 
 t.test('acknowledged ≤ sum ≤ attempted, and replicas agree', async (t) => {
-  const first = testSeed()
-  const runs = process.env.TEST_SEED ? 1 : Number(process.env.TEST_RUNS ?? 15)
-  for (let i = 0; i < runs; i++) t.same(await anyWeather(createDice(first + i), first + i), [])
+  for (const seed of testSeeds(15)) t.same(await anyWeather(createDice(seed), seed), [])
 })

@@ -5,7 +5,7 @@ import { TruncationMarks } from '../../../cluster/coordinator/truncation-marks.t
 import { WriteSide } from '../../../cluster/coordinator/write-side.ts'
 import type { RequestError } from '../../../lib/base/errors.ts'
 import { Consistency } from '../../../lib/types/consistency.ts'
-import { createDice, type Dice, testSeed } from '../../support/random.ts'
+import { createDice, type Dice, testSeeds } from '../../support/random.ts'
 import { mutationAt, ReplicaWorld, TABLE, type WorldNode } from '../../support/replica-world.ts'
 
 const THREE = { strategy: 'org.apache.cassandra.locator.SimpleStrategy', factor: 3, datacenters: null }
@@ -107,9 +107,7 @@ async function lateWrites(dice: Dice, seed: number): Promise<string[]> {
 }
 
 t.test('nothing acknowledged before a truncation survives it, nothing acknowledged after it is lost', async (t) => {
-  const first = testSeed()
-  const runs = process.env.TEST_SEED ? 1 : Number(process.env.TEST_RUNS ?? 20)
-  for (let i = 0; i < runs; i++) t.same(await lateWrites(createDice(first + i), first + i), [])
+  for (const seed of testSeeds(20)) t.same(await lateWrites(createDice(seed), seed), [])
 })
 
 t.test('views are filled when the last of several truncations has ended', async (t) => {

@@ -9,7 +9,7 @@ import { WriteSide } from '../../../cluster/coordinator/write-side.ts'
 import { uuidBytes } from '../../../lib/base/uuid.ts'
 import { openStore, type Store } from '../../../storage/store.ts'
 import { DEFAULT_TABLE_OPTIONS } from '../../../storage/table-options.ts'
-import { createDice, type Dice, testSeed } from '../../support/random.ts'
+import { createDice, type Dice, testSeeds } from '../../support/random.ts'
 import { CALM, mutationAt, type NodeSpec, ReplicaWorld, TABLE, type WorldNode } from '../../support/replica-world.ts'
 import { memoryRuntime } from '../../support/storage-runtime.ts'
 
@@ -74,9 +74,8 @@ function random(dice: Dice): { specs: NodeSpec[]; replication: Replication } {
 const position = (mutation: Buffer): Buffer => mutation.subarray(16)
 
 t.test('every replica of a view has one replica of the base table that keeps it, in its data centre', async (t) => {
-  const first = testSeed()
-  for (let i = 0; i < 100; i++) {
-    const dice = createDice(first + i)
+  for (const seed of testSeeds(100)) {
+    const dice = createDice(seed)
     const { specs, replication } = random(dice)
     const world = new ReplicaWorld(dice, replication, specs)
     const parts = await serve(world)
@@ -96,7 +95,7 @@ t.test('every replica of a view has one replica of the base table that keeps it,
     const holders = [...world.nodes.values()].filter((node) => node.applied.includes(view.toString('hex')))
     for (const node of holders) keepers.set(node.self.hostId, [...(keepers.get(node.self.hostId) ?? []), 'sent'])
     const { natural } = world.placement.at(view.readInt32BE(16), view.readInt32BE(20))
-    t.same([...keepers.keys()].sort(), natural.map(({ hostId }) => hostId).sort(), `TEST_SEED=${first + i}`)
+    t.same([...keepers.keys()].sort(), natural.map(({ hostId }) => hostId).sort(), `TEST_SEED=${seed}`)
     t.ok(
       [...keepers.values()].every(({ length }) => length === 1),
       'once each',
@@ -108,10 +107,9 @@ t.test('every replica of a view has one replica of the base table that keeps it,
 t.test(
   'who was a replica of the base table, or will be one, tells all replicas of the view in its data centre',
   async (t) => {
-    const first = testSeed()
     let told = 0
-    for (let i = 0; i < 30; i++) {
-      const dice = createDice(first + i)
+    for (const seed of testSeeds(30)) {
+      const dice = createDice(seed)
       const { specs, replication } = random(dice)
       const world = new ReplicaWorld(dice, replication, specs)
       const parts = await serve(world)
@@ -129,7 +127,7 @@ t.test(
       const { natural } = world.placement.at(view.readInt32BE(16), view.readInt32BE(20))
       const near = natural.filter(({ datacenter }) => datacenter === node.self.datacenter)
       const ids = (nodes: readonly { hostId: string }[]): string[] => nodes.map(({ hostId }) => hostId).sort()
-      t.same(ids(holders.map(({ self }) => self)), ids(near), `TEST_SEED=${first + i}`)
+      t.same(ids(holders.map(({ self }) => self)), ids(near), `TEST_SEED=${seed}`)
       told += near.length
     }
     t.ok(told > 0 || process.env.TEST_SEED)

@@ -11,7 +11,7 @@ import { WritePlans } from '../../../cluster/coordinator/write-plans.ts'
 import { Verb } from '../../../cluster/internode/verbs.ts'
 import { FailureReason, type RequestError } from '../../../lib/base/errors.ts'
 import { Consistency } from '../../../lib/types/consistency.ts'
-import { createDice, type Dice, testSeed } from '../../support/random.ts'
+import { createDice, type Dice, testSeeds } from '../../support/random.ts'
 import { mutationAt, type NodeSpec, ReplicaWorld, type WorldNode } from '../../support/replica-world.ts'
 
 const NTS = 'org.apache.cassandra.locator.NetworkTopologyStrategy'
@@ -294,7 +294,8 @@ const LEVELS = [
   Consistency.EACH_QUORUM,
 ]
 
-async function anyWeather(t: { fail(message: string): unknown }, dice: Dice, seed: number): Promise<void> {
+async function anyWeather(dice: Dice, seed: number): Promise<string[]> {
+  const problems: string[] = []
   const datacenters = 1 + dice.int(2)
   const specs = Array.from({ length: 3 * datacenters + (dice.chance(0.5) ? 1 : 0) }, (_, i) => ({
     number: i + 1,
@@ -323,7 +324,7 @@ async function anyWeather(t: { fail(message: string): unknown }, dice: Dice, see
     const sentBefore = world.sent.length
     const { error, appliedThen } = await written(world, coordinators.get(node)!, mutation, level)
     const hosts = [...world.nodes.keys()]
-    const say = (what: string): string => `TEST_SEED=${seed}: ${what}`
+    const say = (what: string): number => problems.push(`TEST_SEED=${seed}: ${what}`)
     if (error === null) {
       for (const [name, count] of needed(level, factors, node.self.datacenter)) {
         const counted = (datacenter: string): boolean => name === '' || name === datacenter
@@ -332,37 +333,39 @@ async function anyWeather(t: { fail(message: string): unknown }, dice: Dice, see
           ({ hostId, datacenter }) => counted(datacenter) && appliedThen.includes(hosts.indexOf(hostId)),
         )
         if (holders.length < count + pending)
-          t.fail(say(`level ${level} acknowledged with ${holders.length} of ${count} + ${pending}`))
+          say(`level ${level} acknowledged with ${holders.length} of ${count} + ${pending}`)
       }
     } else if (error.code === 'UNAVAILABLE') {
       // Others may still pass on an earlier write, or answer for it.
       const sent = world.sent.slice(sentBefore).filter(({ from }) => from === node.self.endpoint)
-      if (sent.length > 0 || appliedThen.length > 0) t.fail(say('something was done before UNAVAILABLE'))
+      if (sent.length > 0 || appliedThen.length > 0) say('something was done before UNAVAILABLE')
       if (namesWhatIsShort(level) && error.fields.alive! >= error.fields.required!)
-        t.fail(say('UNAVAILABLE although enough are alive'))
+        say('UNAVAILABLE although enough are alive')
     } else {
-      if (!['WRITE_TIMEOUT', 'WRITE_FAILURE'].includes(error.code)) t.fail(say(`${error.code} ${error.stack}`))
+      if (!['WRITE_TIMEOUT', 'WRITE_FAILURE'].includes(error.code)) say(`${error.code} ${error.stack}`)
       if (error.code === 'WRITE_TIMEOUT' && error.fields.received! >= error.fields.blockFor!)
-        t.fail(say('a timeout with all received'))
-      if (error.code === 'WRITE_FAILURE' && error.fields.failures!.length === 0) t.fail(say('a failure of nobody'))
+        say('a timeout with all received')
+      if (error.code === 'WRITE_FAILURE' && error.fields.failures!.length === 0) say('a failure of nobody')
     }
     if (error?.code === 'UNAVAILABLE') continue
     for (const { hostId } of all) {
       const has = world.nodes.get(hostId)!.applied.includes(text)
       const hinted = node.hints.some((hint) => hint.hostId === hostId && hint.mutation === text)
-      if (!has && !hinted && hostId !== node.self.hostId) t.fail(say(`no hint for ${hostId}`))
+      if (!has && !hinted && hostId !== node.self.hostId) say(`no hint for ${hostId}`)
     }
     for (const { hostId, applied } of [...world.nodes.values()].map(({ self, applied: those }) => ({
       hostId: self.hostId,
       applied: those,
     })))
       if (applied.includes(text) && !all.some((replica) => replica.hostId === hostId))
-        t.fail(say('written where it does not belong'))
+        say('written where it does not belong')
   }
   await world.clock.advance(60_000)
-  if (world.clock.pendingTimers > 0) t.fail(`TEST_SEED=${seed}: ${world.clock.pendingTimers} timers are left`)
+  if (world.clock.pendingTimers > 0) problems.push(`TEST_SEED=${seed}: ${world.clock.pendingTimers} timers are left`)
   for (const { reports } of world.nodes.values())
-    for (const report of reports) if (report.name !== 'ReplicaFailure') t.fail(`TEST_SEED=${seed}: ${report.stack}`)
+    for (const report of reports)
+      if (report.name !== 'ReplicaFailure') problems.push(`TEST_SEED=${seed}: ${report.stack}`)
+  return problems
 }
 
 /**
@@ -374,8 +377,5 @@ function namesWhatIsShort(level: number): boolean {
 }
 
 t.test('acknowledged is what enough replicas have; who has not got it has a hint', async (t) => {
-  const first = testSeed()
-  const runs = process.env.TEST_SEED ? 1 : Number(process.env.TEST_RUNS ?? 40)
-  for (let i = 0; i < runs; i++) await anyWeather(t, createDice(first + i), first + i)
-  t.pass(`seeds from ${first}`)
+  for (const seed of testSeeds(40)) t.same(await anyWeather(createDice(seed), seed), [])
 })

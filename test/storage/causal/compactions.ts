@@ -27,7 +27,7 @@ import type { TableReader } from '../../../storage/sstable/reader.ts'
 import { openTableWriter } from '../../../storage/sstable/writer.ts'
 import { CausalWriter, joinRows, rowMutation, shownOf, versionRow } from '../../support/causal-writes.ts'
 import { ALL, merge, open, TABLE_BYTES } from '../../support/compaction.ts'
-import { createDice, type Dice, testSeed } from '../../support/random.ts'
+import { createDice, type Dice, testSeeds } from '../../support/random.ts'
 
 const RUNS = 12
 const DAY = 86_400
@@ -152,9 +152,7 @@ async function compactAtRandom(t: Test, dice: Dice): Promise<void> {
 }
 
 t.test('reading before is reading after', async (t) => {
-  const first = testSeed()
-  const runs = process.env.TEST_SEED ? 1 : Number(process.env.TEST_RUNS ?? RUNS)
-  for (let seed = first; seed < first + runs; seed++) {
+  for (const seed of testSeeds(RUNS)) {
     await t.test(`TEST_SEED=${seed}`, (t) => compactAtRandom(t, createDice(seed)))
     if (!t.passing()) return
   }

@@ -3,7 +3,7 @@ import t, { type Test } from 'tap'
 import { openSimulatedDisk } from '../../../lib/runtime/simulated/disk.ts'
 import type { TableReader } from '../../../storage/sstable/reader.ts'
 import { leastTimestamp, makeMemtable, makeTable, merge, view } from '../../support/compaction.ts'
-import { createDice, type Dice, testSeed } from '../../support/random.ts'
+import { createDice, type Dice, testSeeds } from '../../support/random.ts'
 import { type Model, type ModelWrite, modelView, NOW, randomWrite, record } from '../../support/storage-model.ts'
 
 const RUNS = 60
@@ -50,9 +50,7 @@ async function compactAtRandom(t: Test, dice: Dice): Promise<void> {
 }
 
 t.test('reading before is reading after', async (t) => {
-  const first = testSeed()
-  const runs = process.env.TEST_SEED ? 1 : Number(process.env.TEST_RUNS ?? RUNS)
-  for (let seed = first; seed < first + runs; seed++) {
+  for (const seed of testSeeds(RUNS)) {
     await t.test(`TEST_SEED=${seed}`, (t) => compactAtRandom(t, createDice(seed)))
     if (!t.passing()) return
   }
