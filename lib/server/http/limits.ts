@@ -22,7 +22,7 @@ export interface HttpLimits {
   /** A body has so long, and as much more as it needs at the least rate. */
   readonly bodyMs: number
   readonly bodyBytesPerSecondMin: number
-  /** How long a client whose body is refused is listened to, so that it reads the answer before its connection ends. */
+  /** How long a client whose body is refused, or sends what is no request, is listened to, so that it reads the answer before its connection ends. */
   readonly lingerMs: number
   /** An answer that is not taken in so long is given up. */
   readonly answerMs: number

@@ -240,8 +240,21 @@ export class HttpService {
       `HTTP/1.1 ${error.status} ${REASONS[error.status]}\r\nContent-Type: application/json\r\n` +
       `Content-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`
     // Answers go out in order: when the last one is out, all are; before node:http ends a connection of which the client has closed its side.
-    if (last === null || last.outgoing.writableFinished || last.outgoing.destroyed) endWith(socket, text)
-    else last.outgoing.prependOnceListener('finish', () => endWith(socket, text))
+    if (last === null || last.outgoing.writableFinished || last.outgoing.destroyed) this.#endWith(socket, text)
+    else last.outgoing.prependOnceListener('finish', () => this.#endWith(socket, text))
+  }
+
+  /** The client is listened to until it closes its side, so that no reset overtakes the answer; not for long. */
+  #endWith(socket: net.Socket, text: string): void {
+    if (!socket.writable) {
+      socket.destroy()
+      return
+    }
+    const { clock, limits } = this.#context
+    const late = clock.after(limits.lingerMs, () => socket.destroy())
+    socket.once('close', () => late[Symbol.dispose]())
+    socket.end(text)
+    socket.resume()
   }
 }
 
@@ -252,19 +265,6 @@ const REASONS: Readonly<Record<number, string>> = {
   408: 'Request Timeout',
   413: 'Payload Too Large',
   431: 'Request Header Fields Too Large',
-}
-
-/** A client that does not close its side within this time is cut off. */
-const ENDING_MS = 2_000
-
-function endWith(socket: net.Socket, text: string): void {
-  if (!socket.writable) {
-    socket.destroy()
-    return
-  }
-  socket.setTimeout(ENDING_MS, () => socket.destroy())
-  socket.end(text)
-  socket.resume()
 }
 
 function pathOf({ url }: { readonly url?: string | undefined }): string {

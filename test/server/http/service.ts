@@ -281,6 +281,21 @@ t.test('connections: kept, pipelined, half-closed, broken', async (t) => {
   t.match(await sendRaw(world.port, broken[0]![0]), /\{"error":"MALFORMED"/)
 })
 
+t.test('who sends what is no request, and goes on sending, is cut off', async (t) => {
+  await using own = await openHttpWorld({ lingerMs: 50 })
+  const socket = net.connect({ port: own.port, host: '127.0.0.1', allowHalfOpen: true })
+  let text = ''
+  socket.on('data', (chunk) => {
+    text += chunk.toString('latin1')
+  })
+  socket.on('error', () => {})
+  socket.write('junk\r\n\r\n')
+  const drip = setInterval(() => socket.write('junk'), 5)
+  await new Promise((resolve) => socket.once('close', resolve))
+  clearInterval(drip)
+  t.same(statusesOf(text), [400])
+})
+
 t.test('bodies beyond the limits', async (t) => {
   await using own = await openHttpWorld({
     valueBytesMax: 1_000,
