@@ -62,12 +62,7 @@ function later(mine: GossipValue | undefined, theirs: GossipValue): GossipValue 
   return theirs.version === mine.version && theirs.value > mine.value ? theirs : mine
 }
 
-/** Of two states of one node: the later generation whole, within a generation the later of each value. Gives `mine` itself when nothing is new. */
-export function mergeStates(mine: Known, theirs: Known): Known {
-  if (theirs.generation !== mine.generation) return theirs.generation > mine.generation ? theirs : mine
-  return extend(mine, theirs.heartbeat, theirs.values)
-}
-
+/** Within a generation the later of each value. Gives `mine` itself when nothing is new. */
 function extend(mine: Known, heartbeat: number, values: ReadonlyMap<string, GossipValue>): Known {
   let merged: Map<string, GossipValue> | null = null
   for (const [key, value] of values) {

@@ -5,7 +5,7 @@
  */
 import type { Random } from '../../lib/runtime/runtime.ts'
 import { RING, TokenSearch } from './token-search.ts'
-import { changeTopology, EMPTY_TOPOLOGY, type RingNode, type Topology } from './topology.ts'
+import type { RingNode, Topology } from './topology.ts'
 
 export interface Allocation {
   readonly datacenter: string
@@ -21,27 +21,6 @@ export function allocateTokens(topology: Topology, allocation: Allocation): stri
   const neighbours = [...topology.nodes.values()].filter(({ datacenter }) => datacenter === allocation.datacenter)
   const { count, random } = allocation
   return toTokens(neighbours.length === 0 ? evenly(count, random) : split(neighbours, allocation), topology, random)
-}
-
-/** A node that takes part in founding a cluster. */
-export interface Founder extends Omit<Allocation, 'random'> {
-  readonly hostId: string
-  /** Chosen by hand; null: to be allocated. */
-  readonly tokens: readonly string[] | null
-}
-
-/** Tokens of all who found a cluster together, by host id: those chosen by hand first, then one node after the other in the order of host ids. */
-export function allocateFounders(founders: readonly Founder[], random: Random): Map<string, readonly string[]> {
-  const inOrder = [...founders].sort((a, b) => (a.hostId < b.hostId ? -1 : 1))
-  let topology = EMPTY_TOPOLOGY
-  const place = ({ hostId, datacenter, rack, capacity }: Founder, tokens: readonly string[]): void => {
-    const stand = { endpoint: hostId, clientAddress: hostId, clientPort: 0, datacenter, rack, capacity }
-    topology = changeTopology(topology, { kind: 'join-start', node: { hostId, tokens, status: 'normal', ...stand } })
-  }
-  for (const founder of inOrder) if (founder.tokens) place(founder, founder.tokens)
-  for (const founder of inOrder)
-    if (!founder.tokens) place(founder, allocateTokens(topology, { ...founder, random: random.stream(founder.hostId) }))
-  return new Map(Array.from(topology.nodes, ([hostId, { tokens }]) => [hostId, tokens]))
 }
 
 /** How many tokens a node takes: more with more capacity, one at least. */

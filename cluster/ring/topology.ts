@@ -94,11 +94,6 @@ export function leavingNode(topology: Topology): RingNode | null {
   return null
 }
 
-export function nodeAtEndpoint(topology: Topology, endpoint: string): RingNode | null {
-  for (const node of topology.nodes.values()) if (node.endpoint === endpoint) return node
-  return null
-}
-
 function joinStart(before: Topology, node: RingNode): Topology {
   const present = before.nodes.get(node.hostId)
   if (present && present.status !== 'joining')

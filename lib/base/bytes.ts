@@ -90,10 +90,6 @@ export class ByteReader {
     return (this.buffer[at]! << 8) | this.buffer[at + 1]!
   }
 
-  int16(): number {
-    return (this.uint16() << 16) >> 16
-  }
-
   int32(): number {
     const at = this.#take(4)
     const b = this.buffer

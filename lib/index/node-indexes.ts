@@ -243,13 +243,6 @@ export class NodeIndexes implements TermSink {
     return built
   }
 
-  /** Makes the entries of all that a table holds again: after its files were changed by other means than writes. */
-  async rebuild(tableId: string): Promise<void> {
-    this.refresh()
-    const indexes = [...this.#indexes.values()].filter(({ table }) => table.id === tableId)
-    if (indexes.length > 0) await this.#run(indexes)
-  }
-
   /** The table's indexes are asked no more, for ever, until they are built again: its files are about to change by other means than writes. */
   async invalidate(tableId: string): Promise<void> {
     this.refresh()

@@ -48,11 +48,6 @@ export function targetOf(table: TableSchema, index: IndexSchema): IndexTarget | 
   return column ? { column, part } : null
 }
 
-/** Indexes on a column, in the order in which they were made. */
-export function indexesOn(table: TableSchema, column: ColumnSchema): IndexSchema[] {
-  return [...table.indexes.values()].filter((index) => targetOf(table, index)?.column.name === column.name)
-}
-
 export function isFloatVector(type: CqlType): type is VectorType {
   return type.kind === 'vector' && type.element.kind === 'native' && type.element.name === 'float'
 }

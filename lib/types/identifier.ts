@@ -22,11 +22,6 @@ function isPlain(name: string): boolean {
   return true
 }
 
-/** True for a word that can be a name in quotes only. */
-export function isReservedWord(word: string): boolean {
-  return RESERVED.has(word)
-}
-
 /** The name as CQL text would have to write it: in quotes unless it reads back as itself without them. */
 export function quoteIdentifier(name: string): string {
   return isPlain(name) && !RESERVED.has(name) ? name : `"${name.replaceAll('"', '""')}"`

@@ -76,10 +76,3 @@ export function tokenBytes(key: Buffer): Buffer {
 export function tokenOfPosition(position: Buffer): bigint {
   return BigInt.asIntN(64, position.readBigUInt64BE(0) ^ 0x8000000000000000n)
 }
-
-/** The first 8 bytes of every position of a token: a bound between partitions. */
-export function positionOfToken(token: bigint): Buffer {
-  const position = Buffer.allocUnsafe(8)
-  position.writeBigUInt64BE(BigInt.asUintN(64, token) ^ 0x8000000000000000n)
-  return position
-}

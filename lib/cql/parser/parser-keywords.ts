@@ -166,8 +166,3 @@ export function isUserTypeName(kind: number): boolean {
 export function isNativeType(kind: number): boolean {
   return kind >= NATIVE_FIRST && kind < SPECIAL_FIRST
 }
-
-/** Any keyword, reserved or not. */
-export function isKeyword(kind: number): boolean {
-  return kind >= FIRST_KEYWORD && kind < FIRST_LITERAL
-}

@@ -76,10 +76,6 @@ export class RowEncoder {
     this.#spelling = positions.length > 0 && spellsKeys(table) ? new RowReader() : null
   }
 
-  get itemCount(): number {
-    return this.#items.length
-  }
-
   /** Begins a partition. Its key and static row must hold until its last row is written. */
   partition(partition: PartitionData, nowSeconds: number): void {
     this.#nowSeconds = nowSeconds

@@ -1,12 +1,12 @@
 /** Tokens of new nodes: everybody owns what its capacity says, of a million keys too. */
 import t from 'tap'
-import { allocateFounders, allocateTokens, type Founder, tokenCount } from '../../../cluster/ring/allocation.ts'
+import { allocateTokens, tokenCount } from '../../../cluster/ring/allocation.ts'
 import { Placements } from '../../../cluster/ring/placement.ts'
 import { changeTopology, EMPTY_TOPOLOGY, type Topology } from '../../../cluster/ring/topology.ts'
 import { murmur3Token } from '../../../lib/base/hash/murmur3.ts'
 import { createSeededRandom } from '../../../lib/runtime/simulated/random.ts'
 import { testSeed } from '../../support/random.ts'
-import { hostId, network, ringNode, sortTokens, topologyOf } from '../../support/rings.ts'
+import { network, ringNode, sortTokens, topologyOf } from '../../support/rings.ts'
 
 interface Plan {
   readonly nodes: number
@@ -133,27 +133,6 @@ t.test('another data centre begins as if it were alone, with tokens of its own',
   })
   t.equal(tokens.length, 128)
   changeTopology(first, { kind: 'join-start', node: ringNode(9, { datacenter: 'dc2', tokens }) })
-  t.end()
-})
-
-t.test('who founds a cluster together shares it evenly, and whoever computes it gets the same', (t) => {
-  const founder = (number: number, given: Partial<Founder> = {}): Founder => ({
-    hostId: hostId(number),
-    datacenter: 'dc1',
-    rack: 'rack1',
-    count: 128,
-    capacity: 1,
-    tokens: null,
-    ...given,
-  })
-  const founders = [1, 2, 3, 4, 5].map((number) => founder(number))
-  const tokens = allocateFounders(founders, createSeededRandom(7))
-  t.same(allocateFounders([...founders].reverse(), createSeededRandom(7)), tokens)
-  const nodes = founders.map((_, i) => ringNode(i + 1, { tokens: tokens.get(hostId(i + 1))! }))
-  t.ok(ownership(topologyOf(...nodes), 1).largest < 1.02)
-  const byHand = allocateFounders([founder(1), founder(2, { tokens: ['1', '2'] })], createSeededRandom(7))
-  t.same(byHand.get(hostId(2)), ['1', '2'])
-  t.equal(byHand.get(hostId(1))!.length, 128)
   t.end()
 })
 

@@ -3,7 +3,6 @@ import t, { type Test } from 'tap'
 import {
   changeTopology,
   datacenterSizes,
-  nodeAtEndpoint,
   type Topology,
   type TopologyChange,
   TopologyError,
@@ -43,8 +42,7 @@ t.test('a node joins, moves to another address, leaves and is removed', (t) => {
     clientAddress: '10.1.1.1',
     clientPort: 9043,
   })
-  t.equal(nodeAtEndpoint(moved, '10.1.1.1:7000')!.hostId, hostId(2))
-  t.equal(nodeAtEndpoint(moved, '10.0.0.2:7000'), null)
+  t.equal(moved.nodes.get(hostId(2))!.endpoint, '10.1.1.1:7000')
   const leaving = changeTopology(moved, { kind: 'leave-start', hostId: hostId(2) })
   t.equal(leaving.nodes.get(hostId(2))!.status, 'leaving')
   t.same([...changeTopology(leaving, { kind: 'remove', hostId: hostId(2) }).nodes.keys()], [hostId(1)])
