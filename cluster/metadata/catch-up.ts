@@ -66,7 +66,7 @@ export class CatchUp {
   }
 
   /** Resolves when this node has the epoch. `from`: who is known to have it. Throws BehindError. */
-  reach(epoch: number, from: Endpoint | null = null): Promise<void> {
+  reach(epoch: number, from: Endpoint | null): Promise<void> {
     if (this.#options.replica.view().epoch >= epoch) return Promise.resolve()
     // Every message of a node that is ahead asks for this: they share one way of getting it.
     let reaching = this.#reaching.get(epoch)

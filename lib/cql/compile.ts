@@ -51,7 +51,7 @@ export function compileStatement(
     case 'drop_identity':
       return new AuthPlan(statement)
     default:
-      return compileSchemaStatement(statement, schema, keyspace)
+      return compileSchemaStatement(statement, keyspace)
   }
 }
 

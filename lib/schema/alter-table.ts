@@ -52,7 +52,7 @@ export function alterTable(
   name: string,
   ifExists: boolean,
   action: TableAlteration,
-  warnings: string[] = [],
+  warnings: string[],
 ): Outcome {
   checkModifiable(keyspaceName, `table ${keyspaceName}.${name}`, 'ALTER')
   if (action.kind === 'options') checkReadable(action.properties)

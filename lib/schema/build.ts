@@ -104,8 +104,7 @@ export function rebuildTable(table: TableSchema, changes: Partial<TableDefinitio
 export function emptyKeyspace(
   name: string,
   replication: ReadonlyMap<string, string>,
-  durableWrites = true,
-  isVirtual = false,
+  durableWrites: boolean,
 ): KeyspaceSchema {
-  return { name, replication, durableWrites, isVirtual, tables: EMPTY, types: EMPTY }
+  return { name, replication, durableWrites, isVirtual: false, tables: EMPTY, types: EMPTY }
 }

@@ -214,7 +214,7 @@ export class CommitLog {
     const fits = this.#offset + batchMark + size + MARK_BYTES <= this.#segmentBytes
     if (this.#retry.blocked !== null) this.#refuse(fits)
     if (!fits) this.#roll()
-    if (this.#buffer.length === 0) this.#reserve(MARK_BYTES)
+    if (this.#buffer.length === 0) this.#reserveMark()
     const segment = this.#current
     const offset = this.#offset
     this.#buffer.add(parts, { bytes, size, segmentSeed: segment.seed, offset })
@@ -321,15 +321,15 @@ export class CommitLog {
   }
 
   /** Makes room for a mark. */
-  #reserve(size: number): void {
-    this.#buffer.reserve(size)
-    this.#offset += size
-    this.#pendingBytes += size
+  #reserveMark(): void {
+    this.#buffer.reserve(MARK_BYTES)
+    this.#offset += MARK_BYTES
+    this.#pendingBytes += MARK_BYTES
   }
 
   /** Ends the current segment and goes on in the spare one. */
   #roll(): void {
-    if (this.#buffer.length > 0) this.#reserve(MARK_BYTES)
+    if (this.#buffer.length > 0) this.#reserveMark()
     this.#full.push(this.#takeChunk(this.#spare))
     this.#current = this.#spare
     this.#files.add(this.#current)

@@ -138,7 +138,7 @@ export class Merger {
       case EntryKind.STATIC_ROW:
         return this.#addRow(key, at, true)
       case EntryKind.RANGE_TOMBSTONE:
-        return this.#addRanges(key, at)
+        return this.#addRanges(at)
       default:
         return this.#addDeletion(key, at)
     }
@@ -174,7 +174,7 @@ export class Merger {
     return undefined
   }
 
-  async #addRanges(_key: Buffer, at: readonly TableScan[]): Promise<void> {
+  async #addRanges(at: readonly TableScan[]): Promise<void> {
     this.#sweep ??= new RangeSweep()
     if (this.#shadowed) this.#writtenSweep ??= new RangeSweep()
     const covering: RangePiece[] = []

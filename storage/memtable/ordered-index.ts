@@ -415,14 +415,14 @@ export class IndexCursor {
   }
 
   /** Goes to the first entry at or after the key. */
-  seek(key: Buffer, start = 0, end = key.length): boolean {
-    this.#index.locate(key, start, end)
+  seek(key: Buffer): boolean {
+    this.#index.locate(key, 0, key.length)
     return this.#forward(this.#index.leaf, this.#index.slot)
   }
 
   /** Goes to the last entry before the key. */
-  seekBefore(key: Buffer, start = 0, end = key.length): boolean {
-    this.#index.locate(key, start, end)
+  seekBefore(key: Buffer): boolean {
+    this.#index.locate(key, 0, key.length)
     return this.#backward(this.#index.leaf, this.#index.slot - 1)
   }
 

@@ -15,7 +15,7 @@ async function after(texts: readonly string[], world = createSchemaWorld()): Pro
   const { environment, options, client } = world
   for (const text of texts) {
     const statement = parseStatement(text).statement as SchemaStatement
-    await compileSchemaStatement(statement, environment.schema.current, null).execute(environment, options, client)
+    await compileSchemaStatement(statement, null).execute(environment, options, client)
   }
   return environment.schema.current
 }

@@ -84,7 +84,7 @@ async function run(world: SchemaWorld, cql: string, answer: Record<string, unkno
         columns,
       }
     }
-    const compiled = compileSchemaStatement(statement as never, world.environment.schema.current, world.client.keyspace)
+    const compiled = compileSchemaStatement(statement as never, world.client.keyspace)
     return answerOf(await compiled.execute(world.environment, world.options, world.client))
   } catch (error) {
     if (!(error instanceof RequestError)) throw error

@@ -51,7 +51,7 @@ async function run(log: MetadataLog, texts: readonly string[]): Promise<void> {
   const environment = { ...world.environment, schema: log }
   for (const text of texts) {
     const { statement } = parseStatement(text)
-    const compiled = compileSchemaStatement(statement as SchemaStatement, log.current, null)
+    const compiled = compileSchemaStatement(statement as SchemaStatement, null)
     await compiled.execute(environment, world.options, world.client)
   }
   await log.settle()
@@ -122,14 +122,13 @@ t.test('changes that come together are made one after another, and listeners hea
     compileSchemaStatement(
       parseStatement(`CREATE TABLE a.t${i} (k int PRIMARY KEY) WITH id = 5a1c395e-b41f-11e5-9f22-ba0be04830${10 + i}`)
         .statement as SchemaStatement,
-      log.current,
       null,
     ),
   )
   const failing = parseStatement('CREATE TABLE a.t0 (k int PRIMARY KEY)').statement as SchemaStatement
   const results = await Promise.allSettled([
     ...statements.map((statement) => statement.execute(environment, world.options, world.client)),
-    compileSchemaStatement(failing, log.current, null).execute(environment, world.options, world.client),
+    compileSchemaStatement(failing, null).execute(environment, world.options, world.client),
   ])
   t.equal(results.filter((result) => result.status === 'rejected').length, 1)
   t.equal(log.current.keyspaces.get('a')!.tables.size, 20)

@@ -19,11 +19,7 @@ async function world() {
   const { environment, options, client } = createSchemaWorld()
   const run = async (cql: string): Promise<void> => {
     const { statement } = parseStatement(cql)
-    await compileSchemaStatement(statement as never, environment.schema.current, 'k').execute(
-      environment,
-      options,
-      client,
-    )
+    await compileSchemaStatement(statement as never, 'k').execute(environment, options, client)
   }
   await run("CREATE KEYSPACE k WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 1}")
   const table = (name = 't'): TableSchema => environment.schema.current.keyspaces.get('k')!.tables.get(name)!

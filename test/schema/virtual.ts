@@ -54,7 +54,7 @@ const NODE: NodeInfo = {
 async function ddl(world: SchemaWorld, ...texts: string[]): Promise<void> {
   for (const text of texts) {
     const { statement } = parseStatement(text)
-    const compiled = compileSchemaStatement(statement as SchemaStatement, world.environment.schema.current, null)
+    const compiled = compileSchemaStatement(statement as SchemaStatement, null)
     await compiled.execute(world.environment, world.options, world.client)
   }
 }

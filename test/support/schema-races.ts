@@ -247,7 +247,7 @@ class Race {
         return node.metadata.change(change)
       },
     }
-    const compiled = compileSchemaStatement(parseStatement(text).statement as SchemaStatement, schema.current, null)
+    const compiled = compileSchemaStatement(parseStatement(text).statement as SchemaStatement, null)
     const done = (async (): Promise<Fate> => {
       try {
         const result = await compiled.execute({ ...environment, schema }, options, client)

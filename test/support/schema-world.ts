@@ -77,6 +77,6 @@ export function createSchemaWorld(datacenters: Readonly<Record<string, number>> 
 /** Makes the change that a statement of DDL asks for. */
 export async function changed(world: SchemaWorld, cql: string): Promise<void> {
   const { statement } = parseStatement(cql)
-  const plan = compileSchemaStatement(statement as SchemaStatement, world.environment.schema.current, null)
+  const plan = compileSchemaStatement(statement as SchemaStatement, null)
   await plan.execute(world.environment, world.options, world.client)
 }

@@ -7,7 +7,6 @@ import { invalid } from '../../base/errors.ts'
 import { alterTable, type TableAlteration } from '../../schema/alter-table.ts'
 import { createTable, dropTable, type NewTable } from '../../schema/create-table.ts'
 import { createIndex, dropIndex } from '../../schema/index-changes.ts'
-import type { Schema } from '../../schema/keyspace.ts'
 import { alterKeyspace, createKeyspace, dropKeyspace } from '../../schema/keyspace-changes.ts'
 import { alterType, createType, dropType, type TypeAlteration } from '../../schema/type-changes.ts'
 import type { AlterTableAction, ColumnDefinition, SchemaStatement, Term } from '../ast.ts'
@@ -21,11 +20,7 @@ import { compileView } from './view-statements.ts'
 type Statement<Kind extends SchemaStatement['kind']> = Extract<SchemaStatement, { kind: Kind }>
 
 /** `keyspace` is the connection's. Throws a RequestError. */
-export function compileSchemaStatement(
-  statement: SchemaStatement,
-  _schema: Schema,
-  keyspace: string | null,
-): CompiledStatement {
+export function compileSchemaStatement(statement: SchemaStatement, keyspace: string | null): CompiledStatement {
   switch (statement.kind) {
     case 'create_keyspace':
     case 'alter_keyspace':

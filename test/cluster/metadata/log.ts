@@ -16,7 +16,7 @@ const KEYSPACE = "CREATE KEYSPACE k WITH replication = {'class': 'SimpleStrategy
 async function ddl(schema: SchemaDoor, text: string): Promise<void> {
   const statement = parseStatement(text).statement as SchemaStatement
   const { options, client, environment } = schemaWorld
-  const compiled = compileSchemaStatement(statement, schema.current, null)
+  const compiled = compileSchemaStatement(statement, null)
   await compiled.execute({ ...environment, schema }, options, client)
 }
 
