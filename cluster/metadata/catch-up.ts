@@ -1,6 +1,6 @@
 /**
  * Getting what other nodes have of the log and this one lacks: entries, or a snapshot where those are not kept any more.
- * Always: one pull at a time; what is pulled goes through LogReplica in the order of epochs, so two ways of learning an entry do not disturb each other.
+ * Always: one pull at a time, but that nobody waits for one who does not answer when it is known who has the entries; what is pulled goes through LogReplica in the order of epochs, so two ways of learning an entry do not disturb each other.
  */
 import type { Endpoint } from '../internode/messenger.ts'
 import { Verb } from '../internode/verbs.ts'
@@ -9,6 +9,9 @@ import type { FetchAnswer, FetchRequest, LoggedEntry } from './messages.ts'
 
 /** Bytes of entries in one answer: it shares its lane with gossip. */
 const ANSWER_BYTES_MAX = 256 * 1024
+
+/** Who has not answered for so long is not waited for alone. */
+const STALLED_MS = 100
 
 /** The node's own copy of the log and what follows from it. */
 export interface LogReplica {
@@ -59,6 +62,8 @@ export class CatchUp {
   readonly #options: CatchUpOptions
   readonly #reaching = new Map<number, { readonly promise: Promise<void>; readonly sources: Set<Endpoint> }>()
   #pulling: Promise<void> | null = null
+  /** Since when it waits for one that was asked. */
+  #askedMs = 0
 
   constructor(options: CatchUpOptions) {
     this.#options = options
@@ -70,8 +75,9 @@ export class CatchUp {
     if (this.#options.replica.view().epoch >= epoch) return Promise.resolve()
     // Every message of a node that is ahead asks for this: they share one way of getting it.
     let reaching = this.#reaching.get(epoch)
+    if (from !== null) this.#askAlso(from)
     if (!reaching) {
-      const sources = new Set<Endpoint>()
+      const sources = new Set<Endpoint>(from === null ? [] : [from])
       const promise = this.#reach(epoch, sources).finally(() => this.#reaching.delete(epoch))
       reaching = { promise, sources }
       this.#reaching.set(epoch, reaching)
@@ -98,6 +104,14 @@ export class CatchUp {
       answered = await this.#pullFrom(from)
     })
     return answered
+  }
+
+  /** Who is asked may be behind a partition: then another is, too. */
+  #askAlso(source: Endpoint): void {
+    const { exchange } = this.#options
+    if (this.#pulling === null || exchange.clock.monotonicMs() - this.#askedMs < STALLED_MS) return
+    // What goes wrong is met again by who pulls.
+    this.#pullFrom(source).catch(() => undefined)
   }
 
   async #alone(work: () => Promise<void>): Promise<void> {
@@ -132,6 +146,7 @@ export class CatchUp {
     const { exchange, replica, requestMs } = this.#options
     for (;;) {
       const { epoch, clusterId } = replica.view()
+      this.#askedMs = exchange.clock.monotonicMs()
       const answer = await exchange.ask<FetchAnswer>(
         source,
         Verb.METADATA_FETCH,
