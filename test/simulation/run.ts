@@ -45,6 +45,7 @@ const { values: flags } = parseArgs({
 })
 
 const PLANT_SEEDS = 200
+const PLANS = new URL('../../../test/golden/simulation/', import.meta.url)
 
 const print = (line: string): void => {
   process.stdout.write(`${line}\n`)
@@ -152,6 +153,7 @@ async function runPlants(): Promise<void> {
     ].map(String)
     if (flags.nodes !== undefined) args.push('--nodes', flags.nodes)
     if (plant.leaves) args.push('--leaves')
+    if (plant.plan !== undefined) args.push('--plan', fileURLToPath(new URL(plant.plan, PLANS)))
     const workloads = flags.workloads ?? plant.workloads
     if (workloads !== undefined) args.push('--workloads', workloads)
     const child = spawn(process.execPath, ['--import', register, fileURLToPath(import.meta.url), ...args], {
