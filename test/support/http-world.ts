@@ -21,7 +21,7 @@ export interface HttpWorld extends AsyncDisposable {
   readonly port: number
   /** What reads and writes meet: an error, or a promise that they wait for; null: nothing. */
   fault: {
-    read?: RequestError | Error | Promise<void>
+    read?: RequestError | Error | Promise<void> | undefined
     write?: RequestError | Error | Promise<void>
     cas?: RequestError
   } | null

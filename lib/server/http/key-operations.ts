@@ -246,8 +246,9 @@ async function settle(
   return onlyIf ? { kind: 'only if', context } : { kind: 'replaces', context }
 }
 
-/** There is no read at ANY. */
+/** Of a write's level: there is no read at ANY, nor at EACH_QUORUM. */
 function readable({ consistency }: Levels): number {
+  if (consistency === Consistency.EACH_QUORUM) return Consistency.QUORUM
   return consistency === Consistency.ANY ? Consistency.ONE : consistency
 }
 
@@ -289,7 +290,9 @@ async function answerWritten(
   exchange.answer(condition.kind === 'only if' && condition.context === null ? 201 : 204, headers, null)
 }
 
-/** 409 with all that stands there; false: it is no more than it should be. */
+/**
+ * 409 with all that stands there; false: it is no more than it should be. What was written is written, also when it cannot be read what stands beside it.
+ */
 async function answerConflict(
   exchange: HttpExchange,
   table: KeyValueTable,
@@ -297,9 +300,18 @@ async function answerConflict(
   levels: Levels,
   { message, stored, expected }: { readonly message: string; readonly stored: boolean; readonly expected: number },
 ): Promise<boolean> {
-  const found = await table.get(key, { ...levels, consistency: readable(levels) }, SIBLING_BYTES_MAX)
+  const conflict = { error: 'CONFLICT', code: null, message, stored }
+  let found: Found | null
+  try {
+    found = await table.get(key, { ...levels, consistency: readable(levels) }, SIBLING_BYTES_MAX)
+  } catch (error) {
+    if (!(error instanceof RequestError)) throw error
+    const body = { conflict: true, ...conflict, context: null, complete: false, siblings: [] }
+    exchange.answer(409, { 'Content-Type': 'application/json' }, `${JSON.stringify(body)}\n`)
+    return true
+  }
   if (found === null || found.siblings.length <= expected) return false
-  answerSiblings(exchange, 409, found, { error: 'CONFLICT', code: null, message, stored })
+  answerSiblings(exchange, 409, found, conflict)
   return true
 }
 

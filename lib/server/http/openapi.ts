@@ -60,8 +60,12 @@ const SCHEMAS = {
     required: ['conflict', 'context', 'siblings', 'complete'],
     properties: {
       conflict: { type: 'boolean', const: true },
-      context: { ...text, description: 'Covers all siblings: in quotes it is the ETag that resolves them.' },
-      complete: { type: 'boolean', description: 'false: there are more siblings, too large for one answer.' },
+      context: {
+        ...textOrNull,
+        description:
+          'Covers all siblings: in quotes it is the ETag that resolves them. null, with 409: they could not be read.',
+      },
+      complete: { type: 'boolean', description: 'false: there are more siblings than these.' },
       stored: { type: 'boolean', description: 'With 409: whether the write that is answered was stored.' },
       error: text,
       message: text,

@@ -32,7 +32,7 @@ const SOURCE = 'http.ts'
 /** With fewer nodes in a data centre, so many replicas. */
 const REPLICAS_MAX = 3
 
-/** Of a mutation, what is not the value: key, content type, context, and what the row's form adds. */
+/** Of a mutation, what is not the value: key, content type, context, and what the row's form adds. Where mutations are small, half of one. */
 const MUTATION_OVERHEAD_BYTES = 256 * 1024
 
 export function serveHttp(own: ServingNode): ServedHttp {
@@ -86,12 +86,11 @@ async function open({
 }
 
 function limitsOf(settings: Settings): HttpLimits {
+  const mutationBytesMax = Math.floor(settings.commitlog_segment_size / 2)
+  const overheadBytes = Math.min(MUTATION_OVERHEAD_BYTES, Math.floor(mutationBytesMax / 2))
   return {
     ...HTTP_LIMITS,
-    valueBytesMax: Math.min(
-      settings.http_value_size_max,
-      settings.commitlog_segment_size / 2 - MUTATION_OVERHEAD_BYTES,
-    ),
+    valueBytesMax: Math.min(settings.http_value_size_max, mutationBytesMax - overheadBytes),
     inFlightBytesMax: settings.http_data_in_flight_max,
     connectionsMax: settings.native_transport_max_concurrent_connections,
   }

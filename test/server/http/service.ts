@@ -223,6 +223,24 @@ t.test('what replicas say', async (t) => {
   world.fault = { read: new RequestError('READ_TIMEOUT', 'late', fields) }
   const written = await tell('PUT', '/kv/unread', { body: 'v' })
   t.match([written.status, written.headers.etag], [204, undefined])
+  world.fault = null
+  const { etag } = (await tell('GET', '/kv/faults')).headers
+  t.equal(await statusOf('PUT', '/kv/faults', { body: 'unseen' }), 204)
+  let reads = 0
+  const fault: HttpWorld['fault'] = {
+    // How many stand there is read, and then what they are.
+    get read() {
+      return ++reads === 2 ? new RequestError('UNAVAILABLE', 'too few', fields) : undefined
+    },
+  }
+  world.fault = fault
+  const beside = await tell('PUT', '/kv/faults', { body: 'stored', headers: { 'if-match': etag! } })
+  t.equal(beside.status, 409, 'what is stored is not answered by what a later read met')
+  t.match(beside.json, { error: 'CONFLICT', stored: true, complete: false, context: null, siblings: [] })
+  world.fault = null
+  t.equal((await tell('GET', '/kv/faults')).json.conflict, true)
+  const each = await tell('PUT', '/kv/each', { body: 'v', headers: { 'x-consistency': 'EACH_QUORUM' } })
+  t.type(each.headers.etag, 'string', 'there is no read at EACH_QUORUM')
 })
 
 t.test('bugs of ours are not told', async (t) => {

@@ -4,11 +4,13 @@ import type { Consistency } from '../../../lib/types/consistency.ts'
 import type { Violation } from '../oracles/history.ts'
 import type { Answer, Ask, Cell } from '../world/client.ts'
 import type { Dice } from '../world/dice.ts'
+import type { HttpAnswer, HttpAsk } from '../world/http.ts'
 import type { Plan } from '../world/plan.ts'
 import { cas } from './cas.ts'
 import { counters } from './counters.ts'
 import { ddl } from './ddl.ts'
 import { indexed, views } from './derived.ts'
+import { keys } from './keys.ts'
 import { batches, rows } from './rows.ts'
 import { sets } from './sets.ts'
 import { truncated } from './truncated.ts'
@@ -25,6 +27,8 @@ export interface WorkloadContext {
   nextTimestamp(): number
   ask(statement: string, values: readonly Cell[], ask: Ask): Promise<Answer>
   batch(items: readonly { readonly query: string; readonly values: readonly Cell[] }[], ask: Ask): Promise<Answer>
+  /** Over HTTP, which is served where the plan has a workload that asks by it. */
+  http(ask: HttpAsk): Promise<HttpAnswer>
   /** Again and again until it is done. */
   insist(
     statement: string,
@@ -59,4 +63,5 @@ export const WORKLOADS: Record<string, (plan: Plan) => Workload> = {
   views,
   truncated,
   versions,
+  keys,
 }

@@ -10,6 +10,7 @@ import { createSimulatedJobs } from '../../../lib/runtime/simulated/jobs.ts'
 import type { Kernel, SimulatedProcess, WallFaults } from '../../../lib/runtime/simulated/kernel.ts'
 import type { SimulatedNetwork } from '../../../lib/runtime/simulated/network.ts'
 import { openNode, type StartedNode } from '../../../lib/server/assembly.ts'
+import type { HttpWire } from './http.ts'
 
 export interface MachineOptions {
   readonly kernel: Kernel
@@ -20,6 +21,8 @@ export interface MachineOptions {
   readonly syncMs: number
   readonly otherMs: number
   readonly latenessMs: number
+  /** Absent: HTTP is not served. */
+  readonly http?: HttpWire | null
   /** Of a node, or of what happens to it; for people. */
   say(line: string): void
   /** What must not happen. */
@@ -107,9 +110,12 @@ export class Machine {
       file_cache_size: 1024 * 1024,
       key_cache_size: 1024 * 1024,
       commit_failure_policy: 'die',
+      ...(this.#options.http && { http_port: 0 }),
       ...this.#options.settings,
     })
+    const http = this.#options.http ?? null
     const doors = {
+      ...(http !== null && { listenHttp: http.listener(this.address, process.clock) }),
       runtime,
       pauses: { stalls: NO_PAUSES, collections: NO_PAUSES },
       memory: () => ({ residentBytes: 0, heapBytes: 0, bufferBytes: 0 }),
@@ -148,6 +154,7 @@ export class Machine {
     this.#node = null
     this.#phase = 'off'
     network.detach(this.address, survival === null ? 'killed' : 'power')
+    this.#options.http?.detach(this.address)
     if (survival !== null) this.#disk = this.#disk.crash(survival, random.stream(`${this.#name} crash ${this.#boots}`))
     else this.#disk.forgetProcess()
   }

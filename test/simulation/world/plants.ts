@@ -176,4 +176,18 @@ export const PLANTS: readonly SimulationPlant[] = [
     to: 'blob === null && isLive',
     workloads: 'versions',
   },
+  {
+    name: 'http: a write whose condition does not hold is answered as done',
+    file: 'lib/server/http/key-value.js',
+    from: 'return applied !== null && applied[0] === 1;',
+    to: 'return true;',
+    workloads: 'keys',
+  },
+  {
+    name: 'http: of a write that may have been done it is not said',
+    file: 'lib/server/http/failure.js',
+    from: "told.fate = 'unknown';",
+    to: "told.fate = 'known';",
+    workloads: 'keys',
+  },
 ]

@@ -11,6 +11,7 @@ import { type Answer, type Ask, type Cell, CqlConnection } from './client.ts'
 import { type Dice, diceOf } from './dice.ts'
 import { applyFault, heal } from './faults.ts'
 import { guardRealWorld } from './guard.ts'
+import { type HttpAnswer, type HttpAsk, HttpWire } from './http.ts'
 import { leave } from './leave.ts'
 import { Machine } from './node.ts'
 import type { Plan } from './plan.ts'
@@ -46,6 +47,8 @@ export class World {
   readonly kernel: Kernel
   readonly network: SimulatedNetwork
   readonly machines: Machine[] = []
+  /** Null: nobody asks by it. */
+  readonly http: HttpWire | null
   readonly #random
   readonly #problems: string[] = []
   readonly #story: string[] = []
@@ -66,6 +69,7 @@ export class World {
       fragmentChance,
       onDelivered: (from, to, bytes) => this.#delivered(from, to, bytes),
     })
+    this.http = plan.workloads.includes('keys') ? new HttpWire(latencyMs) : null
     this.#build()
   }
 
@@ -127,9 +131,13 @@ export class World {
             dc: `dc${dc + 1}`,
             rack: `rack${(node % 3) + 1}`,
             seeds: addresses.length === 1 ? [] : seeds,
+            ...(this.http !== null && {
+              http_replication: new Map(plan.replication.map((count, i) => [`dc${i + 1}`, count])),
+            }),
           },
           ...plan.disk,
           latenessMs: plan.latenessMs,
+          http: this.http,
           say: (line) => this.say(line),
           violation: (what) => this.violation(what),
         },
@@ -257,9 +265,9 @@ export class World {
     return 1_700_000_000_000_000 + ++this.#timestamp * 1_000
   }
 
-  counted(answer: Answer): void {
+  counted(isDone: boolean): void {
     this.#requests++
-    if (answer.kind !== 'lost' && answer.kind !== 'error') this.#succeeded++
+    if (isDone) this.#succeeded++
   }
 }
 
@@ -343,6 +351,16 @@ class Client implements WorkloadContext {
     return this.#answered('BATCH', await connection.batch(items, ask), ask)
   }
 
+  async http(ask: HttpAsk): Promise<HttpAnswer> {
+    const { machines, http } = this.#world
+    const node = this.#only ?? this.dice.int(machines.length)
+    const answer = await http!.ask(this.#clock, machines[node]!.address, ask)
+    this.#world.counted(answer.kind === 'answer' && answer.status < 400)
+    // Who finds nobody there looks for another.
+    if (answer.kind === 'lost') await this.sleep(10 + this.dice.int(90))
+    return answer
+  }
+
   async insist(
     statement: string,
     values: readonly Cell[],
@@ -361,7 +379,7 @@ class Client implements WorkloadContext {
   }
 
   #answered(statement: string, answer: Answer, ask: Ask): Answer {
-    this.#world.counted(answer)
+    this.#world.counted(answer.kind !== 'lost' && answer.kind !== 'error')
     if (answer.kind !== 'error' || EXPECTED.has(answer.code) || ask.expected?.includes(answer.code)) return answer
     // What could not be written to a disk that fails is nobody's bug.
     const { machines } = this.#world
