@@ -38,6 +38,8 @@ const QUERIES = [
   'SELECT k, c, count(*), sum(v) FROM p.t GROUP BY k, c',
   'SELECT k, c, max(v) FROM p.t GROUP BY k, c PER PARTITION LIMIT 2',
   'SELECT k, count(v) FROM p.t GROUP BY k LIMIT 6',
+  'SELECT k, s, count(v) FROM p.t WHERE k IN (0, 2, 4, 9, 11) GROUP BY k',
+  'SELECT DISTINCT k, count(s) FROM p.t WHERE k IN (2, 3, 6, 9) GROUP BY k',
   'SELECT c, v + 1, ttl(v), token(k) FROM p.t WHERE k = 2',
   'SELECT k, c FROM p.t WHERE token(k) > -3000000000000000000 AND token(k) < 5000000000000000000',
 ]

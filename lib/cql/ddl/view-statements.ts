@@ -3,7 +3,8 @@ import { invalid } from '../../base/errors.ts'
 import type { Schema } from '../../schema/keyspace.ts'
 import type { TableSchema, ViewCondition } from '../../schema/table.ts'
 import { alterView, createView, dropView, type NewView, type ViewWhere } from '../../schema/view-changes.ts'
-import type { Relation, SchemaStatement, SelectClause } from '../ast.ts'
+import { quoteIdentifier } from '../../types/identifier.ts'
+import type { Relation, SchemaStatement, SelectClause, Selector } from '../ast.ts'
 import { compileSelect } from '../select/select-compile.ts'
 import type { BoundValue, CompiledStatement, Environment, QueryOptions } from '../statement.ts'
 import { columnReceiver, type TermScope, termText, Variables } from '../terms/terms.ts'
@@ -81,8 +82,17 @@ function hasMarker(tree: unknown): boolean {
 function selectedColumn({ selector, alias }: SelectClause, base: TableSchema): string {
   if (alias !== null) throw invalid(`Cannot use aliases when defining a materialized view (got ${alias})`)
   if (selector.kind !== 'column')
-    throw invalid(`Can only select columns by name when defining a materialized view (got ${selector.kind})`)
+    throw invalid(`Can only select columns by name when defining a materialized view (got ${selectorText(selector)})`)
   return columnReceiver(base, selector.name).name
+}
+
+/** As Cassandra shows it, where it does: elements and slices of columns. */
+function selectorText(selector: Selector): string {
+  if ((selector.kind !== 'element' && selector.kind !== 'slice') || selector.of.kind !== 'column') return selector.kind
+  const name = quoteIdentifier(selector.of.name)
+  if (selector.kind === 'element') return `${name}[${termText(selector.element)}]`
+  const [from, to] = [selector.from, selector.to].map((term) => (term === null ? '' : termText(term)))
+  return `${name}[${from}..${to}]`
 }
 
 function whereOf(

@@ -204,12 +204,12 @@ class Comparison implements ColumnCondition {
 
   #compare(actual: Buffer | null, value: BoundValue, operator: RelationOperator): boolean {
     if (value === UNSET) throw invalid("Invalid 'unset' value in condition")
-    if (operator === 'CONTAINS' || operator === 'CONTAINS KEY') return this.#contains(actual, value, operator)
     if (value === null) {
       if (operator === '=') return actual === null
       if (operator === '!=') return actual !== null
       throw invalid(`Invalid comparison with null for operator "${operator}"`)
     }
+    if (operator === 'CONTAINS' || operator === 'CONTAINS KEY') return this.#contains(actual, value, operator)
     // A collection of many cells that has none is equal to an empty one, and yet neither smaller nor greater than any.
     const ofCells = isMultiCell(this.#type) && isCollection(this.#type)
     if (ofCells && SLICES.has(operator) && value.equals(EMPTY_COLLECTION))
@@ -220,9 +220,9 @@ class Comparison implements ColumnCondition {
     return holds(operator, compare(this.#type, known, value))
   }
 
-  #contains(actual: Buffer | null, value: Buffer | null, operator: 'CONTAINS' | 'CONTAINS KEY'): boolean {
+  #contains(actual: Buffer | null, value: Buffer, operator: 'CONTAINS' | 'CONTAINS KEY'): boolean {
     const type = this.#type
-    if (actual === null || value === null || !isCollection(type)) return false
+    if (actual === null || !isCollection(type)) return false
     if (type.kind !== 'map')
       return splitCollection(actual, 1).some((element) => compare(type.element, element, value) === 0)
     const ofKeys = operator === 'CONTAINS KEY'

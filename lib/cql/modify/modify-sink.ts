@@ -15,6 +15,7 @@ import { Histogram } from '../../base/histogram.ts'
 import { uuidBytes } from '../../base/uuid.ts'
 import type { TableSchema } from '../../schema/table.ts'
 import type { Environment, QueryOptions } from '../statement.ts'
+import { checkIndexedCell, checkIndexedValue, INDEXED_BYTES, INDEXED_BYTES_NEAR } from './indexed-values.ts'
 import { PathCells } from './path-cells.ts'
 
 /** Half of a commit log segment of 32 MiB, as Cassandra's default. */
@@ -185,6 +186,7 @@ export class MutationSink {
   cell(columnId: number, value: Uint8Array): void {
     if (this.#pending !== null) this.#openRow(this.#pending)
     this.dataBytes += CELL_BYTES + value.length
+    if (value.length >= INDEXED_BYTES) checkIndexedValue(this.#table(), columnId, value.length)
     if (this.ttl === 0) this.#writer.cell(columnId, this.timestampHigh, this.timestampLow, value)
     else this.#writer.expiringCell(columnId, this.timestampHigh, this.timestampLow, this.ttl, this.expiresAt, value)
   }
@@ -198,14 +200,18 @@ export class MutationSink {
   /** A cell with that path and value. */
   pathCell(columnId: number, from: CellBytes): void {
     if (this.#pending !== null) this.#openRow(this.#pending)
-    this.dataBytes += CELL_BYTES + (from.pathEnd - from.pathStart) + (from.valueEnd - from.valueStart)
+    const bytes = from.pathEnd - from.pathStart + (from.valueEnd - from.valueStart)
+    this.dataBytes += CELL_BYTES + bytes
+    if (bytes >= INDEXED_BYTES_NEAR) checkIndexedCell(this.#table(), columnId, from, false)
     this.#writer.pathCellOf(from, columnId, this.timestampHigh, this.timestampLow, this.ttl, this.expiresAt)
   }
 
   /** Removes the cell with that path. */
   pathTombstone(columnId: number, from: CellBytes): void {
     if (this.#pending !== null) this.#openRow(this.#pending)
-    this.dataBytes += CELL_BYTES + (from.pathEnd - from.pathStart)
+    const bytes = from.pathEnd - from.pathStart
+    this.dataBytes += CELL_BYTES + bytes
+    if (bytes >= INDEXED_BYTES) checkIndexedCell(this.#table(), columnId, from, true)
     this.#writer.pathTombstoneOf(from, columnId, this.timestampHigh, this.timestampLow, this.nowSeconds)
   }
 
@@ -254,10 +260,15 @@ export class MutationSink {
     return mutation
   }
 
+  /** Of the mutation that is open. */
+  #table(): TableSchema {
+    return this.#targets[this.#targets.length - 1]!.table
+  }
+
   #checkSize(size: number): void {
     this.#writerBytes = size
     if (size <= MUTATION_BYTES_MAX) return
-    const { table } = this.#targets[this.#targets.length - 1]!
+    const table = this.#table()
     throw invalid(
       `Encountered an oversized mutation (${size}/${MUTATION_BYTES_MAX}) for keyspace: ${table.keyspace}. Top keys are: ${table.name}`,
     )

@@ -105,8 +105,6 @@ function mapEntries(bytes: Buffer): (readonly [Buffer, Buffer])[] {
   return entries
 }
 
-const VALUE_LENGTH_MAX = 65535
-
 /** Binds the values of restrictions into a filter. Throws INVALID on what cannot be compared. */
 export function bindFilter(
   restrictions: readonly Restriction[],
@@ -173,6 +171,5 @@ function usable(value: BoundValue, column: ColumnSchema, part: '' | 'map key ' |
   const what = part === '' ? 'value ' : part
   if (value === null) throw invalid(`Unsupported null ${what}for column ${column.name}`)
   if (value === UNSET) throw invalid(`Unsupported unset ${what}for column ${column.name}`)
-  if (value.length > VALUE_LENGTH_MAX) throw invalid('Index expression values may not be larger than 64K')
   return value
 }

@@ -97,7 +97,8 @@ export class Scan {
   #after: ReadPoint | null = null
   /** Rows given of the partition in which it goes on. */
   #givenBefore = 0
-  /** Of the row given last: its partition, the row (null: the static one), and how many of the partition were given. */
+  /** Of the row given last: its target, its partition, the row (null: the static one), and how many of the partition were given. */
+  #targetGiven = 0
   #position: Buffer | null = null
   #row: RowData | null = null
   #rowsGiven = 0
@@ -168,7 +169,7 @@ export class Scan {
       dot,
       partitionDone: isLastRow || this.#rowsGiven >= perPartitionLimit,
       rowsGiven: this.#rowsGiven,
-      isLastTarget: this.#target >= targets.length - 1,
+      isLastTarget: this.#targetGiven >= targets.length - 1,
     }
   }
 
@@ -350,6 +351,7 @@ export class Scan {
   }
 
   #give(partition: PartitionData, row: RowData | null, given: number): void {
+    this.#targetGiven = this.#target
     this.#position = partition.position
     this.#row = row
     this.#rowsGiven = given

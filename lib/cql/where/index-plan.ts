@@ -139,6 +139,8 @@ function isAnswered(restriction: Restriction, group: Group): boolean {
   )
 }
 
+const VALUE_BYTES_MAX = 65535
+
 /** One index and the restriction that it answers. */
 export class IndexPlan {
   readonly isRange: boolean
@@ -207,5 +209,6 @@ export class IndexPlan {
 function usable(value: BoundValue, column: ColumnSchema): Buffer {
   if (value === null) throw invalid(`Unsupported null value for column ${column.name}`)
   if (value === UNSET) throw invalid(`Unsupported unset value for column ${column.name}`)
+  if (value.length > VALUE_BYTES_MAX) throw invalid('Index expression values may not be larger than 64K')
   return value
 }
