@@ -10,6 +10,7 @@ import { cas } from './cas.ts'
 import { counters } from './counters.ts'
 import { ddl } from './ddl.ts'
 import { indexed, views } from './derived.ts'
+import { glimpses } from './glimpses.ts'
 import { keys } from './keys.ts'
 import { batches, rows } from './rows.ts'
 import { sets } from './sets.ts'
@@ -64,4 +65,5 @@ export const WORKLOADS: Record<string, (plan: Plan) => Workload> = {
   truncated,
   versions,
   keys,
+  glimpses,
 }

@@ -74,14 +74,45 @@ export function applyFault(world: World, fault: Fault): void {
     case 'failed sync':
       machines[fault.node]!.failsNextSync = true
       return
+    case 'ambush':
+      lieInWait(world, fault)
+      return
     default:
       unreachable(fault)
   }
 }
 
+function lieInWait(world: World, { survival, downMs, ms }: Extract<Fault, { kind: 'ambush' }>): void {
+  const { kernel, machines, network } = world
+  const epochs = (): number[] => machines.map(({ node }) => node?.cluster.schema().epoch ?? 0)
+  const seen = Math.max(...epochs())
+  world.watches.add(function watch() {
+    const now = epochs()
+    const first = now.findIndex((epoch) => epoch > seen)
+    if (first < 0) return
+    world.watches.delete(watch)
+    // What watches may be called by one of those who are to die.
+    kernel.clock.after(0, () => {
+      const one = machines[first]!
+      world.say(`node${first + 1} alone has epoch ${now[first]}`)
+      for (const other of machines) {
+        if (other === one || other.phase === 'off') continue
+        const links = [network.link(one.address, other.address), network.link(other.address, one.address)]
+        for (const link of links) link.block()
+        kernel.clock.after(ms, () => {
+          for (const link of links) link.unblock()
+        })
+        other.crash(survival)
+        kernel.clock.after(downMs, () => other.start())
+      }
+    })
+  })
+}
+
 /** Ends every fault, and starts what is down. What still waits in a plan for its end then changes nothing. */
 export function heal(world: World): void {
   const { machines, network, plan } = world
+  world.watches.clear()
   for (const one of machines) {
     for (const other of machines) {
       const link = network.link(one.address, other.address)

@@ -45,6 +45,11 @@ export type Fault =
   | { readonly kind: 'slow disk'; readonly node: number; readonly latencyMs: number; readonly ms: number }
   /** The next sync fails. */
   | { readonly kind: 'failed sync'; readonly node: number }
+  /**
+   * The first node that has the next entry of the metadata log is cut off before it can tell, and all others die and come back: whatever they
+   * promised, they promised it to this entry.
+   */
+  | { readonly kind: 'ambush'; readonly survival: number | null; readonly downMs: number; readonly ms: number }
 
 export interface PlannedFault {
   readonly atMs: number
@@ -83,6 +88,7 @@ export interface Plan {
     readonly commitlog_segment_size: number
     readonly memtable_offheap_space: number
     readonly num_tokens: number
+    readonly hinted_handoff_enabled: boolean
   }
   /** Microseconds that each node's clock gains in a second. */
   readonly driftMicros: readonly number[]
@@ -115,22 +121,31 @@ export function drawPlan(seed: number, options: PlanOptions): Plan {
   const replication = datacenters.map((size) =>
     dice.chance(0.75) ? Math.min(3, size) : 1 + dice.int(Math.min(5, size)),
   )
-  const wanted = options.workloads.filter(() => dice.chance(0.6))
-  const faults = options.quiet ? [] : drawFaults(dice, nodes, options.seconds * 1000)
-  const fails = faults.some(({ fault }) => fault.kind === 'failed sync')
+  // Drawn apart, so that the rest of the plan is what it was without.
+  const apart = (name: string): Dice => diceOf(createSeededRandom(seed).stream(name))
+  const wanted = options.workloads.filter((name) => (APART.has(name) ? apart(name) : dice).chance(0.6))
+  const drawnFaults = options.quiet ? [] : drawFaults(dice, nodes, options.seconds * 1000)
   const drawn = drawLevels(dice, two)
   const late = drawLate(diceOf(createSeededRandom(seed).stream('late')), datacenters, replication, options)
   const levels = options.levels ?? drawn
   const ring = { datacenters, replication, late, levels }
   const leaving = drawLeaving(diceOf(createSeededRandom(seed).stream('leaving')), ring, options)
+  const clients = 1 + dice.int(6)
+  const thinkMs = dice.pick([5, 30, 100])
+  const workloads = wanted.length > 0 ? wanted : [dice.pick(options.workloads)]
+  const faults = [
+    ...drawnFaults,
+    ...drawRemote(apart('remote'), nodes, workloads, options),
+    ...drawAmbushes(apart('ambushes'), nodes, workloads, options),
+  ].sort((a, b) => a.atMs - b.atMs)
   return {
     seed,
     datacenters,
     replication,
-    levels: { ...levels, monotonic: levels.monotonic && !fails },
-    clients: 1 + dice.int(6),
-    thinkMs: dice.pick([5, 30, 100]),
-    workloads: wanted.length > 0 ? wanted : [dice.pick(options.workloads)],
+    levels: { ...levels, monotonic: levels.monotonic && !hasFailingDisk({ faults }) },
+    clients,
+    thinkMs,
+    workloads,
     seconds: options.seconds,
     late,
     leaving,
@@ -147,10 +162,16 @@ export function drawPlan(seed: number, options: PlanOptions): Plan {
       commitlog_segment_size: dice.pick([128, 256, 1024]) * KIB,
       memtable_offheap_space: dice.pick([64, 256, 4096]) * KIB,
       num_tokens: dice.pick([1, 4, 16]),
+      hinted_handoff_enabled: !workloads.every((name) => WITHOUT_HINTS.has(name)) || apart('hints').chance(0.3),
     },
     driftMicros: Array.from({ length: nodes }, () => (dice.chance(0.5) ? 0 : dice.int(2001) - 1000)),
     latenessMs: dice.pick([0, 0, 1, 20]),
   }
+}
+
+/** What is in memory may be read on, though no disk will have it. */
+export function hasFailingDisk({ faults }: Pick<Plan, 'faults'>): boolean {
+  return faults.some(({ fault }) => fault.kind === 'failed sync')
 }
 
 /** The last node of each data centre that has more nodes than copies may come late. */
@@ -201,6 +222,54 @@ function drawLevels(dice: Dice, two: boolean): Levels {
     : [{ write: 'LOCAL_QUORUM', read: 'LOCAL_QUORUM', monotonic: true }]
   others.push({ write: 'ALL', read: 'ONE', monotonic: false }, { write: 'ONE', read: 'ALL', monotonic: true })
   return dice.chance(0.6) ? quorum : dice.pick(others)
+}
+
+/** Workloads that came later. */
+const APART = new Set(['glimpses'])
+
+/** Nothing that these promise needs hints. */
+const WITHOUT_HINTS = new Set(['rows', 'sets', 'cas', 'glimpses'])
+
+/** A node that is cut off, so that what it takes stays with it, and is far away from the others after that. */
+function drawRemote(
+  dice: Dice,
+  nodes: number,
+  workloads: readonly string[],
+  { seconds, quiet = false }: PlanOptions,
+): PlannedFault[] {
+  const faults: PlannedFault[] = []
+  if (quiet || nodes < 3 || !workloads.includes('glimpses')) return faults
+  for (let atMs = dice.int(2_000); atMs < seconds * 1000; atMs += 6_000 + dice.int(6_000)) {
+    const node = dice.int(nodes)
+    const ms = 2_000 + dice.int(2_000)
+    const others = without(nodes, [node])
+    faults.push({ atMs, fault: { kind: 'block', from: [node], to: others, ms } })
+    if (dice.chance(0.7)) faults.push({ atMs, fault: { kind: 'block', from: others, to: [node], ms } })
+    for (const other of others) {
+      const far = { latencyMs: dice.pick([20, 100, 300]), lossChance: 0, resetChance: 0, ms: ms + 4_000 }
+      faults.push({ atMs, fault: { kind: 'bad link', one: node, other, ...far } })
+    }
+  }
+  return faults
+}
+
+/** Those who decide about the metadata log die when it hurts most. */
+function drawAmbushes(
+  dice: Dice,
+  nodes: number,
+  workloads: readonly string[],
+  { seconds, quiet = false }: PlanOptions,
+): PlannedFault[] {
+  const faults: PlannedFault[] = []
+  if (quiet || nodes < 3 || !workloads.includes('ddl') || dice.chance(0.5)) return faults
+  for (let atMs = dice.int(4_000); atMs < seconds * 1000; atMs += 8_000 + dice.int(8_000)) {
+    const survival = dice.pick([null, 0, 0.5])
+    faults.push({
+      atMs,
+      fault: { kind: 'ambush', survival, downMs: dice.pick([10, 500]), ms: 4_000 + dice.int(4_000) },
+    })
+  }
+  return faults
 }
 
 type Drawer = (dice: Dice, nodes: number) => Fault | null

@@ -57,11 +57,32 @@ export const PLANTS: readonly SimulationPlant[] = [
     workloads: 'rows,sets',
   },
   {
+    name: 'reads: the answer does not wait for the repair',
+    file: 'cluster/coordinator/pending-read.js',
+    from: 'this.#repair(done).then(() => this.#settle(merged), (error) => this.#fail(error));',
+    to: 'this.#repair(done).catch(() => undefined); this.#settle(merged);',
+    workloads: 'glimpses',
+  },
+  {
+    name: 'reads: a range tombstone that only some replicas have is not sent to the others',
+    file: 'cluster/coordinator/read-merge.js',
+    from: 'if (ranges[i].some((own) => isSame(own, range))) continue;',
+    to: 'continue;',
+    workloads: 'glimpses',
+  },
+  {
     name: 'reads: rows are merged without the deletions of other replicas',
     file: 'cluster/coordinator/read-merge.js',
     from: 'if (row === null || deletion === null) return row;',
     to: 'return row;',
     workloads: 'rows,sets',
+  },
+  {
+    name: 'metadata: what an acceptor promises and accepts is not written down',
+    file: 'cluster/metadata/acceptor.js',
+    from: 'if (write === null) return reply;',
+    to: 'return reply;',
+    workloads: 'ddl',
   },
   {
     name: 'paxos: what was accepted before is not proposed again',

@@ -49,6 +49,8 @@ export class World {
   readonly machines: Machine[] = []
   /** Null: nobody asks by it. */
   readonly http: HttpWire | null
+  /** Called whenever a message was delivered: for faults that wait for something. */
+  readonly watches = new Set<() => void>()
   readonly #random
   readonly #problems: string[] = []
   readonly #story: string[] = []
@@ -159,6 +161,7 @@ export class World {
     this.kernel.note(bytes.length)
     this.kernel.note(bytes[bytes.length - 1]!)
     this.kernel.note(from.length * 31 + to.charCodeAt(to.length - 1))
+    for (const watch of this.watches) watch()
   }
 
   async #phases(): Promise<void> {
