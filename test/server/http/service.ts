@@ -3,6 +3,7 @@ import http from 'node:http'
 import net from 'node:net'
 import t from 'tap'
 import { RequestError } from '../../../lib/base/errors.ts'
+import { createSimulatedClock } from '../../../lib/runtime/simulated/clock.ts'
 import { COMMON_ANSWERS } from '../../../lib/server/http/openapi.ts'
 import { OPERATIONS } from '../../../lib/server/http/operations.ts'
 import { statusesOf } from '../../../tools/http-fuzz.ts'
@@ -411,7 +412,8 @@ t.test('too much at once', async (t) => {
 
 t.test('answers that are not taken', async (t) => {
   const MIB = 1024 * 1024
-  await using own = await openHttpWorld({ inFlightBytesMax: 24 * MIB, answerMs: 1_000 })
+  const clock = createSimulatedClock()
+  await using own = await openHttpWorld({ inFlightBytesMax: 24 * MIB, answerMs: 1_000 }, clock)
   const { port, counters } = own
   // More than the kernel takes off a node's hands for a connection.
   const value = Buffer.alloc(10 * MIB, 'large')
@@ -427,7 +429,10 @@ t.test('answers that are not taken', async (t) => {
   t.match([refused.status, refused.headers['retry-after']], [503, '1'])
   t.equal((await ask(port, 'PUT', '/kv/large', { body: value })).status, 503)
   t.equal((await ask(port, 'GET', '/kv/none')).status, 404)
+  await clock.advance(999)
+  t.ok(counters.bytes > 0)
   // It is let go, and what it held is free.
+  await clock.advance(1)
   while (counters.bytes > 0) await new Promise((resolve) => setTimeout(resolve, 20))
   t.ok((await ask(port, 'GET', '/kv/large')).body.equals(value))
   idle.resume()
