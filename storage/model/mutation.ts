@@ -467,6 +467,8 @@ export function validateRow(row: Buffer, start: number, end: number, isPlain = f
       if (isDotted) {
         if (length < DOT_BYTES || (id === VERSION_COLUMN_ID && length !== DOT_BYTES))
           throw new BytesError('dot cut off')
+        if (((row[at + ACTOR_BYTES - 1]! & 1) === 0) !== (id === VERSION_COLUMN_ID))
+          throw new BytesError("version with an element's dot, or the reverse")
         if (!coversDot(row, row, at, contextStart, contextEnd))
           throw new BytesError('dot that the context does not cover')
         if (compareRanges(row, at + ACTOR_BYTES, at + DOT_BYTES, row, timestampAt, timestampAt + 8) !== 0)

@@ -95,6 +95,18 @@ t.test('rows that no writer makes are refused', (t) => {
   t.ok(isValid(state))
   t.notOk(isValid(changedAt(actor, '0000000000000000')), 'the actor of what has no dots')
   t.notOk(isValid(changedAt(`10${actor}`, '100202020202020204')), 'a dot that the context does not cover')
+  const twin = '0202020202020203'
+  t.notOk(
+    isValid(Buffer.from(state.toString('hex').replaceAll(actor, twin), 'hex')),
+    'a version with the dot of an element',
+  )
+  const sets = makeRow((row) => row.pathCell(3, Buffer.from('e'), 0, 1, Buffer.alloc(0)))
+  const added = deltaOf(null, { context: null, version: null, sets }, dots)
+  t.ok(isValid(added))
+  t.notOk(
+    isValid(Buffer.from(added.toString('hex').replaceAll(twin, actor), 'hex')),
+    'an element with the dot of a version',
+  )
   t.notOk(isValid(changedAt(`44${'00'.repeat(7)}01`, `44${'00'.repeat(7)}02`)), 'another timestamp')
   t.notOk(isValid(changedAt('feffff7f44', 'feffff7f04')), 'a version without a dot')
   t.notOk(isValid(changedAt('feffff7f44', 'feffff7f45')), 'a tombstone with a dot')
