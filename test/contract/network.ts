@@ -52,7 +52,7 @@ function collect(socket: Socket): { readonly bytes: () => Buffer; readonly close
 }
 
 for (const { name, server, client, address, finish } of SETTINGS) {
-  t.test(`the ${name} network`, { timeout: 20_000 }, async (t) => {
+  t.test(`the ${name} network`, async (t) => {
     t.test('bytes go both ways in order, and an end is answered by an end', async (t) => {
       const big = Buffer.alloc(3_000_000, 'abcdefghij')
       const done = (async () => {

@@ -152,7 +152,7 @@ function pushInPieces(client: TestClient, bytes: Buffer): void {
   for (let at = 0; at < bytes.length; at += size) client.socket.receive(Buffer.from(bytes.subarray(at, at + size)))
 }
 
-t.test('hostile bytes', { timeout: 120_000 }, async (t) => {
+t.test('hostile bytes', async (t) => {
   t.comment(`TEST_SEED=${SEED}`)
   const compressions = [await loadCompression('lz4'), await loadCompression('snappy')]
   const server = createTestServer()
@@ -226,12 +226,13 @@ t.test('a request in the smallest pieces takes linear time', (t) => {
     wire.set([4, 0, 0, 1, 7])
     wire.writeInt32BE(size, 5)
     wire.write('\0\0\0\x01X\0\x01\0', HEADER_BYTES, 'latin1')
-    const before = performance.now()
+    // Of this process alone: others may have the processor in between.
+    const before = process.cpuUsage()
     for (let at = 0; at < wire.length; at++) client.socket.receive(wire.subarray(at, at + 1))
-    const took = performance.now() - before
+    const { user, system } = process.cpuUsage(before)
     t.match(client.only().response, { kind: 'void' })
     client.socket.destroy()
-    return took
+    return (user + system) / 1_000
   })
   t.comment(times.map((ms) => ms.toFixed(0)).join(' '))
   t.ok(times[2]! < 12 * times[0]! + 50, 'four times the bytes, about four times the time')

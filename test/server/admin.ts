@@ -13,7 +13,8 @@ import { runTool } from '../../tools/nodetool/run.ts'
 import { rowsOf, ToolClient } from '../../tools/support/client.ts'
 
 const ROOT = join(dirname(fileURLToPath(import.meta.url)), '../../..')
-const LIMIT_MS = 20_000
+/** A command that hangs is killed, long after the busiest machine would have run it. */
+const LIMIT_MS = 180_000
 const directory = mkdtempSync(join(tmpdir(), 'polyxena-admin-'))
 const data = join(directory, 'data')
 const socket = join(directory, 'admin')

@@ -232,7 +232,7 @@ t.test('metadata', async (t) => {
 
 t.test('the command', async (t) => {
   const run = async (...words: string[]): Promise<{ status: number | null; stdout: string }> => {
-    const child = spawn(process.execPath, [join(ROOT, 'dist/tools/sstable.js'), ...words], { timeout: 20_000 })
+    const child = spawn(process.execPath, [join(ROOT, 'dist/tools/sstable.js'), ...words], { timeout: 180_000 })
     let stdout = ''
     child.stdout.on('data', (chunk) => {
       stdout += String(chunk)

@@ -44,7 +44,7 @@ function damage(message: object, dice: Dice): Buffer {
   return bytes
 }
 
-t.test('damaged requests', { timeout: 60_000 }, async (t) => {
+t.test('damaged requests', async (t) => {
   const seed = testSeed()
   const dice = createDice(seed)
   const world = new MetadataWorld({ seed: 1, nodes: 3 })

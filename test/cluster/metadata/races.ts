@@ -5,7 +5,7 @@ import { raceSchemas } from '../../support/schema-races.ts'
 
 const SEEDS = 4
 
-t.test('clients race for the same tables through different nodes, under faults', { timeout: 120_000 }, async (t) => {
+t.test('clients race for the same tables through different nodes, under faults', async (t) => {
   let applied = 0
   for (let seed = 1; seed <= SEEDS; seed++) {
     const report = await raceSchemas(seed)
@@ -15,7 +15,7 @@ t.test('clients race for the same tables through different nodes, under faults',
   t.ok(applied > 5 * SEEDS, `${applied} changes were made`)
 })
 
-t.test('seeds that die while they found a cluster found one', { timeout: 120_000 }, async (t) => {
+t.test('seeds that die while they found a cluster found one', async (t) => {
   let kills = 0
   for (let seed = 1; seed <= 2 * SEEDS; seed++) {
     const report = await raceFounding(seed)
@@ -30,7 +30,7 @@ t.test('a seed gives the same run again', async (t) => {
   t.same(again, first)
 })
 
-t.test('acceptors that hide what they accepted are found', { timeout: 120_000 }, async (t) => {
+t.test('acceptors that hide what they accepted are found', async (t) => {
   for (let seed = 1; seed < 201; seed++) {
     const { violation } = await raceSchemas(seed, 'accepted hidden')
     if (violation === null) continue
