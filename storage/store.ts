@@ -16,6 +16,7 @@ import { type Files, openFiles } from './files.ts'
 import { Flusher } from './flusher.ts'
 import { LogRecord } from './log-record.ts'
 import type { TableFile } from './manifest.ts'
+import { KnownRows } from './model/causal/known-rows.ts'
 import type { ReadCommand, ReadResult } from './model/command.ts'
 import { createLaws, type Resolution } from './model/merge.ts'
 import { MutationReader } from './model/mutation.ts'
@@ -95,6 +96,8 @@ export class Store {
   readonly #space: DiskSpace | null
   readonly #periodicFlush: PeriodicFlush
   readonly #laws = createLaws()
+  /** Of rows of vector-clock tables, for those who lead writes of them. */
+  readonly knownRows: KnownRows
   #forgettings = 0
   readonly #tables = new Map<string, TableStore>()
   /** The same, as mutations name them. */
@@ -116,6 +119,7 @@ export class Store {
     this.#runtime = runtime
     this.#settings = settings
     this.#files = files
+    this.knownRows = new KnownRows({ random: runtime.random.stream('known rows') })
     this.snapshots = files
       ? new TableSnapshots({
           runtime,
@@ -208,7 +212,7 @@ export class Store {
     await this.#files?.register(tables)
     for (const { id, table } of tables) {
       const known = this.#tables.get(id)
-      known?.changeTable(table)
+      if (known?.changeTable(table)) this.knownRows.forgetRoom()
       const store = known ?? this.#add(id, table)
       void this.compactions?.changed(store)
       if (this.#files) this.#periodicFlush.set(id, table.options.memtableFlushPeriodMs)
@@ -231,6 +235,7 @@ export class Store {
       forgot: () => {
         this.#forgettings++
       },
+      gained: () => this.knownRows.forgetRoom(),
       failed: (store, error) => this.#files?.damaged.report(store, error),
     })
     this.#tables.set(id, made)
@@ -478,6 +483,7 @@ export class Store {
     const began = isTimed ? clock.monotonicMs() : 0
     const before = memtable.bytes
     memtable.apply(mutation)
+    if (table.keepsVersions) this.knownRows.joined(mutation)
     table.invalidate(mutation.buffer, mutation.positionStart, mutation.positionEnd)
     if (isTimed) metrics.writes.sampled(clock.monotonicMs() - began)
     metrics.mutationBytes += mutation.buffer.length

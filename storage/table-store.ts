@@ -73,6 +73,8 @@ export interface TableServices {
   readonly freed: (bytes: number) => void
   /** Told when something that it held is no longer there, although nobody deleted it. */
   readonly forgot: () => void
+  /** Told when it gets data that was not written to it. */
+  readonly gained: () => void
   /** Told of the error of a read that failed. */
   readonly failed: (table: TableStore, error: unknown) => void
 }
@@ -129,8 +131,14 @@ export class TableStore implements ReadContext {
     return this.#files
   }
 
-  /** What is known of the table changes, its options among it. */
-  changeTable(table: StoredTable): void {
+  /** Rows may have more than one version. */
+  get keepsVersions(): boolean {
+    return this.table.options.resolution === 'vclock'
+  }
+
+  /** What is known of the table changes, its options among it. Returns whether it concerns how many versions rows have, or may have. */
+  changeTable(table: StoredTable): boolean {
+    const { resolution, maxSiblings } = this.table.options
     this.table = table
     // Rows meet by the same rules in both laws: those that are in memory stay true.
     this.resolution = this.#services.laws[table.options.resolution]
@@ -138,6 +146,7 @@ export class TableStore implements ReadContext {
     // While rows are not to be kept, writes do not tell the cache.
     this.#services.rowCache?.clear(this.id)
     for (const { reader } of this.#files) reader.keepsIndex = table.options.caching.keys
+    return table.options.resolution !== resolution || table.options.maxSiblings !== maxSiblings
   }
 
   get damaged(): readonly DamagedFile[] {
@@ -377,6 +386,7 @@ export class TableStore implements ReadContext {
   /** Files from outside, or of the start. */
   addFiles(files: readonly LiveFile[]): void {
     this.#add(files)
+    this.#services.gained()
     this.#services.rowCache?.clear(this.id)
   }
 

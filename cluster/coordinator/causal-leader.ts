@@ -1,16 +1,28 @@
 /**
- * Turns writes of vector-clock tables into versions: reads the row, gives the write its dots, and writes what is to be joined with the row everywhere.
+ * Turns writes of vector-clock tables into versions: looks at the row, gives the write its dots, and writes what is to be joined with the row everywhere.
  * Source: Preguiça et al., Dotted Version Vectors (2012), "update" at a server; Riak's put coordinator, which is a replica of the key.
- * Always: one at a time for a partition, and no turn of the event loop lies between reading and writing unless the partition is locked. So the row
- * that is read holds every dot that this run gave it before; a delta that says less than that of its own actor could hide one.
+ *
+ * The row is needed for two things: for the last dot that it was given here, as what lies between that one and the new one is nobody's; and for how many
+ * versions there are. Both are remembered of rows that were written lately (causal/known-rows.ts), so that most puts and deletions read nothing. Rows
+ * are read for what they changed before of or-set columns, what they held before the table kept versions, and whenever there may be so many versions
+ * that somebody is to be told: about every 24th put of a row.
+ * Always: one at a time for a partition, and no turn of the event loop lies between looking and writing unless the partition is locked. So what was read
+ * or remembered tells of every dot that this run gave the row before; a delta that says less than that of its own actor could hide one.
  */
 import { ByteWriter } from '../../lib/base/bytes.ts'
 import { invalid, type RequestError } from '../../lib/base/errors.ts'
 import { SerialLocks } from '../../lib/base/serial-locks.ts'
 import { Consistency } from '../../lib/types/consistency.ts'
-import { COUNTER_MAX, coversDot, greatestCounter } from '../../storage/model/causal/context.ts'
+import {
+  COUNTER_MAX,
+  coversDot,
+  coversLegacy,
+  greatestCounter,
+  lastCounter,
+} from '../../storage/model/causal/context.ts'
 import { type CausalWrite, DeltaWriter, lacksSeen } from '../../storage/model/causal/delta.ts'
 import type { Dots } from '../../storage/model/causal/dots.ts'
+import type { KnownRows } from '../../storage/model/causal/known-rows.ts'
 import { CausalRow } from '../../storage/model/causal/state.ts'
 import type { ReadCommand, ReadResult } from '../../storage/model/command.ts'
 import { CausalVersions } from '../../storage/model/merge.ts'
@@ -34,7 +46,7 @@ export interface CausalTable {
 }
 
 export interface CausalLeaderOptions {
-  readonly replica: Pick<Replica, 'apply' | 'read' | 'rowAtHand'>
+  readonly replica: Pick<Replica, 'apply' | 'read' | 'rowAtHand' | 'knownRows'>
   /** Those of this run of this node. */
   readonly dots: Dots
   /** Of the table of a mutation. */
@@ -50,6 +62,12 @@ type MaybePromise<T> = T | Promise<T>
 /** Rows as they are, by their clusterings (latin1). */
 type Rows = Map<string, Buffer>
 
+/** What is being read, and how many versions had come to this node when that began. */
+interface Reading {
+  readonly found: MaybePromise<ReadResult>
+  readonly arrivals: number
+}
+
 export class CausalLeader implements Leader {
   readonly writeType = 'SIMPLE'
   /** A node that forgets in a crash what it gave others is another actor when it returns. */
@@ -63,6 +81,8 @@ export class CausalLeader implements Leader {
   readonly #law = new CausalVersions()
   readonly #joined = new ByteWriter(512)
   readonly #rows = new LeadRows()
+  #actor: Buffer | null = null
+  #room = 0
   /** Ids as text, which is not made anew for each write. */
   readonly #tables = new TableMap<string>()
 
@@ -75,56 +95,113 @@ export class CausalLeader implements Leader {
     return (isFree ? this.#leadAtOnce(mutation) : null) ?? this.#leadRead(mutation)
   }
 
-  /** A write of one row that is at hand, as most are; null: it takes more. */
+  /** A write of one row that is known or at hand, as most are; null: it takes more. */
   #leadAtOnce(mutation: Buffer): Led | null {
-    const { replica, gather } = this.#options
+    const { replica, gather, dots } = this.#options
     const reader = this.#reader.reset(mutation)
-    const { positionStart, positionEnd } = reader
     if (!reader.next() || reader.kind !== EntryKind.CAUSAL_WRITE || reader.valueEnd < reader.end) return null
-    const position = mutation.subarray(positionStart, positionEnd)
+    const write = reader.causalWrite()
+    const { context, version } = write
+    checkTime(context)
+    const known = this.#knownRows()
+    if (known?.find(reader) && isUnread(write) && (version === null || known.room > 0)) {
+      const { last, room, stands } = known
+      if (stands && version !== null && (context === null || lastCounter(context, this.#deltas.actorOf(dots)) < last))
+        this.#options.counts(mutation).made++
+      const delta = this.#deltas.deltaAfter(last, write, dots)
+      known.update(this.#deltas.counter, version === null ? room : room - 1, version !== null)
+      return this.#writeOne(reader, delta, null)
+    }
+    const position = mutation.subarray(reader.positionStart, reader.positionEnd)
     const clustering = mutation.subarray(reader.boundStart, reader.boundEnd)
     const state = replica.rowAtHand?.(mutation, position, clustering)
     if (state === undefined) return null
-    const write = reader.causalWrite()
     if (gather !== undefined && lacksSeen(state, write)) return null
     const warning = this.#check(mutation, state, write)
+    const delta = this.#deltas.delta(state, write, dots)
+    if (known !== undefined) this.#remember(known, reader, write, 0)
+    return this.#writeOne(reader, delta, warning)
+  }
+
+  /** Writes the row that was made of a mutation's one entry. */
+  #writeOne(reader: MutationReader, row: Buffer, warning: string | null): Led {
+    const { buffer, positionStart, positionEnd, boundStart, boundEnd } = reader
     const writer = this.#writer
-    writer.begin(mutation.subarray(0, TABLE_ID_BYTES), position)
-    writer.row(clustering, this.#deltas.delta(state, write, this.#options.dots))
-    const led = writer.finish()
-    return { mutation: led, durable: replica.apply([led]), warnings: warning === null ? null : [warning] }
+    writer.begin(buffer.subarray(0, TABLE_ID_BYTES), buffer.subarray(positionStart, positionEnd))
+    writer.row(buffer.subarray(boundStart, boundEnd), row)
+    return this.#apply(writer.finish(), warning === null ? null : [warning], true)
+  }
+
+  /** `isCounted`: what is known of the rows' room allows for what is written. */
+  #apply(mutation: Buffer, warnings: readonly string[] | null, isCounted: boolean): Led {
+    const { replica } = this.#options
+    const { knownRows } = replica
+    if (knownRows === undefined) return { mutation, durable: replica.apply([mutation]), warnings }
+    knownRows.isLeading = isCounted
+    try {
+      return { mutation, durable: replica.apply([mutation]), warnings }
+    } finally {
+      knownRows.isLeading = false
+    }
+  }
+
+  /** The row whose delta was made last, and was checked before. `unseen`: versions that may have come to it since it was read. */
+  #remember(known: KnownRows, entry: MutationReader, { version }: CausalWrite, unseen: number): void {
+    // Or-set columns alone say nothing of versions.
+    const { counter } = this.#deltas
+    if (counter > 0) known.set(entry, counter, this.#room - unseen, version !== null)
+  }
+
+  /** Those of the actor of now. */
+  #knownRows(): KnownRows | undefined {
+    const { knownRows } = this.#options.replica
+    const { actor } = this.#options.dots
+    if (this.#actor !== actor) {
+      this.#actor = actor
+      knownRows?.clear()
+    }
+    return knownRows
   }
 
   #leadRead(mutation: Buffer): Led | Promise<Led> {
     const own = Buffer.from(mutation)
     const name = this.#locks.isIdle ? '' : this.#nameOf(own)
     if (name !== '' && this.#locks.isHeld(name))
-      return this.#locks.run(name, () => this.#leadLocked(own, this.#options.replica.read(this.#readOf(own))))
-    const found = this.#options.replica.read(this.#readOf(own))
-    if (found instanceof Promise) return this.#locks.run(this.#nameOf(own), () => this.#leadLocked(own, found))
-    const rows = rowsOf(found)
-    if (this.#isLacking(own, rows)) return this.#locks.run(this.#nameOf(own), () => this.#leadLocked(own, found))
-    return this.#write(own, rows)
+      return this.#locks.run(name, () => this.#leadLocked(own, this.#beginRead(own)))
+    const reading = this.#beginRead(own)
+    if (reading.found instanceof Promise)
+      return this.#locks.run(this.#nameOf(own), () => this.#leadLocked(own, reading))
+    const rows = rowsOf(reading.found)
+    if (this.#isLacking(own, rows)) return this.#locks.run(this.#nameOf(own), () => this.#leadLocked(own, reading))
+    return this.#write(own, rows, reading.arrivals)
+  }
+
+  #beginRead(mutation: Buffer): Reading {
+    const { replica } = this.#options
+    return { arrivals: replica.knownRows?.arrivals ?? 0, found: replica.read(this.#readOf(mutation)) }
   }
 
   #nameOf(mutation: Buffer): string {
     return mutation.toString('latin1', 0, this.#reader.reset(mutation).positionEnd)
   }
 
-  async #leadLocked(mutation: Buffer, found: MaybePromise<ReadResult>): Promise<Led> {
-    let rows = rowsOf(found instanceof Promise ? await found : found)
+  async #leadLocked(mutation: Buffer, reading: Reading): Promise<Led> {
+    let { arrivals } = reading
+    let rows = rowsOf(await reading.found)
     for (const level of [Consistency.QUORUM, Consistency.ALL]) {
       if (!this.#isLacking(mutation, rows)) break
       const gathered = await this.#options.gather!(this.#liveReadOf(mutation), mutation, level)
       const theirs = [...rowsOf(gathered)].map(([clustering, row]) => [clustering, Buffer.from(row)] as const)
-      rows = rowsOf(await this.#options.replica.read(this.#readOf(mutation)))
+      const again = this.#beginRead(mutation)
+      arrivals = again.arrivals
+      rows = rowsOf(await again.found)
       for (const [clustering, row] of theirs) {
         const own = rows.get(clustering)
         rows.set(clustering, own === undefined ? row : this.#join(own, row))
       }
     }
     // What no replica has any more nobody has to remove.
-    return this.#write(mutation, rows)
+    return this.#write(mutation, rows, arrivals)
   }
 
   /** Whether it removes what others have seen, and this node perhaps not. */
@@ -168,34 +245,38 @@ export class CausalLeader implements Leader {
     return table
   }
 
-  /** Throws, and has done nothing, when there would be too many versions. */
-  #write(mutation: Buffer, rows: Rows): Led {
+  /** Throws, and has done nothing, when there would be too many versions. `arrivals`: when reading of the rows began. */
+  #write(mutation: Buffer, rows: Rows, arrivals: number): Led {
+    const known = this.#knownRows()
     const reader = this.#reader.reset(mutation)
     const { positionStart, positionEnd } = reader
     const writer = this.#writer
     writer.begin(mutation.subarray(0, TABLE_ID_BYTES), mutation.subarray(positionStart, positionEnd))
     let warnings: string[] | null = null
+    let isCounted = true
     for (let start = positionEnd; reader.next(); start = reader.valueEnd) {
       if (reader.kind !== EntryKind.CAUSAL_WRITE) {
         writer.entry(mutation.subarray(start, reader.valueEnd))
+        isCounted = false
         continue
       }
       const clustering = mutation.subarray(reader.boundStart, reader.boundEnd)
       const place = clustering.toString('latin1')
       const state = rows.get(place) ?? null
       const write = reader.causalWrite()
+      checkTime(write.context)
       const warning = this.#check(mutation, state, write)
       if (warning !== null) {
         warnings ??= []
         warnings.push(warning)
       }
       const delta = this.#deltas.delta(state, write, this.#options.dots)
+      if (known !== undefined) this.#remember(known, reader, write, known.arrivals - arrivals)
       writer.row(clustering, delta)
       // A batch may name a row again.
       if (reader.valueEnd < reader.end) rows.set(place, state === null ? delta : this.#join(state, delta))
     }
-    const led = writer.finish()
-    return { mutation: led, durable: this.#options.replica.apply([led]), warnings }
+    return this.#apply(writer.finish(), warnings, isCounted)
   }
 
   #join(state: Buffer, delta: Buffer): Buffer {
@@ -205,21 +286,25 @@ export class CausalLeader implements Leader {
     return out.copy()
   }
 
-  /** What the client is to be told of so many versions; null: nothing. Throws when there would be too many, or the context cannot be one. */
-  #check(mutation: Buffer, state: Buffer | null, { context, version }: CausalWrite): string | null {
-    if (context !== null && greatestCounter(context) > COUNTER_MAX)
-      throw invalid('Invalid vclock: it is of no time there is')
-    if (state === null || version === null) return null
-    const row = this.#state.reset(state, this.#options.nowSeconds())
-    let before = 0
-    let after = 1
-    while (row.next()) {
-      before++
-      if (context === null || !coversDot(context, row.dotBuffer, row.dotStart)) after++
-    }
-    if (after === 1) return null
-    const counts = this.#options.counts(mutation)
+  /**
+   * What the client is to be told of so many versions; null: nothing. Throws when there would be too many. Afterwards `#room` is how many more there may
+   * come to be before somebody is told.
+   */
+  #check(mutation: Buffer, state: Buffer | null, { context, version, sets }: CausalWrite): string | null {
     const { name, maxSiblings } = this.#options.table(mutation)
+    let before = 0
+    let after = version === null ? 0 : 1
+    if (state !== null) {
+      const row = this.#state.reset(state, this.#options.nowSeconds())
+      const replaces = context !== null && (version !== null || sets === null)
+      while (row.next()) {
+        before++
+        if (!replaces || !coversDot(context, row.dotBuffer, row.dotStart)) after++
+      }
+    }
+    this.#room = Math.min(SIBLINGS_WARNED - 1, maxSiblings) - after
+    if (version === null || after === 1) return null
+    const counts = this.#options.counts(mutation)
     if (after > maxSiblings && after > before) {
       counts.refused++
       throw invalid(
@@ -234,6 +319,17 @@ export class CausalLeader implements Leader {
       'read it, and write what shall take their place USING VCLOCK'
     )
   }
+}
+
+/** Whether the write needs nothing of its row but what is known of it. */
+function isUnread({ context, sets }: CausalWrite): boolean {
+  return sets === null && (context === null || !coversLegacy(context))
+}
+
+/** Throws when the context cannot be one. */
+function checkTime(context: Buffer | null): void {
+  if (context !== null && greatestCounter(context) > COUNTER_MAX)
+    throw invalid('Invalid vclock: it is of no time there is')
 }
 
 const AS_MANY_AS = 'as many as max_siblings'

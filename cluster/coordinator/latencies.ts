@@ -32,7 +32,10 @@ export interface SiblingCounts {
   /** Live versions of each row that readers were given, of the last minutes. */
   readonly perRead: Histogram
   rowsRead: number
-  /** Writes that this node led: that left more than one live version, that were refused because there would have been too many. */
+  /**
+   * Writes that this node led: of which it knew that they left another version beside their own, without looking for one; that were refused because there
+   * would have been too many.
+   */
   made: number
   refused: number
 }

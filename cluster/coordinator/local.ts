@@ -6,6 +6,7 @@ import { ReplicaFailure, RequestError } from '../../lib/base/errors.ts'
 import { SerialLocks } from '../../lib/base/serial-locks.ts'
 import type { Clock } from '../../lib/runtime/runtime.ts'
 import { Consistency, consistencyName } from '../../lib/types/consistency.ts'
+import type { KnownRows } from '../../storage/model/causal/known-rows.ts'
 import type { ReadCommand, ReadResult } from '../../storage/model/command.ts'
 import type { Resolution } from '../../storage/model/merge.ts'
 import type { CasRequest, CasScene } from './cas.ts'
@@ -25,6 +26,8 @@ export interface Replica {
    * Absent: it always does.
    */
   rowAtHand?(mutation: Buffer, position: Buffer, clustering: Buffer): Buffer | null | undefined
+  /** What is known of rows of vector-clock tables whose writes were led here; it takes notice of whatever else is written to them. Absent: nothing. */
+  readonly knownRows?: KnownRows
   /** How often it gave something up that it had held, since the node began. Absent: never. */
   forgettings?(): number
   /** The law by which versions of the table's rows merge. */

@@ -347,6 +347,7 @@ async function serve({
     apply: (mutations) => views.apply(mutations),
     read: (command) => (virtual.handles(command.table) ? virtual.read(command) : views.read(command)),
     rowAtHand: (mutation, position, clustering) => store.rowAtHand(mutation, position, clustering),
+    knownRows: store.knownRows,
     forgettings: () => store.forgettings,
     resolution: (table) => store.resolutionOf(table),
     truncate: (table, atMs) => views.truncate(table, atMs),

@@ -7,12 +7,21 @@
  */
 import { ByteWriter } from '../../lib/base/bytes.ts'
 import { Purger } from '../../storage/compaction/purge.ts'
-import { coversDot, legacyTimestamp, makeDot, NO_CONTEXT, validateContext } from '../../storage/model/causal/context.ts'
-import { type CausalWrite, deltaOf, lacksSeen } from '../../storage/model/causal/delta.ts'
+import {
+  coversDot,
+  coversLegacy,
+  legacyTimestamp,
+  makeDot,
+  NO_CONTEXT,
+  validateContext,
+} from '../../storage/model/causal/context.ts'
+import { type CausalWrite, DeltaWriter, deltaOf, lacksSeen } from '../../storage/model/causal/delta.ts'
 import type { Dots } from '../../storage/model/causal/dots.ts'
+import { KnownRows } from '../../storage/model/causal/known-rows.ts'
 import { CausalRow } from '../../storage/model/causal/state.ts'
 import { CausalVersions } from '../../storage/model/merge.ts'
-import { validateRow } from '../../storage/model/mutation.ts'
+import { MutationReader, validateRow } from '../../storage/model/mutation.ts'
+import { PartitionMutationWriter } from '../../storage/model/partition-mutation.ts'
 import { RowReader } from '../../storage/model/row.ts'
 import { RowWriter } from '../../storage/model/row-writer.ts'
 import type { Dice } from './random.ts'
@@ -20,7 +29,12 @@ import type { Dice } from './random.ts'
 /** The code under test; planted bugs replace parts of it. */
 export interface CausalCode {
   join(a: Buffer, b: Buffer): Buffer
-  delta(state: Buffer | null, write: CausalWrite, dots: Dots): Buffer
+  /** A number: the row was not looked at, and this was the last counter that it was given. */
+  delta(state: Buffer | number | null, write: CausalWrite, dots: Dots): Buffer
+  /** The last counter that a row was given by this actor; null: the row must be read. */
+  lastOf(known: KnownRows, row: MutationReader, write: CausalWrite, dots: Dots): number | null
+  /** Tells those who remember rows of what others wrote. */
+  joined(known: KnownRows, mutation: MutationReader): void
   /** What a compaction makes of a row; null: nothing is left. */
   compact(state: Buffer, nowSeconds: number): Buffer | null
   /** Whether a node that forgot something gets a new actor. */
@@ -37,7 +51,10 @@ export const REAL_CODE: CausalCode = {
     law.merge(out, a, 0, a.length, b, 0, b.length)
     return out.view()
   },
-  delta: deltaOf,
+  delta: (state, write, dots) =>
+    typeof state === 'number' ? new DeltaWriter().deltaAfter(state, write, dots) : deltaOf(state, write, dots),
+  lastOf: (known, row) => (known.find(row) ? known.last : null),
+  joined: (known, mutation) => known.joined(mutation),
   compact: (state, nowSeconds) => {
     const purger = new Purger(nowSeconds, GC_GRACE)
     purger.within(NO_CONTEXT, { high: Number.POSITIVE_INFINITY, low: 0 })
@@ -56,6 +73,10 @@ const PATHS = ['x', 'y'].map((path) => Buffer.from(path))
 const LEGACY_TIMESTAMP = 40
 const BEGIN_SECONDS = 1_000
 const GC_GRACE = 1_000_000
+/** Versions of which a leader would say something: it counts them when it cannot be sure that there are fewer. */
+const VERSIONS_SAID = 4
+/** More than are remembered beside it: then the row is not. */
+const OTHER_ROWS = 9
 
 type Kind = 'version' | 'element' | 'mark' | 'twin mark' | 'legacy'
 
@@ -85,6 +106,7 @@ interface Replica {
   /** Events. */
   heard: number
   dots: RecordedDots
+  known: KnownRows
 }
 
 class RecordedDots implements Dots {
@@ -103,6 +125,19 @@ class RecordedDots implements Dots {
     return this.#last
   }
 }
+
+/** The mutation that joins the row with one of a partition, at its entry. */
+function entryOf(partition: number, row: Buffer): MutationReader {
+  const writer = new PartitionMutationWriter()
+  writer.begin(Buffer.alloc(16, 1), Buffer.alloc(10, partition).fill(0, 8))
+  writer.row(NO_CONTEXT, row)
+  const reader = new MutationReader().reset(writer.finish())
+  reader.next()
+  return reader
+}
+
+const NOTHING = Buffer.from([0])
+const OWN_ROW = entryOf(0, NOTHING)
 
 /** Runs one history; throws where the code and the model differ. */
 export function runHistory(dice: Dice, code: CausalCode = REAL_CODE): void {
@@ -132,7 +167,8 @@ class History {
   run(): void {
     const dice = this.#dice
     const count = 2 + dice.int(3)
-    for (let i = 0; i < count; i++) this.#replicas.push({ state: null, heard: 0, dots: this.#newActor() })
+    for (let i = 0; i < count; i++)
+      this.#replicas.push({ state: null, heard: 0, dots: this.#newActor(), known: this.#newKnownRows() })
     if (dice.chance(0.2)) this.#beginWithLegacy()
     const steps = 4 + dice.int(22)
     for (let i = 0; i < steps && this.#things.length < THINGS_MAX; i++) this.#step()
@@ -186,7 +222,9 @@ class History {
     this.#check(replica)
   }
 
-  #receive(replica: Replica, state: Buffer, heard: number): void {
+  /** `isOwn`: its leader made it, and knows of it. */
+  #receive(replica: Replica, state: Buffer, heard: number, isOwn = false): void {
+    if (!isOwn) this.#code.joined(replica.known, entryOf(0, state))
     replica.state = replica.state === null ? state : this.#code.join(replica.state, state)
     replica.heard |= heard
   }
@@ -207,6 +245,13 @@ class History {
     replica.state = isOwn ? state : null
     replica.heard = isOwn ? heard : 0
     if (this.#code.renewsActors) replica.dots = this.#newActor()
+    replica.known = this.#newKnownRows()
+  }
+
+  /** A table of eight rows, so that rows go from it. */
+  #newKnownRows(): KnownRows {
+    const random = { fill: <T extends Uint8Array>(target: T): T => target.fill(this.#dice.int(256)) }
+    return new KnownRows({ random, setsFirst: 1, setsMax: 1 })
   }
 
   /** What compactions and whole reads make of it; nothing is past gc_grace. */
@@ -292,9 +337,10 @@ class History {
         if (thing.place !== place && !(place.length === 1 && thing.place.startsWith(place))) continue
         if (!isRemoval || context === null || (context.things & (1 << i)) !== 0) seen |= 1 << i
       }
+    if (dice.chance(0.2)) this.#writeOthers(replica)
     const { given, actor } = replica.dots
     given.length = 0
-    const delta = this.#code.delta(replica.state, write, replica.dots)
+    const delta = this.#lead(replica, write)
     const name = (i: number, kind: Kind, place = '', expiresAt = Infinity): number => {
       const isTwin = kind === 'element' || kind === 'twin mark'
       const own = Buffer.from(actor)
@@ -322,8 +368,33 @@ class History {
     }
     const event = this.#event({ made, seen: seen & ~made })
     if (dice.chance(0.95)) this.#flying.push({ delta, event })
-    this.#receive(replica, delta, 1 << event)
+    this.#receive(replica, delta, 1 << event, true)
     this.#checkRow(delta, 1 << event)
+  }
+
+  /** Reads the row if it is not known well enough. */
+  #lead({ state, dots, known }: Replica, write: CausalWrite): Buffer {
+    const { version, sets, context } = write
+    const isOfVersions = version !== null || sets === null
+    const last = this.#code.lastOf(known, OWN_ROW, write, dots)
+    const isKnown = known.find(OWN_ROW)
+    const room = isKnown ? known.room : 0
+    const mayBeUnread = sets === null && (context === null || !coversLegacy(context))
+    if (last !== null && mayBeUnread && (version === null || room > 0 || !isKnown)) {
+      const delta = this.#code.delta(last, write, dots)
+      known.set(OWN_ROW, dots.given[0]!, version === null ? room : room - 1, true)
+      return delta
+    }
+    const delta = this.#code.delta(state, write, dots)
+    if (!isOfVersions) return delta
+    const left = state === null ? 0 : this.#row.reset(state, this.#now).countUnseen(context ?? NO_CONTEXT)
+    known.set(OWN_ROW, dots.given[0]!, VERSIONS_SAID - left - (version === null ? 0 : 1), true)
+    return delta
+  }
+
+  /** Other rows get dots of the actor, and are remembered in place of this one. */
+  #writeOthers({ dots, known }: Replica): void {
+    for (let row = 1; row <= OTHER_ROWS; row++) known.set(entryOf(row, NOTHING), dots.next(0), 1, true)
   }
 
   /** Of the first things those of elements, among `things`, that the row covers. */
@@ -387,9 +458,12 @@ class History {
     return { row, added, touched }
   }
 
-  #check({ state, heard }: Replica): void {
+  #check({ state, heard, known }: Replica): void {
     if (state !== null) this.#checkRow(state, heard)
     else if (this.#visible(heard) !== 0) throw new Error('nothing is there')
+    if (state === null || !known.find(OWN_ROW) || known.room === 0) return
+    if (this.#row.reset(state, this.#now).count() + known.room > VERSIONS_SAID)
+      throw new Error('there is less room for versions than was remembered')
   }
 
   #checkRow(state: Buffer, heard: number): void {

@@ -63,6 +63,8 @@ export async function openStorageNode(limits: Partial<CqlLimits> = {}): Promise<
         reads.count += 1
         return indexes.read(command)
       },
+      rowAtHand: (mutation, position, clustering) => store.rowAtHand(mutation, position, clustering),
+      knownRows: store.knownRows,
       resolution: (table) => store.resolutionOf(table),
       truncate: (table) => indexes.truncate(table),
     },

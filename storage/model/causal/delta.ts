@@ -124,17 +124,38 @@ export class DeltaWriter {
   #seen: Buffer | null = null
   #dots: Dots | null = null
   #above = 0
+  /** The greatest counter of the actor that the leader knows of the row; 0: none. */
+  #last = 0
+  /** That of the version, or of the deletion, which was made last; 0: it changed or-set columns alone. */
+  counter = 0
   /** Of the version at hand: seconds, and when it expires; 0: it stays. */
   #ttl = 0
   #expiresAt = 0
 
   /** In memory of its own. */
-  delta(state: Buffer | null, { context, version, sets }: CausalWrite, dots: Dots): Buffer {
-    this.#begin(state ?? EMPTY_ROW, context, dots)
+  delta(state: Buffer | null, write: CausalWrite, dots: Dots): Buffer {
+    this.#begin(state ?? EMPTY_ROW, write.context, dots)
+    this.#last = lastCounter(this.#state, this.#actor, this.#stateContext, this.#stateContextEnd)
+    return this.#delta(write)
+  }
+
+  /**
+   * The same without a look at the row: of a write without sets, whose context has nothing that was written before the table kept versions. `last`: no
+   * counter that the actor gave the row is greater. Then no dot of the row is claimed that was not seen, and the contexts of those who write what they have
+   * read stay one interval of this actor, as if the row had been read. Others' dots may have greater counters.
+   */
+  deltaAfter(last: number, write: CausalWrite, dots: Dots): Buffer {
+    this.#begin(EMPTY_ROW, write.context, dots)
+    this.#last = last
+    this.#above = Math.max(this.#above, last)
+    return this.#delta(write)
+  }
+
+  #delta({ context, version, sets }: CausalWrite): Buffer {
     const isDelete = version === null && sets === null
     const isOfVersions = version !== null || isDelete
     if (context !== null && isOfVersions) appendDotted(this.#context, context, isDelete)
-    const counter = isOfVersions ? this.#give(this.#actor) : 0
+    this.counter = isOfVersions ? this.#give(this.#actor, this.#last) : 0
     const changes = sets === null ? NO_CHANGES : this.#changes(sets)
     const newest = this.#above
     this.#out.reset()
@@ -147,7 +168,7 @@ export class DeltaWriter {
       if (value !== null) writer.dottedCell(column, path, tsHigh, tsLow, ttl, expiresAt, value)
       else if (legacy === null || compareTimestamps(tsHigh, tsLow, legacy.high, legacy.low) > 0)
         writer.pathTombstone(column, path, tsHigh, tsLow, Math.floor(newest / MICROS_PER_SECOND))
-    if (version !== null) this.#version(version, counter)
+    if (version !== null) this.#version(version, this.counter)
     writer.end()
     return this.#out.copy()
   }
@@ -162,21 +183,30 @@ export class DeltaWriter {
     this.#context.reset()
     this.#above = greatestCounter(state, this.#stateContext, this.#stateContextEnd)
     if (seen !== null) this.#above = Math.max(this.#above, greatestCounter(seen))
-    const { actor } = dots
-    if (this.#given.equals(actor)) return
-    this.#given = actor
-    this.#actor = Buffer.from(actor)
-    this.#actor[ACTOR_BYTES - 1]! &= 0xfe
-    this.#twin = Buffer.from(actor)
-    this.#twin[ACTOR_BYTES - 1]! |= 1
+    this.actorOf(dots)
+  }
+
+  /** Of versions. */
+  actorOf({ actor }: Dots): Buffer {
+    if (this.#given !== actor) {
+      this.#given = actor
+      this.#actor = Buffer.from(actor)
+      this.#actor[ACTOR_BYTES - 1]! &= 0xfe
+      this.#twin = Buffer.from(actor)
+      this.#twin[ACTOR_BYTES - 1]! |= 1
+    }
+    return this.#actor
+  }
+
+  #giveTwin(): number {
+    return this.#give(this.#twin, lastCounter(this.#state, this.#twin, this.#stateContext, this.#stateContextEnd))
   }
 
   /** A new dot: its counter. All of its actor between the last one that the leader knows of the row and this one are seen with it. */
-  #give(actor: Buffer): number {
+  #give(actor: Buffer, last: number): number {
     const counter = this.#dots!.next(this.#above)
     assert(counter > this.#above && Number.isSafeInteger(counter), 'counters ascend')
     this.#above = counter
-    const last = lastCounter(this.#state, actor, this.#stateContext, this.#stateContextEnd)
     this.#cover(actor, last === 0 ? counter - 1 : last, counter)
     return counter
   }
@@ -279,7 +309,7 @@ export class DeltaWriter {
         if (those === undefined) mayBeGone = true
         continue
       }
-      const dot = makeDot(this.#twin, this.#give(this.#twin))
+      const dot = makeDot(this.#twin, this.#giveTwin())
       added.push({
         column,
         path: Buffer.concat([dot, path]),
@@ -291,7 +321,7 @@ export class DeltaWriter {
       })
     }
     // A removal is a write, too: whoever has seen its dot knows of it.
-    if (added.length === 0) this.#give(this.#twin)
+    if (added.length === 0) this.#giveTwin()
     if (mayBeGone) this.#tellElements(added)
     return [...removed, ...added].sort(
       (a, b) =>

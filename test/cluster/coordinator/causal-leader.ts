@@ -7,8 +7,9 @@ import type { Led } from '../../../cluster/coordinator/led-writes.ts'
 import { ByteWriter } from '../../../lib/base/bytes.ts'
 import { Histogram } from '../../../lib/base/histogram.ts'
 import { createSeededRandom } from '../../../lib/runtime/simulated/random.ts'
-import { contextSize, makeContext } from '../../../storage/model/causal/context.ts'
+import { contextSize, joinContexts, makeContext } from '../../../storage/model/causal/context.ts'
 import type { CausalWrite } from '../../../storage/model/causal/delta.ts'
+import { KnownRows } from '../../../storage/model/causal/known-rows.ts'
 import { CausalRow } from '../../../storage/model/causal/state.ts'
 import { type ReadCommand, type ReadResult, RowData } from '../../../storage/model/command.ts'
 import { CausalVersions } from '../../../storage/model/merge.ts'
@@ -18,6 +19,8 @@ import { RowWriter } from '../../../storage/model/row-writer.ts'
 import { createDice, testSeed } from '../../support/random.ts'
 
 const TABLE_ID = Buffer.from('00112233445566778899aabbccddeeff', 'hex')
+/** An actor, how many bounds, and two. */
+const INTERVAL_BYTES = 25
 const COLUMN = 0
 const TAGS = 1
 
@@ -58,6 +61,10 @@ class World {
   readonly rows = new Map<string, Buffer>()
   readonly counts: SiblingCounts = { perRead: new Histogram(), rowsRead: 0, made: 0, refused: 0 }
   readonly leader: CausalLeader
+  /** Of eight rows. */
+  readonly known: KnownRows
+  reads = 0
+  forgettings = 0
   maxSiblings = 100
   isLate = false
   others: World | null = null
@@ -67,15 +74,22 @@ class World {
 
   constructor(seed = 1) {
     let now = 1_000_000
+    const random = createSeededRandom(seed)
+    this.known = new KnownRows({ random: random.stream('known'), setsFirst: 1, setsMax: 1 })
     this.leader = new CausalLeader({
       replica: {
+        knownRows: this.known,
         apply: (mutations) => {
           for (const mutation of mutations) this.apply(mutation)
           return undefined
         },
         read: (command) => (this.isLate ? Promise.resolve().then(() => this.read(command)) : this.read(command)),
       },
-      dots: new ActorDots(createSeededRandom(seed), () => ++now),
+      dots: new ActorDots(
+        random,
+        () => ++now,
+        () => this.forgettings,
+      ),
       table: () => ({ name: 'ks.t', maxSiblings: this.maxSiblings }),
       counts: () => this.counts,
       nowSeconds: () => 1,
@@ -97,10 +111,12 @@ class World {
       if (known) this.#law.merge(out, known, 0, known.length, row, 0, row.length)
       this.rows.set(name, known ? out.copy() : row)
     }
+    this.known.joined(reader)
   }
 
   read({ slices, target }: ReadCommand): ReadResult {
     if (target.kind !== 'partition') throw new Error('a leader reads one partition')
+    this.reads++
     const names = slices === null ? [''] : slices.map(({ start }) => start.toString('latin1'))
     const rows = names.flatMap((name) => {
       const row = this.rows.get(name)
@@ -247,4 +263,94 @@ t.test('a context of no time there is is refused', async (t) => {
   const world = new World()
   const context = makeContext(Buffer.alloc(8, 2), 2 ** 52, 2 ** 52 + 1)
   await t.rejects(async () => world.write(put('x', context)), { code: 'INVALID' })
+})
+
+t.test('rows that are known are not read: who writes what he has read has a context of one interval', async (t) => {
+  const world = new World()
+  const PUTS = 240
+  for (let i = 0; i < PUTS; i++) {
+    const { warnings } = await world.write(put(String(i), world.found().context))
+    t.equal(warnings, null)
+  }
+  t.same(world.found().texts, [String(PUTS - 1)])
+  t.equal(world.found().context.length, INTERVAL_BYTES)
+  t.equal(world.reads, PUTS / (SIBLINGS_WARNED - 1), 'one after another might be a version more each')
+  t.equal(world.counts.made, 0)
+  await world.write({ context: world.found().context, version: null, sets: null })
+  await world.write(put('again', world.found().context))
+  t.same(world.found().texts, ['again'])
+  t.equal(world.found().context.length, INTERVAL_BYTES)
+})
+
+t.test('contexts stay one interval an actor when rows are forgotten, and when nodes start again', async (t) => {
+  const seed = testSeed()
+  const dice = createDice(seed)
+  const STARTS = 4
+  let world = new World(seed)
+  const others = 'abcdefghijklmnopqrstuvwxyz'
+  for (let start = 0; start < STARTS; start++) {
+    for (let i = 0; i < 300; i++) {
+      const row = others[dice.int(others.length)]!
+      const { context } = world.found(row)
+      await world.write(dice.chance(0.1) ? { context, version: null, sets: null } : put(`${start} ${i}`, context), row)
+      t.ok(world.found(row).texts.length <= 1)
+      t.ok(world.found(row).context.length <= (start + 1) * INTERVAL_BYTES, `TEST_SEED=${seed}`)
+    }
+    if (start % 2 === 0) world.forgettings++
+    else {
+      const next = new World(seed + start + 1)
+      for (const [row, bytes] of world.rows) next.rows.set(row, bytes)
+      world = next
+    }
+  }
+})
+
+t.test('a put that has not seen the last one hides nothing, whether its row is known or not', async (t) => {
+  const world = new World()
+  await world.write(put('1'))
+  const early = world.found().context
+  await world.write(put('2', early))
+  await world.write(put('3', early))
+  t.same(world.found().texts, ['2', '3'])
+  t.equal(world.counts.made, 1)
+  for (const other of 'bcdefghij') await world.write(put('x'), other)
+  t.equal(world.reads, 10)
+  await world.write(put('4', early))
+  t.equal(world.reads, 11, 'it is not known any more')
+  t.same(world.found().texts, ['2', '3', '4'])
+  t.equal(world.counts.made, 2)
+  await world.write(put('5', joinContexts(early, world.found().context)))
+  t.same(world.found().texts, ['5'])
+})
+
+t.test('what others write counts, too, and what comes in files', async (t) => {
+  const [one, two] = [new World(1), new World(2)]
+  one.maxSiblings = 5
+  await one.write(put('own'))
+  for (let i = 0; i < 4; i++) one.apply((await two.write(put(String(i)))).mutation)
+  t.equal(one.reads, 1)
+  await t.rejects(one.write(put('too many')), { code: 'INVALID', message: /has 5 concurrent versions/ })
+  await one.write(put('one', one.found().context))
+  t.equal(one.reads, 3)
+  const law = new CausalVersions()
+  const joined = new ByteWriter()
+  const own = one.rows.get('a')!
+  await two.write(put('new'))
+  const theirs = two.rows.get('a')!
+  law.merge(joined, own, 0, own.length, theirs, 0, theirs.length)
+  one.rows.set('a', joined.copy())
+  one.known.forgetRoom()
+  await one.write(put('two'))
+  t.equal(one.reads, 4)
+  t.same(one.found().texts.sort(), ['new', 'one', 'two'])
+})
+
+t.test('what comes while a row is read is counted', async (t) => {
+  const [one, two] = [new World(1), new World(2)]
+  one.isLate = true
+  one.maxSiblings = 4
+  const leading = one.write(put('own'))
+  for (let i = 0; i < 3; i++) one.apply((await two.write(put(String(i)))).mutation)
+  await leading
+  await t.rejects(one.write(put('too many')), { code: 'INVALID', message: /has 4 concurrent versions/ })
 })

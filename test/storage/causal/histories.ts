@@ -8,11 +8,11 @@ import {
   contextEntries,
   DOT_BYTES,
   joinContexts,
+  lastCounter,
   makeContext,
   NO_CONTEXT,
   readCounter,
 } from '../../../storage/model/causal/context.ts'
-import { deltaOf } from '../../../storage/model/causal/delta.ts'
 import { RowReader } from '../../../storage/model/row.ts'
 import { RowWriter } from '../../../storage/model/row-writer.ts'
 import { type CausalCode, REAL_CODE, runHistory } from '../../support/causal-history.ts'
@@ -59,18 +59,20 @@ function fromTheBeginning(context: Buffer): Buffer {
 
 const PLANTS: Readonly<Record<string, Partial<CausalCode>>> = {
   'a write says nothing of what its writer had seen': {
-    delta: (state, write, dots) => deltaOf(state, { ...write, context: null }, dots),
+    delta: (state, write, dots) => REAL_CODE.delta(state, { ...write, context: null }, dots),
   },
   'a put replaces the elements that its writer had seen': {
     delta: (state, write, dots) =>
-      withContext(deltaOf(state, write, dots), (context) => joinContexts(context, versionsOf(write.context))),
+      withContext(REAL_CODE.delta(state, write, dots), (context) => joinContexts(context, versionsOf(write.context))),
   },
   'contexts claim all that an actor gave before': {
-    delta: (state, write, dots) => withContext(deltaOf(state, write, dots), fromTheBeginning),
+    delta: (state, write, dots) => withContext(REAL_CODE.delta(state, write, dots), fromTheBeginning),
   },
   'a write replaces all that its leader has': {
     delta: (state, write, dots) =>
-      withContext(deltaOf(state, write, dots), (context) => joinContexts(context, rowContext(state))),
+      withContext(REAL_CODE.delta(state, write, dots), (context) =>
+        joinContexts(context, rowContext(typeof state === 'number' ? null : state)),
+      ),
   },
   'a merge forgets the context of one side': {
     join: (a, b) => withContext(REAL_CODE.join(a, b), () => joinContexts(rowContext(a), ownDots(REAL_CODE.join(a, b)))),
@@ -86,8 +88,13 @@ const PLANTS: Readonly<Record<string, Partial<CausalCode>>> = {
   'a leader that is behind removes what it has': { asksOthers: false },
   'a removal without a context removes nothing': {
     delta: (state, write, dots) =>
-      deltaOf(write.context === null && write.version === null ? null : state, write, dots),
+      REAL_CODE.delta(write.context === null && write.version === null ? null : state, write, dots),
   },
+  'what is not remembered of a row was not given since its writer read': {
+    lastOf: (known, row, { context }, { actor }) =>
+      known.find(row) ? known.last : context === null ? null : lastCounter(context, versionsActor(actor)),
+  },
+  'what others write takes no room': { joined: () => {} },
   'a compaction drops the context with the last version': {
     compact: (state, now) => {
       const left = REAL_CODE.compact(state, now)
@@ -101,6 +108,12 @@ function rowContext(row: Buffer | null): Buffer {
   if (row === null) return NO_CONTEXT
   const { hasContext, contextStart, contextEnd } = new RowReader().reset(row)
   return hasContext ? row.subarray(contextStart, contextEnd) : NO_CONTEXT
+}
+
+function versionsActor(actor: Buffer): Buffer {
+  const own = Buffer.from(actor)
+  own[7]! &= 0xfe
+  return own
 }
 
 /** Without what says how far the rows without dots were seen: that is no part of a stored row. */
