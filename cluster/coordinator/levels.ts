@@ -23,6 +23,18 @@ export interface Requirement {
   readonly each: ReadonlyMap<string, number> | null
 }
 
+/** The groups of replicas of each of which a level asks for a number: of each data centre where it asks for their quorums, else all that count. */
+export interface LevelGroups {
+  /** Acknowledgements of each group. */
+  readonly needs: number[]
+  /** The groups' data centres; null: there is one group. */
+  readonly names: readonly string[] | null
+  /** Of the data centres' quorums, by name; null when the total is enough. */
+  readonly each: ReadonlyMap<string, number> | null
+  /** The group of a data centre's replicas; -1: they do not count. */
+  of(datacenter: string): number
+}
+
 export function quorumOf(factor: number): number {
   return Math.floor(factor / 2) + 1
 }
@@ -58,6 +70,21 @@ export function requirement(level: number, replication: Replication, localDatace
     }
     default:
       return everywhere(1)
+  }
+}
+
+/** `localDatacenter` is the coordinator's. */
+export function groupsOf(level: number, replication: Replication, localDatacenter: string): LevelGroups {
+  const { required, localOnly, each } = requirement(level, replication, localDatacenter)
+  const names = each === null ? null : [...each.keys()]
+  return {
+    needs: each === null ? [required] : [...each.values()],
+    names,
+    each,
+    of(datacenter) {
+      if (localOnly) return datacenter === localDatacenter ? 0 : -1
+      return names === null ? 0 : names.indexOf(datacenter)
+    },
   }
 }
 

@@ -5,7 +5,7 @@
  */
 import type { Endpoint } from '../internode/messenger.ts'
 import type { RingNode } from '../ring/topology.ts'
-import { type Replication, requirement } from './levels.ts'
+import { groupsOf, type Replication } from './levels.ts'
 
 export interface ReadReplica {
   readonly hostId: string
@@ -50,18 +50,13 @@ export function planRead(
   scene: ReadScene,
 ): ReadPlan {
   const { self } = scene
-  const needed = requirement(level, replication, self.datacenter)
-  const names = needed.each === null ? null : [...needed.each.keys()]
-  const groupOf = ({ datacenter }: RingNode): number => {
-    if (needed.localOnly) return datacenter === self.datacenter ? 0 : -1
-    return names === null ? 0 : names.indexOf(datacenter)
-  }
-  const needs = names === null ? [needed.required] : names.map((name) => needed.each!.get(name)!)
+  const groups = groupsOf(level, replication, self.datacenter)
+  const { needs, names } = groups
   const live = needs.map(() => 0)
   const contacts: ReadReplica[] = []
   const spares: ReadReplica[] = []
   for (const node of scene.sort(natural)) {
-    const group = groupOf(node)
+    const group = groups.of(node.datacenter)
     if (group < 0 || !(node.hostId === self.hostId || scene.isAlive(node.hostId))) continue
     const isSelf = node.hostId === self.hostId
     const isNear = node.datacenter === self.datacenter

@@ -9,7 +9,7 @@ import { Consistency } from '../../lib/types/consistency.ts'
 import type { Endpoint } from '../internode/messenger.ts'
 import type { ReplicaSet } from '../ring/placement.ts'
 import type { RingNode } from '../ring/topology.ts'
-import { type Replication, requirement } from './levels.ts'
+import { groupsOf, type Replication } from './levels.ts'
 
 /** One replica of a plan. */
 export interface WriteTarget {
@@ -63,14 +63,13 @@ export interface PlanScene {
 
 export function planWrite(level: number, replication: Replication, replicas: ReplicaSet, scene: PlanScene): WritePlan {
   const { self } = scene
-  const needed = requirement(level, replication, self.datacenter)
-  const names = needed.each === null ? null : [...needed.each.keys()]
-  const groupOf = ({ datacenter }: RingNode): number => {
-    if (needed.localOnly) return datacenter === self.datacenter ? 0 : -1
-    return names === null ? 0 : names.indexOf(datacenter)
-  }
-  const needs = names === null ? [needed.required] : names.map((name) => needed.each!.get(name)!)
-  if (level !== Consistency.ANY) for (const node of replicas.pending) if (groupOf(node) >= 0) needs[groupOf(node)]! += 1
+  const groups = groupsOf(level, replication, self.datacenter)
+  const { needs, names } = groups
+  if (level !== Consistency.ANY)
+    for (const node of replicas.pending) {
+      const group = groups.of(node.datacenter)
+      if (group >= 0) needs[group]! += 1
+    }
   const live = needs.map(() => 0)
   const targets: WriteTarget[] = []
   const direct: WriteTarget[] = []
@@ -81,7 +80,7 @@ export function planWrite(level: number, replication: Replication, replicas: Rep
   let own: WriteTarget | null = null
   for (const node of [...replicas.natural, ...replicas.pending]) {
     const { hostId, endpoint, datacenter } = node
-    const group = groupOf(node)
+    const group = groups.of(datacenter)
     if (hostId !== self.hostId && !scene.isAlive(hostId)) {
       const other = takeStandIn(spare, datacenter)
       if (other === null) {
@@ -109,7 +108,7 @@ export function planWrite(level: number, replication: Replication, replicas: Rep
   return {
     level,
     epoch: scene.epoch,
-    unavailable: shortage(level, needs, live, names, needed.each),
+    unavailable: shortage(level, needs, live, names, groups.each),
     targets,
     self: own,
     direct,
