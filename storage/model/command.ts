@@ -23,6 +23,9 @@ export interface Slice {
   readonly single?: boolean
 }
 
+/** All rows of a partition. */
+export const WHOLE_PARTITION: readonly Slice[] = [{ start: START_OF_PARTITION, end: END_OF_PARTITION }]
+
 /** Where an interrupted read of a range goes on: in this partition after this clustering (null: its static row was all that was given). */
 export interface ReadPoint {
   readonly position: Buffer
@@ -166,6 +169,18 @@ export class RowData {
 
 function viewOf(buffer: Buffer, start: number, end: number): Buffer {
   return start === 0 && end === buffer.length ? buffer : buffer.subarray(start, end)
+}
+
+/** Index of the first of a partition's rows, which ascend, at or after the bound. */
+export function firstRowFrom(rows: readonly RowData[], bound: Buffer): number {
+  let low = 0
+  let high = rows.length
+  while (low < high) {
+    const middle = (low + high) >>> 1
+    if (rows[middle]!.clustering.compare(bound) < 0) low = middle + 1
+    else high = middle
+  }
+  return low
 }
 
 /** Rows in [start, end) are deleted; the bytes of the deletion as deletion.ts says. */

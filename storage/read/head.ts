@@ -3,13 +3,12 @@
  * Always: an answer is the one that a read of the sources gives, or there is none: what lies beyond the head, or before its time, is not known here.
  */
 import {
-  END_OF_PARTITION,
+  firstRowFrom,
   type PartitionData,
   type ReadCommand,
   type ReadResult,
   RowData,
-  type Slice,
-  START_OF_PARTITION,
+  WHOLE_PARTITION,
 } from '../model/command.ts'
 import type { Resolution } from '../model/merge.ts'
 import { POSITION_HEAD_BYTES } from '../model/mutation.ts'
@@ -25,8 +24,6 @@ export interface PartitionHead {
   readonly nowSeconds: number
   readonly bytes: number
 }
-
-const WHOLE: readonly Slice[] = [{ start: START_OF_PARTITION, end: END_OF_PARTITION }]
 
 /** The command that reads the head of which the given command asks for a part. */
 export function headCommand(command: ReadCommand, rows: number, byteLimit: number): ReadCommand {
@@ -108,13 +105,13 @@ function takeRows(
   most: number,
 ): { bytes: number; isKnown: boolean } {
   const { reversed } = command
-  const slices = command.slices ?? WHOLE
+  const slices = command.slices ?? WHOLE_PARTITION
   let bytes = 0
   for (const slice of reversed ? [...slices].reverse() : slices) {
     const start = startOf(slice, command.after?.clustering ?? null, reversed)
     if (start === null) continue
-    const first = lowerBound(head.rows, reversed ? slice.start : start)
-    const end = lowerBound(head.rows, reversed ? start : slice.end)
+    const first = firstRowFrom(head.rows, reversed ? slice.start : start)
+    const end = firstRowFrom(head.rows, reversed ? start : slice.end)
     for (let i = 0; i < end - first; i++) {
       const row = head.rows[reversed ? end - 1 - i : first + i]!
       if (!resolver.isLive(row.rowBuffer, row.rowStart, row.rowEnd)) continue
@@ -127,16 +124,4 @@ function takeRows(
     if (isBeyond && !(slice.single && end > first)) return { bytes, isKnown: false }
   }
   return { bytes, isKnown: true }
-}
-
-/** Index of the first row at or after the bound. */
-function lowerBound(rows: readonly RowData[], bound: Buffer): number {
-  let low = 0
-  let high = rows.length
-  while (low < high) {
-    const middle = (low + high) >>> 1
-    if (rows[middle]!.clustering.compare(bound) < 0) low = middle + 1
-    else high = middle
-  }
-  return low
 }

@@ -4,13 +4,13 @@
  * Always: memory is bounded by the answer, whatever is passed over; after RECORDS_PER_TURN records others get the event loop.
  */
 import {
-  END_OF_PARTITION,
   type PartitionData,
   type ReadCommand,
   type ReadResult,
   RowData,
   type Slice,
   START_OF_PARTITION,
+  WHOLE_PARTITION,
 } from '../model/command.ts'
 import type { Resolution } from '../model/merge.ts'
 import { EntryKind, POSITION_HEAD_BYTES } from '../model/mutation.ts'
@@ -38,7 +38,6 @@ export interface ReadContext {
   didScan(tombstones: number, rows: number): void
 }
 
-const EVERYTHING: readonly Slice[] = [{ start: START_OF_PARTITION, end: END_OF_PARTITION }]
 const NO_POSITION = Buffer.alloc(0)
 const AFTER = Buffer.from([0])
 /** Records looked at before a scan lets others run: a few milliseconds. */
@@ -81,7 +80,7 @@ class Read {
     this.#context = context
     this.#command = command
     this.#resolver = new RowResolver(context.resolution, command.nowSeconds, context.gcGraceSeconds)
-    const slices = command.slices ?? EVERYTHING
+    const slices = command.slices ?? WHOLE_PARTITION
     this.#slices = command.reversed ? [...slices].reverse() : slices
     this.#tombstonesMax = command.tombstonesMax ?? Number.POSITIVE_INFINITY
     this.#whole = command.whole ? new WholeForm(context.resolution, command, context.gcGraceSeconds) : null

@@ -3,8 +3,14 @@
  * so that the query engine does not see a difference.
  * Always: partitions stand in the order in which a scan gives them; a partition's rows ascend by clustering, and all of them are live.
  */
-import type { PartitionData, ReadCommand, ReadResult, RowData, Slice } from '../../../storage/model/command.ts'
-import { END_OF_PARTITION, START_OF_PARTITION } from '../../../storage/model/command.ts'
+import {
+  firstRowFrom,
+  type PartitionData,
+  type ReadCommand,
+  type ReadResult,
+  type RowData,
+  WHOLE_PARTITION,
+} from '../../../storage/model/command.ts'
 import { POSITION_HEAD_BYTES } from '../../../storage/model/mutation.ts'
 
 export interface MemoryPartition {
@@ -20,8 +26,6 @@ export const TOKEN_ORDER: PartitionOrder = (a, b) => a.compare(b)
 /** By key: Cassandra's order for virtual keyspaces. */
 export const KEY_ORDER: PartitionOrder = (a, b) =>
   a.compare(b, POSITION_HEAD_BYTES, b.length, POSITION_HEAD_BYTES, a.length)
-
-const EVERYTHING: readonly Slice[] = [{ start: START_OF_PARTITION, end: END_OF_PARTITION }]
 
 /** The partitions must be in the order. */
 export function readMemory(
@@ -60,12 +64,12 @@ function readPartition(
   const most = Math.min(command.limit - reading.rows, command.perPartitionLimit - (after?.rowsGiven ?? 0))
   const given: RowData[] = []
   if (most <= 0) return given
-  const slices = command.slices ?? EVERYTHING
+  const slices = command.slices ?? WHOLE_PARTITION
   for (const slice of reversed ? [...slices].reverse() : slices) {
-    let first = lowerBound(all, slice.start)
-    let end = lowerBound(all, slice.end)
+    let first = firstRowFrom(all, slice.start)
+    let end = firstRowFrom(all, slice.end)
     if (after?.clustering && !reversed) first = Math.max(first, upperBound(all, after.clustering))
-    if (after?.clustering && reversed) end = Math.min(end, lowerBound(all, after.clustering))
+    if (after?.clustering && reversed) end = Math.min(end, firstRowFrom(all, after.clustering))
     for (let i = 0; i < end - first; i++) {
       const row = all[reversed ? end - 1 - i : first + i]!
       given.push(row)
@@ -78,20 +82,8 @@ function readPartition(
   return given
 }
 
-/** Index of the first row at or after the bound. */
-function lowerBound(rows: readonly RowData[], bound: Buffer): number {
-  let low = 0
-  let high = rows.length
-  while (low < high) {
-    const middle = (low + high) >>> 1
-    if (rows[middle]!.clustering.compare(bound) < 0) low = middle + 1
-    else high = middle
-  }
-  return low
-}
-
 /** Index of the first row after the clustering. */
 function upperBound(rows: readonly RowData[], clustering: Buffer): number {
-  const at = lowerBound(rows, clustering)
+  const at = firstRowFrom(rows, clustering)
   return at < rows.length && rows[at]!.clustering.equals(clustering) ? at + 1 : at
 }
