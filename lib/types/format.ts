@@ -4,6 +4,7 @@
  */
 import { unreachable } from '../base/assert.ts'
 import { uuidText } from '../base/uuid.ts'
+import { splitFields } from './collection-parts.ts'
 import { dateText, timeText } from './date-time.ts'
 import { decodeDuration, durationText } from './duration.ts'
 import { quoteIdentifier } from './identifier.ts'
@@ -130,14 +131,8 @@ function parts(bytes: Buffer, types: readonly CqlType[]): string[] {
 }
 
 function components(bytes: Buffer, types: readonly CqlType[]): string[] {
-  let at = 0
-  return types.map((type) => {
-    const length = at < bytes.length ? bytes.readInt32BE(at) : -1
-    at += 4
-    if (length < 0) return 'null'
-    at += length
-    return toCqlLiteral(type, bytes.subarray(at - length, at))
-  })
+  const fields = splitFields(bytes)
+  return types.map((type, i) => toCqlLiteral(type, fields[i] ?? null))
 }
 
 /** The bytes of a vector's elements, views of the value. */

@@ -2,6 +2,7 @@
  * Values as JSON. Source: CQL 3.4.7 "JSON encoding of Cassandra data types"; the texts are those of Apache Cassandra 5.0.6.
  */
 import { unreachable } from '../base/assert.ts'
+import { splitCollection, splitFields } from './collection-parts.ts'
 import { toCqlText, vectorElements } from './format.ts'
 import { LEGACY_TIMEUUID_CLASS, NATIVE } from './names.ts'
 import { timestampText } from './timestamp.ts'
@@ -15,11 +16,11 @@ export function toJson(type: CqlType, bytes: Buffer | null): string {
       return nativeJson(type, bytes)
     case 'list':
     case 'set':
-      return `[${elements(bytes, 1)
+      return `[${splitCollection(bytes, 1)
         .map((element) => toJson(type.element, element))
         .join(', ')}]`
     case 'map': {
-      const parts = elements(bytes, 2)
+      const parts = splitCollection(bytes, 2)
       const entries: string[] = []
       for (let i = 0; i < parts.length; i += 2)
         entries.push(`${jsonKey(toJson(type.key, parts[i]!))}: ${toJson(type.value, parts[i + 1]!)}`)
@@ -108,27 +109,8 @@ export function jsonString(text: string): string {
   return `"${escaped}${text.slice(from)}"`
 }
 
-/** Elements of a collection; keys and values of a map in turn. */
-function elements(bytes: Buffer, perEntry: 1 | 2): Buffer[] {
-  const parts: Buffer[] = []
-  if (bytes.length === 0) return parts
-  let at = 4
-  for (let i = bytes.readInt32BE(0) * perEntry; i > 0; i--) {
-    const end = at + 4 + bytes.readInt32BE(at)
-    parts.push(bytes.subarray(at + 4, end))
-    at = end
-  }
-  return parts
-}
-
 /** Fields of a tuple; those past its end are null. */
 function components(bytes: Buffer, types: readonly CqlType[]): string[] {
-  let at = 0
-  return types.map((type) => {
-    const length = at < bytes.length ? bytes.readInt32BE(at) : -1
-    at += 4
-    if (length < 0) return 'null'
-    at += length
-    return toJson(type, bytes.subarray(at - length, at))
-  })
+  const fields = splitFields(bytes)
+  return types.map((type, i) => toJson(type, fields[i] ?? null))
 }

@@ -15,10 +15,10 @@ import { ByteWriter } from '../../base/bytes.ts'
 import { type Resolver as ColumnResolver, resolverOf, resolversOf } from '../../schema/resolution.ts'
 import type { ColumnSchema, TableSchema } from '../../schema/table.ts'
 import { assembleMap, assembleSet } from '../../types/assemble.ts'
+import { splitCollection } from '../../types/collection-parts.ts'
 import { compare } from '../../types/compare.ts'
 import { isMultiCell } from '../../types/names.ts'
 import { RowValues } from '../select/select-values.ts'
-import { splitCollection } from '../terms/collection-parts.ts'
 
 /** A version as resolvers see it. */
 export interface Version {

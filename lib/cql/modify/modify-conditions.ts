@@ -4,12 +4,12 @@
  */
 import { invalid } from '../../base/errors.ts'
 import type { ColumnSchema, TableSchema } from '../../schema/table.ts'
+import { splitCollection, splitFields } from '../../types/collection-parts.ts'
 import { isCollection, isMultiCell, NATIVE, someType } from '../../types/names.ts'
 import type { CqlType } from '../../types/type.ts'
 import { compare, holds, isOrderOperator } from '../../types/value.ts'
 import type { ConditionClause, InValues, RelationOperator, Term } from '../ast.ts'
 import { type BoundValue, type Environment, type QueryOptions, UNSET } from '../statement.ts'
-import { splitCollection, splitFields } from '../terms/collection-parts.ts'
 import {
   columnReceiver,
   compileTerm,

@@ -1,5 +1,5 @@
 /** Serialised collections, tuples and user types taken apart. Source: native_protocol_v5.spec §6. */
-import { ByteReader } from '../../base/bytes.ts'
+import { ByteReader } from '../base/bytes.ts'
 
 /** The elements of a valid list or set, or the keys and values of a valid map in turn: views of its bytes. */
 export function splitCollection(bytes: Buffer, perEntry: 1 | 2): Buffer[] {
