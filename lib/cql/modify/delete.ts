@@ -2,14 +2,13 @@
 import { invalid } from '../../base/errors.ts'
 import type { TableSchema } from '../../schema/table.ts'
 import type { DeleteStatement } from '../ast.ts'
-import { compileClauses } from '../causal/clauses.ts'
 import { toModification } from '../causal/to-modification.ts'
 import type { TermScope } from '../terms/terms.ts'
 import { compileRestrictions, type Restrictions } from '../where/restrictions.ts'
 import type { Modification } from './modify.ts'
 import { ColumnWrites, compileDeletion } from './modify-assignments.ts'
-import { compileAttributes } from './modify-attributes.ts'
-import { type Condition, compileCondition, isRegularCondition, onlyStatics } from './modify-conditions.ts'
+import { compileModificationClauses } from './modify-clauses.ts'
+import { type Condition, isRegularCondition, onlyStatics } from './modify-conditions.ts'
 import { rowKeyOf } from './modify-keys.ts'
 import { type MutationSink, writeTarget } from './modify-sink.ts'
 
@@ -19,10 +18,8 @@ export function compileDelete(
   scope: TermScope,
   sink: MutationSink,
 ): Modification {
-  const attributes = compileAttributes(statement.using, table.keyspace, table.name, scope)
-  const causal = compileClauses(statement.using, statement.condition, null, table, scope)
-  const condition =
-    causal === null ? compileCondition(statement.condition, attributes.timestamp !== null, table, scope) : null
+  const { using, condition: ifClause } = statement
+  const { attributes, causal, condition } = compileModificationClauses(using, ifClause, null, table, scope)
   const writes = new ColumnWrites()
   for (const target of statement.targets) {
     const { column, operation } = compileDeletion(target, table, scope)

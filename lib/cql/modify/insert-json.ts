@@ -10,15 +10,13 @@ import { NATIVE } from '../../types/names.ts'
 import type { CqlType } from '../../types/type.ts'
 import { whyInvalid } from '../../types/value.ts'
 import type { ConditionClause, InsertJsonStatement, Term } from '../ast.ts'
-import { compileClauses } from '../causal/clauses.ts'
 import { toModification } from '../causal/to-modification.ts'
 import { allColumns } from '../select/select-compile.ts'
 import { type BoundValue, type Environment, type QueryOptions, UNSET } from '../statement.ts'
 import { ConstantValue, compileTerm, MarkerValue, type TermScope, type Value } from '../terms/terms.ts'
 import type { Modification } from './modify.ts'
 import { ColumnWrites, setOperation } from './modify-assignments.ts'
-import { compileAttributes } from './modify-attributes.ts'
-import { compileCondition } from './modify-conditions.ts'
+import { compileModificationClauses } from './modify-clauses.ts'
 import { RowKey } from './modify-keys.ts'
 import { type MutationSink, writeTarget } from './modify-sink.ts'
 
@@ -28,10 +26,9 @@ export function compileInsertJson(
   scope: TermScope,
   sink: MutationSink,
 ): Modification {
-  const attributes = compileAttributes(statement.using, table.keyspace, table.name, scope)
-  const ifClause: ConditionClause = { kind: statement.ifNotExists ? 'not_exists' : 'none' }
-  const causal = compileClauses(statement.using, ifClause, statement.ifVclock, table, scope)
-  const condition = causal === null ? compileCondition(ifClause, attributes.timestamp !== null, table, scope) : null
+  const { using, ifNotExists, ifVclock } = statement
+  const ifClause: ConditionClause = { kind: ifNotExists ? 'not_exists' : 'none' }
+  const { attributes, causal, condition } = compileModificationClauses(using, ifClause, ifVclock, table, scope)
   if (table.isCounter) throw invalid('INSERT statements are not allowed on counter tables, use UPDATE instead')
   const values = columnValues(statement, table, scope)
   const writes = new ColumnWrites()

@@ -2,13 +2,11 @@
 import { invalid } from '../../base/errors.ts'
 import type { TableSchema } from '../../schema/table.ts'
 import type { ConditionClause, InsertStatement, Term } from '../ast.ts'
-import { compileClauses } from '../causal/clauses.ts'
 import { toModification } from '../causal/to-modification.ts'
 import { columnReceiver, compileTerm, type Receiver, type TermScope, type Value } from '../terms/terms.ts'
 import type { Modification } from './modify.ts'
 import { ColumnWrites, compileSet } from './modify-assignments.ts'
-import { compileAttributes } from './modify-attributes.ts'
-import { compileCondition } from './modify-conditions.ts'
+import { compileModificationClauses } from './modify-clauses.ts'
 import { RowKey } from './modify-keys.ts'
 import { type MutationSink, writeTarget } from './modify-sink.ts'
 
@@ -18,10 +16,9 @@ export function compileInsert(
   scope: TermScope,
   sink: MutationSink,
 ): Modification {
-  const attributes = compileAttributes(statement.using, table.keyspace, table.name, scope)
-  const ifClause: ConditionClause = { kind: statement.ifNotExists ? 'not_exists' : 'none' }
-  const causal = compileClauses(statement.using, ifClause, statement.ifVclock, table, scope)
-  const condition = causal === null ? compileCondition(ifClause, attributes.timestamp !== null, table, scope) : null
+  const { using, ifNotExists, ifVclock } = statement
+  const ifClause: ConditionClause = { kind: ifNotExists ? 'not_exists' : 'none' }
+  const { attributes, causal, condition } = compileModificationClauses(using, ifClause, ifVclock, table, scope)
   if (table.isCounter) throw invalid('INSERT statements are not allowed on counter tables, use UPDATE instead')
   const { columns, values } = statement
   if (columns.length !== values.length) throw invalid('Unmatched column names/values')

@@ -1,14 +1,13 @@
 /** UPDATE. Source: CQL 3.4.7 "UPDATE"; order of checks and messages are those of Cassandra 5.0. */
 import type { TableSchema } from '../../schema/table.ts'
 import type { UpdateStatement } from '../ast.ts'
-import { compileClauses } from '../causal/clauses.ts'
 import { toModification } from '../causal/to-modification.ts'
 import type { TermScope } from '../terms/terms.ts'
 import { compileRestrictions } from '../where/restrictions.ts'
 import type { Modification } from './modify.ts'
 import { ColumnWrites, compileAssignment } from './modify-assignments.ts'
-import { compileAttributes } from './modify-attributes.ts'
-import { compileCondition, onlyStatics } from './modify-conditions.ts'
+import { compileModificationClauses } from './modify-clauses.ts'
+import { onlyStatics } from './modify-conditions.ts'
 import { rowKeyOf } from './modify-keys.ts'
 import { type MutationSink, writeTarget } from './modify-sink.ts'
 
@@ -18,10 +17,8 @@ export function compileUpdate(
   scope: TermScope,
   sink: MutationSink,
 ): Modification {
-  const attributes = compileAttributes(statement.using, table.keyspace, table.name, scope)
-  const causal = compileClauses(statement.using, statement.condition, null, table, scope)
-  const condition =
-    causal === null ? compileCondition(statement.condition, attributes.timestamp !== null, table, scope) : null
+  const { using, condition: ifClause } = statement
+  const { attributes, causal, condition } = compileModificationClauses(using, ifClause, null, table, scope)
   const writes = new ColumnWrites()
   for (const assignment of statement.assignments) {
     const { column, operation } = compileAssignment(assignment, table, condition !== null, scope)
