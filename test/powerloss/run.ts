@@ -3,7 +3,9 @@
  * not synced surviving (and again during each recovery), while every strategy of compaction has its share of the script; then the same with each operation failing by EIO and by ENOSPC.
  * Then EMFILE likewise; and the process is killed at each operation, and the power lost in the start that follows.
  *
- *     npm run powerloss -- [--steps 1800] [--error-steps 150] [--seed N]
+ *     npm run powerloss -- [--steps 1800] [--version-steps 450] [--error-steps 150] [--seed N]
+ *
+ * --version-steps: of the script on a table that keeps versions.
  */
 import { parseArgs } from 'node:util'
 import { losePowerUnderVersions } from '../support/causal-power-loss.ts'
@@ -12,6 +14,7 @@ import { failEverywhere, killThenLosePower, losePowerEverywhere, type Outcome } 
 const { values: flags } = parseArgs({
   options: {
     steps: { type: 'string', default: '1800' },
+    'version-steps': { type: 'string', default: '450' },
     'error-steps': { type: 'string', default: '150' },
     seed: { type: 'string' },
   },
@@ -43,7 +46,7 @@ const steps = Number(flags.steps)
 await prove(`power loss at every operation of a script of ${steps} steps, 0, 50 and 100 % survival`, (report) =>
   losePowerEverywhere({ seed, steps }, report),
 )
-const versionSteps = Math.ceil(steps / 4)
+const versionSteps = Number(flags['version-steps'])
 await prove(`power loss at every operation of a script of ${versionSteps} steps on rows that keep versions`, () =>
   losePowerUnderVersions({ seed, steps: versionSteps }),
 )

@@ -64,8 +64,20 @@ export type Beside = 'nothing' | 'flush' | 'compact'
 /** All of a table, all in outputs of a half, a quarter and so on, each file by itself, or the files whose number divided by `pick` leaves no rest. */
 export type CompactHow = 'major' | 'split' | 'garbage' | 'some'
 
+/** What a client of a table that keeps versions writes to a row, and which of the contexts that it has it hands back. */
+export interface PutSpec {
+  readonly partition: number
+  readonly clustering: string
+  readonly what: 'put' | 'delete' | 'add' | 'remove' | 'put and add'
+  readonly seen: 'nothing' | 'now' | 'before'
+  /** Seconds; 0: it stays. */
+  readonly ttl: number
+  readonly size: number
+}
+
 export type Operation =
   | { readonly kind: 'write'; readonly mutations: readonly MutationSpec[] }
+  | { readonly kind: 'put'; readonly puts: readonly PutSpec[] }
   | { readonly kind: 'read'; readonly read: ReadSpec; readonly beside: Beside }
   /** Goes on with what the slot holds, or begins it. */
   | { readonly kind: 'page'; readonly slot: number; readonly read: ReadSpec }
@@ -111,6 +123,8 @@ export interface Shape {
   readonly compaction: number
   /** Of a job's thread to die at each of its steps. */
   readonly deathChance: number
+  /** There is a table that keeps versions. */
+  readonly hasVersions: boolean
 }
 
 export interface Plan {
@@ -123,8 +137,12 @@ export interface Plan {
 export const SIMPLE_COLUMNS = [0, 1, 2, 200]
 export const COMPLEX_COLUMNS = [3, 4]
 const COLUMNS = [0, 1, 2, 3, 4, 200]
-/** Table 0 has clustering and a static row, 1 a single row a partition, 2 is not in the commit log. */
+/** Table 0 has clustering and a static row, 1 a single row a partition, 2 is not in the commit log; the one after them keeps versions. */
 export const TABLES = 3
+export const VERSIONS_TABLE = TABLES
+/** Of seeds whose plans were drawn before there was such a table the most are as they were. */
+const VERSIONS_CHANCE = 0.3
+const VERSIONS_SALT = 0x7e51
 const PATHS = ['', 'a', 'aa', 'b', '\xff']
 const END = '\xff'
 const GC_GRACES = [0, 10, 3_600, 864_000]
@@ -135,16 +153,18 @@ const HOW: readonly CompactHow[] = ['major', 'major', 'split', 'garbage', 'some'
 
 export function createPlan(seed: number, operations: number): Plan {
   const dice = createDice(seed)
-  const shape = createShape(dice)
+  const versions = createDice(seed ^ VERSIONS_SALT)
+  const hasVersions = versions.chance(VERSIONS_CHANCE)
+  const shape = { ...createShape(dice), hasVersions }
   return {
     seed,
     options: seed % OPTION_SETS.length,
     shape,
-    operations: new Generator(dice, shape, operations).operations,
+    operations: new Generator(dice, shape, operations, versions).operations,
   }
 }
 
-function createShape(dice: Dice): Shape {
+function createShape(dice: Dice): Omit<Shape, 'hasVersions'> {
   const partitions: string[] = []
   const count = dice.pick([1, 2, 5, 12, 40])
   for (let i = 0; i < count; i++)
@@ -200,8 +220,10 @@ class Generator {
   readonly #timeSlope: number
   readonly #timeSpread: number
   #tables: readonly number[]
+  /** Of them, those that keep no versions. */
+  readonly #plain: readonly number[]
 
-  constructor(dice: Dice, shape: Shape, count: number) {
+  constructor(dice: Dice, shape: Shape, count: number, versions: Dice) {
     this.#dice = dice
     this.#shape = shape
     const sometimes = (most: number): number => (dice.chance(0.4) ? 0 : dice.int(100) * 0.01 * most)
@@ -239,7 +261,9 @@ class Generator {
     this.#timeBase = dice.pick(TIME_BASES)
     this.#timeSlope = dice.pick([0, 0.02, 0.3, 2])
     this.#timeSpread = dice.pick([1, 5, 20])
-    this.#tables = dice.pick([[0], [0], [1], [2], [0, 1], [0, 1, 2]])
+    this.#plain = dice.pick([[0], [0], [1], [2], [0, 1], [0, 1, 2]])
+    this.#tables = this.#plain
+    if (shape.hasVersions) this.#tables = versions.chance(0.6) ? [VERSIONS_TABLE] : [...this.#plain, VERSIONS_TABLE]
     while (this.operations.length < count) {
       const operation = this.#operation()
       // The most is at stake while a flush or a compaction is under way.
@@ -272,6 +296,7 @@ class Generator {
     const table = dice.pick(this.#tables)
     switch (kind) {
       case 'write': {
+        if (table === VERSIONS_TABLE) return { kind: 'put', puts: this.#puts() }
         const mutations: MutationSpec[] = [this.#mutation()]
         while (dice.chance(0.15)) mutations.push(this.#mutation())
         return { kind, mutations }
@@ -324,9 +349,28 @@ class Generator {
     return dice.chance(0.02) ? now - 2 ** dice.int(40) : now + dice.int(2 * this.#timeSpread + 1) - this.#timeSpread
   }
 
+  #puts(): PutSpec[] {
+    const dice = this.#dice
+    const puts = [this.#put()]
+    while (dice.chance(0.15)) puts.push(this.#put())
+    return puts
+  }
+
+  #put(): PutSpec {
+    const dice = this.#dice
+    return {
+      partition: dice.int(this.#shape.partitions.length),
+      clustering: dice.pick(this.#shape.clusterings),
+      what: dice.pick(['put', 'put', 'put', 'put and add', 'delete', 'add', 'add', 'remove']),
+      seen: dice.pick(['nothing', 'now', 'now', 'now', 'before']),
+      ttl: this.#ttl(),
+      size: dice.chance(this.#weights.largeValues) ? 1_500 : 0,
+    }
+  }
+
   #mutation(): MutationSpec {
     const dice = this.#dice
-    const table = dice.pick(this.#tables)
+    const table = dice.pick(this.#plain)
     const changes: ChangeSpec[] = [this.#change(table)]
     while (dice.chance(0.3)) changes.push(this.#change(table))
     return { table, partition: dice.int(this.#shape.partitions.length), changes }
@@ -427,6 +471,7 @@ class Generator {
   #read(paged: boolean): ReadSpec {
     const dice = this.#dice
     const table = dice.pick(this.#tables)
+    const isVersions = table === VERSIONS_TABLE
     const count = this.#shape.partitions.length
     const bound = (): number | null => (dice.chance(0.5) ? null : dice.int(count))
     const target = dice.chance(0.6) ? dice.int(count) : { from: bound(), to: bound() }
@@ -444,12 +489,12 @@ class Generator {
       target,
       slices,
       reversed: dice.chance(0.35),
-      wantStatic: table !== 1 && dice.chance(0.5),
-      staticCounts: dice.chance(0.5),
+      wantStatic: table !== 1 && dice.chance(0.5) && !isVersions,
+      staticCounts: dice.chance(0.5) && !isVersions,
       limit: paged ? dice.pick([1, 2, 3, 7, 50]) : dice.chance(0.3) ? 1 + dice.int(20) : Number.POSITIVE_INFINITY,
-      perPartitionLimit: dice.chance(0.15) ? 1 + dice.int(4) : Number.POSITIVE_INFINITY,
-      byteLimit: dice.chance(paged ? 0.3 : 0.05) ? dice.pick([1, 100, 1_000]) : Number.POSITIVE_INFINITY,
-      columns: columns !== null && columns.length > 0 ? columns : null,
+      perPartitionLimit: dice.chance(0.15) && !isVersions ? 1 + dice.int(4) : Number.POSITIVE_INFINITY,
+      byteLimit: dice.chance(paged ? 0.3 : 0.05) && !isVersions ? dice.pick([1, 100, 1_000]) : Number.POSITIVE_INFINITY,
+      columns: columns !== null && columns.length > 0 && !isVersions ? columns : null,
     }
   }
 

@@ -162,4 +162,16 @@ export const PLANTS: readonly Plant[] = [
     from: 'writer.expiredCell(row);',
     to: '{}',
   },
+  {
+    name: 'versions: what one row has seen and dropped comes back where they meet',
+    file: 'storage/model/row-merge.js',
+    from: 'return coversDot(other.buffer, reader.buffer, reader.pathStart, other.contextStart, other.contextEnd);',
+    to: 'return false;',
+  },
+  {
+    name: 'versions: a context is purged whatever lies outside of the compaction',
+    file: 'storage/compaction/purge.js',
+    from: 'if (this.#takesOlder(counterHigh(newest), counterLow(newest))) return;',
+    to: 'return;',
+  },
 ]

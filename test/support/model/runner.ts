@@ -19,6 +19,7 @@ import {
   START_OF_PARTITION,
 } from '../../../storage/model/command.ts'
 import { MutationWriter } from '../../../storage/model/mutation.ts'
+import { RowReader } from '../../../storage/model/row.ts'
 import { openStore, type Store, type StoredTable } from '../../../storage/store.ts'
 import { DEFAULT_TABLE_OPTIONS } from '../../../storage/table-options.ts'
 import { createDice, type Dice } from '../random.ts'
@@ -33,10 +34,14 @@ import {
   type MutationSpec,
   type Operation,
   type Plan,
+  type PutSpec,
   type ReadSpec,
   TABLES,
+  VERSIONS_TABLE,
 } from './plan.ts'
 import { slowed } from './slow-disk.ts'
+import { VersionLeader } from './version-leader.ts'
+import { linesOf, VersionsJudge, type VersionWrite } from './versions.ts'
 import { World } from './world.ts'
 
 export interface Outcome {
@@ -63,6 +68,8 @@ interface Table {
   readonly idBytes: Buffer
   stored: StoredTable
   readonly judge: Judge
+  /** Of a table that keeps versions; null: it keeps none. */
+  readonly versions: VersionsJudge | null
   /** Compactions begin by themselves. */
   automatic: boolean
   /** Of those that somebody asked for, how many are not done. */
@@ -70,7 +77,11 @@ interface Table {
   /** The last write that certainly survives. */
   sure: number
   /** The last one taken: its folder, and what it has. */
-  snapshot: { readonly folder: string; readonly has: ReadonlyMap<number, PartitionHistory> } | null
+  snapshot: {
+    readonly folder: string
+    readonly has: ReadonlyMap<number, PartitionHistory>
+    readonly versions: ReturnType<VersionsJudge['snapshot']> | null
+  } | null
 }
 
 interface Scan {
@@ -120,13 +131,16 @@ class Run {
   readonly #writer = new MutationWriter()
   readonly #diskDice: Dice
   readonly #random: Random
+  /** Another actor whenever the node starts. */
+  #leader!: VersionLeader
 
   constructor(plan: Plan) {
     this.#plan = plan
     this.#partitions = partitionsOf(plan)
     this.#diskDice = createDice(plan.seed)
     this.#random = createSeededRandom(plan.seed)
-    for (let i = 0; i < TABLES; i++) this.#tables.push(this.#makeTable(i))
+    const tables = plan.shape.hasVersions ? TABLES + 1 : TABLES
+    for (let i = 0; i < tables; i++) this.#tables.push(this.#makeTable(i))
   }
 
   get diskOperations(): number {
@@ -153,6 +167,9 @@ class Run {
     switch (operation.kind) {
       case 'write':
         this.#write(operation.mutations)
+        break
+      case 'put':
+        await this.#put(operation.puts)
         break
       case 'read':
         await this.#readOnce(operation.read, operation.beside)
@@ -233,9 +250,16 @@ class Run {
         durableWrites: index !== 2,
         hasClustering: index !== 1,
         shape: '{}',
-        options: { ...DEFAULT_TABLE_OPTIONS, ...OPTION_SETS[this.#plan.options]!.table, compaction, gcGraceSeconds },
+        options: {
+          ...DEFAULT_TABLE_OPTIONS,
+          ...OPTION_SETS[this.#plan.options]!.table,
+          compaction,
+          gcGraceSeconds,
+          ...(index === VERSIONS_TABLE && { resolution: 'vclock' as const }),
+        },
       },
       judge: new Judge(),
+      versions: index === VERSIONS_TABLE ? new VersionsJudge() : null,
       automatic: compaction.enabled,
       asked: 0,
       sure: 0,
@@ -252,6 +276,8 @@ class Run {
     const jobs = createSimulatedJobs({ clock, disk, random, deathChance })
     const runtime: Runtime = { ...storageRuntime(clock, disk), random, jobs }
     this.#store = await this.#until(openStore({ runtime, directory: '/data', settings }))
+    const store = this.#store
+    this.#leader = new VersionLeader(random, clock, () => store.forgettings)
     // What was replayed may be more than a memtable holds: it is being flushed then.
     if (this.#litter() !== null && deathChance === 0) {
       await this.#until(this.#store.flush())
@@ -313,10 +339,12 @@ class Run {
       let first: string | null = null
       do {
         table.judge.upTo = ++count
+        if (table.versions !== null) table.versions.upTo = count
         wrong = this.#compare(table, question, result, false)
         first ??= wrong
       } while (wrong !== null && count < issued)
       table.judge.upTo = Number.POSITIVE_INFINITY
+      if (table.versions !== null) table.versions.upTo = Number.POSITIVE_INFINITY
       if (wrong !== null)
         throw new Difference(
           `after the start ${table.stored.name} is not what the first ${table.sure} writes left (${first}), ` +
@@ -332,7 +360,10 @@ class Run {
     const least = Math.min(...this.#tables.map(({ sure }) => sure))
     const again = this.#issued.filter(({ sequence }) => sequence > least && sequence <= issued)
     this.#issued = []
-    for (const table of this.#tables) table.judge.forgetAfter(table.sure)
+    for (const table of this.#tables) {
+      table.judge.forgetAfter(table.sure)
+      table.versions?.forgetAfter(table.sure)
+    }
     for (const { sequence, mutations } of again) {
       const kept = mutations.filter(({ table }) => sequence > table.sure && this.#tables.includes(table))
       if (kept.length > 0) this.#apply(kept)
@@ -349,6 +380,29 @@ class Run {
     this.#apply(specs.map((spec) => this.#prepare(spec)))
   }
 
+  /** As a leader does: the row is read, and what is joined with it made of that. */
+  async #put(puts: readonly PutSpec[]): Promise<void> {
+    const table = this.#tables[VERSIONS_TABLE]!
+    const prepared: Prepared[] = []
+    const rows = new Set<string>()
+    for (const put of puts) {
+      const { partition, clustering } = put
+      const row = `${partition}/${clustering}`
+      if (rows.has(row)) continue
+      rows.add(row)
+      const place = this.#partitions[partition]!
+      const command = this.#leader.command(table.id, place.position, latin(clustering), this.#world.nowSeconds)
+      const answer = this.#store.read(command)
+      const { partitions } = answer instanceof Promise ? await this.#until(answer) : answer
+      const state = partitions[0]?.rows[0]?.row ?? null
+      const known = table.versions!.writesOf(partition, clustering)
+      const { delta, write } = this.#leader.lead(`${table.id}/${row}`, put, state, known, this.#world.nowSeconds)
+      const bytes = encodeDelta(this.#writer, table.idBytes, place, clustering, delta)
+      prepared.push({ table, partition, written: [], bytes, version: { clustering, write } })
+    }
+    this.#apply(prepared)
+  }
+
   #apply(mutations: readonly Prepared[]): void {
     this.#notePurges()
     const sequence = ++this.#sequence
@@ -362,7 +416,9 @@ class Run {
     }
     this.#issued.push({ sequence, mutations, atMs: this.#world.clock.monotonicMs() })
     if (this.#issued.length > 64) this.#forgetIssued()
-    for (const { table, partition, written } of mutations) table.judge.write(partition, sequence, written)
+    for (const { table, partition, written, version } of mutations)
+      if (version === undefined) table.judge.write(partition, sequence, written)
+      else table.versions!.write(partition, version.clustering, sequence, version.write)
     const world = this.#world
     const done = (): void => {
       // What a machine that crashed would have done is nobody's.
@@ -485,7 +541,7 @@ class Run {
     }
     const [folder] = await this.#until(snapshots!.find(tag, 'k', table.stored.name))
     assert(folder !== undefined, 'a snapshot that was taken is there')
-    table.snapshot = { folder, has: table.judge.snapshot() }
+    table.snapshot = { folder, has: table.judge.snapshot(), versions: table.versions?.snapshot() ?? null }
     table.sure = this.#sequence
   }
 
@@ -496,6 +552,7 @@ class Run {
     const folders = [snapshot.folder]
     await this.#until(this.#store.restore(table.id, { folders, fit: () => ({ kind: 'same' }), move: false }))
     table.judge.restore(snapshot.has)
+    if (snapshot.versions !== null) table.versions!.restore(snapshot.versions)
   }
 
   async #truncate(index: number): Promise<void> {
@@ -503,6 +560,7 @@ class Run {
     await this.#settle()
     await this.#until(this.#store.truncate(table.id))
     table.judge.clear()
+    table.versions?.clear()
     table.sure = this.#sequence
   }
 
@@ -554,16 +612,19 @@ class Run {
   }
 
   #compare(table: Table, question: Question, result: ReadResult, settle: boolean): string | null {
-    const { judge } = table
+    const { judge, versions } = table
     const { nowSeconds } = this.#world
-    return compareRead({ judge, nowSeconds, key: (index) => this.#partitions[index]!.key }, question, result, settle)
+    const key = (index: number): string => this.#partitions[index]!.key
+    if (versions !== null) return versions.compare(question, result, nowSeconds, key)
+    return compareRead({ judge, nowSeconds, key }, question, result, settle)
   }
 
   #check(table: Table, question: Question, result: ReadResult, command: ReadCommand): void {
     const wrong = this.#compare(table, question, result, true)
     if (wrong === null) return
     const { nowSeconds } = this.#world
-    throw new Difference(`${table.stored.name}: ${wrong}\n${describe(command)}\n${describeResult(result, nowSeconds)}`)
+    const told = table.versions === null ? describeResult(result, nowSeconds) : linesOf(result, nowSeconds).join('\n')
+    throw new Difference(`${table.stored.name}: ${wrong}\n${describe(command)}\n${told}`)
   }
 
   async #readAll(table: Table): Promise<{ readonly result: ReadResult; readonly question: Question }> {
@@ -572,7 +633,7 @@ class Run {
   }
 
   async #checkAll(): Promise<void> {
-    for (let i = 0; i < TABLES; i++) await this.#readOnce({ ...ALL, table: i })
+    for (let i = 0; i < this.#tables.length; i++) await this.#readOnce({ ...ALL, table: i })
   }
 
   #command(table: Table, read: ReadSpec, after: ReadPoint | null): ReadCommand {
@@ -631,6 +692,8 @@ interface Prepared {
   readonly partition: number
   readonly written: readonly Written[]
   readonly bytes: Buffer
+  /** Of a table that keeps versions. */
+  readonly version?: { readonly clustering: string; readonly write: VersionWrite }
 }
 
 interface Partition {
@@ -709,6 +772,22 @@ function encode(writer: MutationWriter, table: Buffer, partition: Partition, cha
       writer.rangeTombstone(bound(change.start), bound(change.end), high(change.ts), low(change.ts), change.localTime)
     else encodeRow(writer, change)
   }
+  return Buffer.from(writer.finish())
+}
+
+function encodeDelta(
+  writer: MutationWriter,
+  table: Buffer,
+  partition: Partition,
+  clustering: string,
+  delta: Buffer,
+): Buffer {
+  writer.begin(table, partition.high, partition.low, latin(partition.key))
+  writer.beginRow(latin(clustering))
+  const reader = new RowReader().reset(delta)
+  writer.copyRowHead(reader)
+  while (reader.next()) writer.copyCell(reader)
+  writer.endRow()
   return Buffer.from(writer.finish())
 }
 
