@@ -17,9 +17,9 @@ import { conditionalDots } from '../support/dots.ts'
 import { INDEXES, queries, randomStatement, SCHEMA, TABLE } from '../support/index-script.ts'
 import { createDice, type Dice, testSeed } from '../support/random.ts'
 import { Replicas } from '../support/replicas.ts'
+import { simple } from '../support/rings.ts'
 import { memoryRuntime } from '../support/storage-runtime.ts'
 
-const SIMPLE = 'org.apache.cassandra.locator.SimpleStrategy'
 const CLIENT: ClientState = { keyspace: null, user: null, remoteAddress: '127.0.0.1', remotePort: 1 }
 interface World {
   readonly replicas: Replicas
@@ -35,7 +35,7 @@ async function openWorld(dice: Dice, dead: number): Promise<World> {
   const indexes: NodeIndexes[] = []
   // One schema for all: what makes a table known to the first store does so to the others.
   const late: { metadata: MetadataLog | null } = { metadata: null }
-  const replication = { strategy: SIMPLE, factor: 3, datacenters: null }
+  const replication = simple(3)
   const nodes = 3
   const shared = createSeededRandom(3)
   const replicas = new Replicas({

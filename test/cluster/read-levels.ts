@@ -5,11 +5,11 @@ import { ReplicaFailure, RequestError } from '../../lib/base/errors.ts'
 import { Consistency } from '../../lib/types/consistency.ts'
 import { ALL_ROWS, type ReadCommand, type ReadResult } from '../../storage/model/command.ts'
 import { Replicas, type ReplicasOptions, TABLE, TABLE_BYTES } from '../support/replicas.ts'
+import { simple } from '../support/rings.ts'
 import { type Change, encodePosition, encodeWrite, NOW, storeView } from '../support/storage-model.ts'
 
-const SIMPLE = 'org.apache.cassandra.locator.SimpleStrategy'
 const NETWORK = 'org.apache.cassandra.locator.NetworkTopologyStrategy'
-const three: ReplicasOptions = { nodes: 3, replication: { strategy: SIMPLE, factor: 3, datacenters: null } }
+const three: ReplicasOptions = { nodes: 3, replication: simple(3) }
 const twoDatacenters: ReplicasOptions = {
   nodes: 6,
   datacenters: ['dc1', 'dc2'],

@@ -18,6 +18,7 @@ import { openStore, type Store } from '../../storage/store.ts'
 import { DEFAULT_TABLE_OPTIONS } from '../../storage/table-options.ts'
 import { createDice, type Dice, testSeed } from '../support/random.ts'
 import { Replicas, TABLE, TABLE_BYTES } from '../support/replicas.ts'
+import { simple } from '../support/rings.ts'
 import {
   encodePosition,
   encodeWrite,
@@ -28,7 +29,6 @@ import {
 } from '../support/storage-model.ts'
 import { memoryRuntime } from '../support/storage-runtime.ts'
 
-const SIMPLE = 'org.apache.cassandra.locator.SimpleStrategy'
 const GC_GRACE = 100_000
 
 async function openJudge(): Promise<Store> {
@@ -180,7 +180,7 @@ t.test(`reads at quorums are those of all that the replicas hold; seed ${seed}`,
   for (let round = 0; round < 8; round++) {
     const dice = createDice(seed + round)
     const { nodes, factor, dead, level } = dice.pick(SCENES)
-    const replication = { strategy: SIMPLE, factor, datacenters: null }
+    const replication = simple(factor)
     // Without repair every read meets what is spread unevenly; with it the first heals the rest.
     const readRepair = dice.pick(['BLOCKING', 'NONE'])
     const options = { nodes, replication, gcGraceSeconds: GC_GRACE, table: { readRepair } }

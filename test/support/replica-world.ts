@@ -29,6 +29,7 @@ import { LastWriteWins } from '../../storage/model/merge.ts'
 import { MutationWriter } from '../../storage/model/mutation.ts'
 import type { Store } from '../../storage/store.ts'
 import type { Dice } from './random.ts'
+import { hostId, ringNode } from './rings.ts'
 
 export const TABLE_ID = Buffer.from('00112233445566778899aabbccddeeff', 'hex')
 export const TABLE = '00112233-4455-6677-8899-aabbccddeeff'
@@ -85,7 +86,7 @@ export class ReplicaWorld {
     this.#dice = dice
     this.replication = replication
     let topology = EMPTY_TOPOLOGY
-    for (const spec of specs) topology = changeTopology(topology, { kind: 'join-start', node: ringNode(spec) })
+    for (const spec of specs) topology = changeTopology(topology, { kind: 'join-start', node: nodeOf(spec) })
     this.topology = topology
     for (const node of topology.nodes.values()) this.nodes.set(node.hostId, new WorldNode(this, node, dice))
   }
@@ -119,22 +120,9 @@ export class ReplicaWorld {
   }
 }
 
-function ringNode({ number, datacenter = 'dc1', rack = 'r1', joining = false }: NodeSpec): RingNode {
-  return {
-    hostId: hostId(number),
-    endpoint: `10.0.0.${number}:7000`,
-    clientAddress: `10.0.0.${number}`,
-    clientPort: 9042,
-    datacenter,
-    rack,
-    tokens: [String(BigInt(number) * 1_000_000_000_000_000_000n - 4_000_000_000_000_000_000n)],
-    status: joining ? 'joining' : 'normal',
-    capacity: 1,
-  }
-}
-
-export function hostId(number: number): string {
-  return `00000000-0000-4000-8000-${number.toString(16).padStart(12, '0')}`
+function nodeOf({ number, datacenter = 'dc1', rack = 'r1', joining = false }: NodeSpec): RingNode {
+  const token = BigInt(number) * 1_000_000_000_000_000_000n - 4_000_000_000_000_000_000n
+  return ringNode(number, { datacenter, rack, tokens: [String(token)], status: joining ? 'joining' : 'normal' })
 }
 
 /** A mutation of one row of no columns, at a place that follows from `token`. */

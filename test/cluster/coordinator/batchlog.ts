@@ -2,7 +2,6 @@
 import t from 'tap'
 import { BatchStore, type BatchTable } from '../../../cluster/coordinator/batch-store.ts'
 import { RequestLatencies } from '../../../cluster/coordinator/latencies.ts'
-import type { Replication } from '../../../cluster/coordinator/levels.ts'
 import { WriteSide } from '../../../cluster/coordinator/write-side.ts'
 import { Verb } from '../../../cluster/internode/verbs.ts'
 import type { RequestError } from '../../../lib/base/errors.ts'
@@ -16,7 +15,9 @@ import { DEFAULT_TABLE_OPTIONS } from '../../../storage/table-options.ts'
 import { settled } from '../../support/power-loss.ts'
 import { createDice, type Dice, testSeed, testSeeds } from '../../support/random.ts'
 import { mutationAt, type NodeSpec, ReplicaWorld, type WorldNode } from '../../support/replica-world.ts'
+import { simple } from '../../support/rings.ts'
 import { memoryRuntime, storageRuntime } from '../../support/storage-runtime.ts'
+import { bugsIn } from '../../support/write-sides.ts'
 
 const BATCH_TABLE = '99999999-0000-1000-8000-000000000000'
 const STORED = {
@@ -28,10 +29,6 @@ const STORED = {
 }
 
 const SMALL = { memtableBytesMax: 1_000_000, commitLog: { mode: 'group', segmentBytes: 16 * 1024 } } as const
-
-function simple(factor: number): Replication {
-  return { strategy: 'org.apache.cassandra.locator.SimpleStrategy', factor, datacenters: null }
-}
 
 function tableIn(store: Store): BatchTable {
   return {
@@ -178,11 +175,9 @@ async function dyingCoordinators(dice: Dice, seed: number): Promise<string[]> {
         problems.push(`TEST_SEED=${seed}: part ${at} of batch ${i} is nowhere`)
     })
   })
-  for (const other of world.nodes.values()) {
+  for (const other of world.nodes.values())
     if (other !== node && (await kept(stores.get(other)!)) > 0) problems.push(`TEST_SEED=${seed}: batches are left`)
-    for (const report of other.reports)
-      if (report.name !== 'ReplicaFailure') problems.push(`TEST_SEED=${seed}: ${report.stack}`)
-  }
+  for (const stack of bugsIn(world)) problems.push(`TEST_SEED=${seed}: ${stack}`)
   return problems
 }
 

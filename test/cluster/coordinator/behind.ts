@@ -15,9 +15,8 @@ import { FailureReason, type RequestError } from '../../../lib/base/errors.ts'
 import { Consistency } from '../../../lib/types/consistency.ts'
 import { ALL_ROWS } from '../../../storage/model/command.ts'
 import { createDice } from '../../support/random.ts'
-import { hostId, mutationAt, ReplicaWorld, TABLE, type WorldNode } from '../../support/replica-world.ts'
-
-const SIMPLE = 'org.apache.cassandra.locator.SimpleStrategy'
+import { mutationAt, ReplicaWorld, TABLE, type WorldNode } from '../../support/replica-world.ts'
+import { hostId, simple } from '../../support/rings.ts'
 
 interface Scene {
   readonly world: ReplicaWorld
@@ -28,7 +27,7 @@ interface Scene {
 /** Node 4 has joined, of which those in `behind` have not heard. `key` is of 1, 2 and 3 before, and of 4, 1 and 2 now (with three replicas). */
 function joined(factor: number, behind: readonly number[]): Scene {
   const specs = [1, 2, 3, 4].map((number) => ({ number }))
-  const world = new ReplicaWorld(createDice(1), { strategy: SIMPLE, factor, datacenters: null }, specs)
+  const world = new ReplicaWorld(createDice(1), simple(factor), specs)
   const nodes = new Map([...world.topology.nodes].filter(([id]) => id !== hostId(4)))
   const former = new Placement(world.replication, { nodes })
   const writes = new Map<WorldNode, WriteCoordinator>()

@@ -1,19 +1,16 @@
 /** Versions through any coordinator: each acknowledged write is there once unless somebody who had seen it wrote, and all replicas come to hold the same. */
 import t from 'tap'
-import { RequestLatencies } from '../../../cluster/coordinator/latencies.ts'
-import { WriteSide } from '../../../cluster/coordinator/write-side.ts'
 import { ByteWriter } from '../../../lib/base/bytes.ts'
-import type { RequestError } from '../../../lib/base/errors.ts'
 import { Consistency } from '../../../lib/types/consistency.ts'
 import { CausalRow } from '../../../storage/model/causal/state.ts'
 import { ALL_ROWS } from '../../../storage/model/command.ts'
 import { MutationWriter } from '../../../storage/model/mutation.ts'
 import { RowWriter } from '../../../storage/model/row-writer.ts'
-import { openStore } from '../../../storage/store.ts'
 import { DEFAULT_TABLE_OPTIONS } from '../../../storage/table-options.ts'
 import { createDice, type Dice, testSeeds } from '../../support/random.ts'
 import { CALM, ReplicaWorld, TABLE, TABLE_ID, type WorldNode } from '../../support/replica-world.ts'
-import { memoryRuntime } from '../../support/storage-runtime.ts'
+import { simple } from '../../support/rings.ts'
+import { applyHints, bugsIn, outcome, storeWrites } from '../../support/write-sides.ts'
 
 const STORED = {
   keyspace: 'ks',
@@ -22,32 +19,7 @@ const STORED = {
   hasClustering: false,
   options: { ...DEFAULT_TABLE_OPTIONS, resolution: 'vclock' as const },
 }
-const NO_BATCHES = {
-  id: '',
-  idBytes: Buffer.alloc(16),
-  apply: () => undefined,
-  read: () => ({ partitions: [], more: false, tombstones: 0 }),
-  nowSeconds: () => 0,
-}
 const SPECS = [1, 2, 3, 4].map((number) => ({ number }))
-
-function simple(factor: number): { strategy: string; factor: number; datacenters: null } {
-  return { strategy: 'org.apache.cassandra.locator.SimpleStrategy', factor, datacenters: null }
-}
-
-async function serve(world: ReplicaWorld): Promise<Map<WorldNode, WriteSide>> {
-  const sides = new Map<WorldNode, WriteSide>()
-  for (const node of world.nodes.values()) {
-    const store = await openStore({ runtime: memoryRuntime(world.clock), directory: null })
-    await store.registerTable(TABLE, STORED)
-    node.store = store
-    const { environment } = node
-    const side = new WriteSide({ environment, latencies: new RequestLatencies(), batches: NO_BATCHES, truncations: [] })
-    node.serve(side)
-    sides.set(node, side)
-  }
-  return sides
-}
 
 function put(value: string, context: Buffer | null): Buffer {
   const row = new ByteWriter()
@@ -84,23 +56,9 @@ async function heldBy(node: WorldNode): Promise<Held> {
   return { values, context: Buffer.from(state.context), row: row.toString('hex') }
 }
 
-async function outcome(world: ReplicaWorld, write: () => Promise<void> | undefined): Promise<RequestError | null> {
-  let result: RequestError | null | undefined
-  ;(async () => write())().then(
-    () => {
-      result = null
-    },
-    (error: RequestError) => {
-      result = error
-    },
-  )
-  for (let waited = 0; result === undefined && waited < 20_000; waited += 10) await world.clock.advance(10)
-  return result!
-}
-
 t.test('any node may be asked; a leader elsewhere sends its warnings along', async (t) => {
   const world = new ReplicaWorld(createDice(1), simple(3), SPECS)
-  const sides = await serve(world)
+  const sides = await storeWrites(world, STORED)
   const { natural } = world.placement.at(5 ^ -0x80000000, 0)
   const isHolder = ({ self }: WorldNode): boolean => natural.some(({ hostId }) => hostId === self.hostId)
   const nodes = [...world.nodes.values()]
@@ -136,7 +94,7 @@ interface Attempt {
 async function anyWeather(dice: Dice, seed: number): Promise<string[]> {
   const problems: string[] = []
   const world = new ReplicaWorld(dice, simple(1 + dice.int(3)), SPECS)
-  const sides = await serve(world)
+  const sides = await storeWrites(world, STORED)
   const nodes = [...world.nodes.values()]
   world.weather = { loss: dice.pick([0, 0.1, 0.3]), delayMs: dice.pick([1, 30]), failure: 0, slow: 0 }
   const attempts: Attempt[] = []
@@ -159,8 +117,7 @@ async function anyWeather(dice: Dice, seed: number): Promise<string[]> {
   }
   await world.clock.advance(30_000)
   await Promise.all(open)
-  for (const node of nodes)
-    for (const { hostId, mutation } of node.hints) world.nodes.get(hostId)!.store!.apply([Buffer.from(mutation, 'hex')])
+  applyHints(world)
   const held = (await Promise.all(nodes.map(heldBy))).filter(({ row }) => row !== '')
   const values = held[0]?.values ?? []
   if (held.some(({ row }) => row !== held[0]!.row)) problems.push(`TEST_SEED=${seed}: replicas differ`)
@@ -171,9 +128,7 @@ async function anyWeather(dice: Dice, seed: number): Promise<string[]> {
       if (over?.isDone) problems.push(`TEST_SEED=${seed}: ${value} stands beside ${over.value}, which had seen it`)
     } else if (isDone && over === undefined) problems.push(`TEST_SEED=${seed}: ${value} is lost`)
   }
-  for (const { reports } of nodes)
-    for (const report of reports)
-      if (report.name !== 'ReplicaFailure') problems.push(`TEST_SEED=${seed}: ${report.stack}`)
+  for (const stack of bugsIn(world)) problems.push(`TEST_SEED=${seed}: ${stack}`)
   return problems
 }
 

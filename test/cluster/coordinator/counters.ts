@@ -1,7 +1,5 @@
 /** Counters through any coordinator: what was acknowledged is counted, nothing is counted twice, and all replicas come to the same sum. */
 import t from 'tap'
-import { RequestLatencies } from '../../../cluster/coordinator/latencies.ts'
-import { WriteSide } from '../../../cluster/coordinator/write-side.ts'
 import { ByteWriter } from '../../../lib/base/bytes.ts'
 import type { RequestError } from '../../../lib/base/errors.ts'
 import { Consistency } from '../../../lib/types/consistency.ts'
@@ -10,20 +8,13 @@ import { COUNT_BYTES, DELTA_PATH } from '../../../storage/model/counter.ts'
 import { LastWriteWins } from '../../../storage/model/merge.ts'
 import { MutationWriter } from '../../../storage/model/mutation.ts'
 import { RowReader } from '../../../storage/model/row.ts'
-import { openStore } from '../../../storage/store.ts'
 import { DEFAULT_TABLE_OPTIONS } from '../../../storage/table-options.ts'
 import { createDice, type Dice, testSeeds } from '../../support/random.ts'
 import { CALM, ReplicaWorld, TABLE, TABLE_ID, type WorldNode } from '../../support/replica-world.ts'
-import { memoryRuntime } from '../../support/storage-runtime.ts'
+import { simple } from '../../support/rings.ts'
+import { applyHints, bugsIn, outcome, storeWrites } from '../../support/write-sides.ts'
 
 const COLUMN = 1
-const NO_BATCHES = {
-  id: '',
-  idBytes: Buffer.alloc(16),
-  apply: () => undefined,
-  read: () => ({ partitions: [], more: false, tombstones: 0 }),
-  nowSeconds: () => 0,
-}
 const STORED = { keyspace: 'ks', name: 't', durableWrites: true, hasClustering: true, options: DEFAULT_TABLE_OPTIONS }
 
 function delta(token: number, key: string, amount: number, rows = ['a']): Buffer {
@@ -37,20 +28,6 @@ function delta(token: number, key: string, amount: number, rows = ['a']): Buffer
     writer.endRow()
   }
   return Buffer.from(writer.finish())
-}
-
-async function serve(world: ReplicaWorld): Promise<Map<WorldNode, WriteSide>> {
-  const sides = new Map<WorldNode, WriteSide>()
-  for (const node of world.nodes.values()) {
-    const store = await openStore({ runtime: memoryRuntime(world.clock), directory: null })
-    await store.registerTable(TABLE, STORED)
-    node.store = store
-    const { environment } = node
-    const side = new WriteSide({ environment, latencies: new RequestLatencies(), batches: NO_BATCHES, truncations: [] })
-    node.serve(side)
-    sides.set(node, side)
-  }
-  return sides
 }
 
 const ALL: ReadCommand = {
@@ -78,33 +55,14 @@ function sumOf(row: Buffer): number {
   return Number(sum)
 }
 
-function simple(factor: number): { strategy: string; factor: number; datacenters: null } {
-  return { strategy: 'org.apache.cassandra.locator.SimpleStrategy', factor, datacenters: null }
-}
-
 const SPECS = [1, 2, 3, 4].map((number) => ({ number }))
-
-async function outcome(world: ReplicaWorld, done: Promise<void> | undefined): Promise<RequestError | null> {
-  let result: RequestError | null | undefined
-  Promise.resolve(done).then(
-    () => {
-      result = null
-    },
-    (error: RequestError) => {
-      result = error
-    },
-  )
-  for (let waited = 0; result === undefined && waited < 20_000; waited += 10) await world.clock.advance(10)
-  return result!
-}
 
 t.test('each statement adds, whoever leads; a row of a batch twice adds twice', async (t) => {
   const world = new ReplicaWorld(createDice(1), simple(3), SPECS)
-  const sides = await serve(world)
+  const sides = await storeWrites(world, STORED)
   for (const node of world.nodes.values())
     t.equal(
-      await outcome(
-        world,
+      await outcome(world, () =>
         sides.get(node)!.writes.write([delta(5, 'k', 10, ['a', 'b', 'a'])], 'COUNTER', Consistency.ALL, 'ks'),
       ),
       null,
@@ -124,12 +82,12 @@ t.test(
   'too few replicas: refused, and nothing is counted; a leader that cannot be reached is passed over',
   async (t) => {
     const world = new ReplicaWorld(createDice(2), simple(3), SPECS)
-    const sides = await serve(world)
+    const sides = await storeWrites(world, STORED)
     const { natural } = world.placement.at(5 ^ -0x80000000, 0)
     const outside = [...world.nodes.values()].find(({ self }) => !natural.some(({ hostId }) => hostId === self.hostId))!
     const { writes } = sides.get(outside)!
     const add = async (level: number): Promise<RequestError | null> =>
-      outcome(world, (async () => writes.write([delta(5, 'k', 1)], 'COUNTER', level, 'ks'))())
+      outcome(world, () => writes.write([delta(5, 'k', 1)], 'COUNTER', level, 'ks'))
     world.unreachable.add(natural[0]!.endpoint)
     for (let i = 0; i < 3; i++) t.equal(await add(Consistency.ONE), null)
     world.setAlive(world.nodes.get(natural[0]!.hostId)!, false)
@@ -148,7 +106,7 @@ t.test(
 async function anyWeather(dice: Dice, seed: number): Promise<string[]> {
   const problems: string[] = []
   const world = new ReplicaWorld(dice, simple(1 + dice.int(3)), SPECS)
-  const sides = await serve(world)
+  const sides = await storeWrites(world, STORED)
   const nodes = [...world.nodes.values()]
   world.weather = { loss: dice.pick([0, 0.1, 0.3]), delayMs: dice.pick([1, 30]), failure: dice.pick([0, 0.1]), slow: 0 }
   const sums = new Map<string, { sure: number; most: number }>()
@@ -177,8 +135,7 @@ async function anyWeather(dice: Dice, seed: number): Promise<string[]> {
   }
   await world.clock.advance(30_000)
   await Promise.all(open)
-  for (const node of nodes)
-    for (const { hostId, mutation } of node.hints) world.nodes.get(hostId)!.store!.apply([Buffer.from(mutation, 'hex')])
+  applyHints(world)
   const law = new LastWriteWins()
   const merged = new Map<string, Buffer>()
   const all = await Promise.all(nodes.map(rowsOf))
@@ -199,9 +156,7 @@ async function anyWeather(dice: Dice, seed: number): Promise<string[]> {
       if (row !== undefined && rows.has(`${key}/a`) && !rows.get(`${key}/a`)!.equals(row))
         problems.push(`TEST_SEED=${seed}: replicas of ${key} differ`)
   }
-  for (const { reports } of nodes)
-    for (const report of reports)
-      if (report.name !== 'ReplicaFailure') problems.push(`TEST_SEED=${seed}: ${report.stack}`)
+  for (const stack of bugsIn(world)) problems.push(`TEST_SEED=${seed}: ${stack}`)
   return problems
 }
 

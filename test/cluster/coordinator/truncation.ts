@@ -1,64 +1,31 @@
 /** TRUNCATE through a coordinator: all nodes or none, and nothing that was acknowledged before comes back, however late it is. */
 import t from 'tap'
-import { RequestLatencies } from '../../../cluster/coordinator/latencies.ts'
 import { TruncationMarks } from '../../../cluster/coordinator/truncation-marks.ts'
-import { WriteSide } from '../../../cluster/coordinator/write-side.ts'
-import type { RequestError } from '../../../lib/base/errors.ts'
 import { Consistency } from '../../../lib/types/consistency.ts'
 import { createDice, type Dice, testSeeds } from '../../support/random.ts'
-import { mutationAt, ReplicaWorld, TABLE, type WorldNode } from '../../support/replica-world.ts'
+import { mutationAt, ReplicaWorld, TABLE } from '../../support/replica-world.ts'
+import { simple } from '../../support/rings.ts'
+import { outcome, serveWrites } from '../../support/write-sides.ts'
 
-const THREE = { strategy: 'org.apache.cassandra.locator.SimpleStrategy', factor: 3, datacenters: null }
-const NO_BATCHES = {
-  id: '',
-  idBytes: Buffer.alloc(16),
-  apply: () => undefined,
-  read: () => ({ partitions: [], more: false, tombstones: 0 }),
-  nowSeconds: () => 0,
-}
-
-function serve(world: ReplicaWorld): Map<WorldNode, WriteSide> {
-  const sides = new Map<WorldNode, WriteSide>()
-  for (const node of world.nodes.values()) {
-    const { environment } = node
-    const side = new WriteSide({ environment, latencies: new RequestLatencies(), batches: NO_BATCHES, truncations: [] })
-    node.serve(side)
-    sides.set(node, side)
-  }
-  return sides
-}
+const THREE = simple(3)
 
 const SPECS = [1, 2, 3].map((number) => ({ number }))
 
-async function outcome(world: ReplicaWorld, done: Promise<void>, ms = 70_000): Promise<RequestError | null> {
-  let result: RequestError | null | undefined
-  done.then(
-    () => {
-      result = null
-    },
-    (error: RequestError) => {
-      result = error
-    },
-  )
-  for (let waited = 0; result === undefined && waited < ms; waited += 10) await world.clock.advance(10)
-  return result!
-}
-
 t.test('all nodes must be alive, and all must answer', async (t) => {
   const world = new ReplicaWorld(createDice(1), THREE, SPECS)
-  const { truncations } = serve(world).get(world.node(1))!
-  t.equal(await outcome(world, truncations.truncate(TABLE)), null)
+  const { truncations } = serveWrites(world).get(world.node(1))!
+  t.equal(await outcome(world, () => truncations.truncate(TABLE), 70_000), null)
   for (const { truncated } of world.nodes.values()) t.match(truncated, [{ table: TABLE }])
   t.equal(new Set([...world.nodes.values()].map(({ truncated }) => truncated[0]!.atMs)).size, 1, 'at one time')
   world.setAlive(world.node(2), false)
-  t.match(await outcome(world, truncations.truncate(TABLE)), {
+  t.match(await outcome(world, () => truncations.truncate(TABLE), 70_000), {
     code: 'TRUNCATE_ERROR',
     message: 'Error during truncate: Cannot achieve consistency level ALL',
   })
   t.equal(world.node(3).truncated.length, 1, 'nobody was asked')
   world.setAlive(world.node(2), true)
   world.unreachable.add(world.node(2).self.endpoint)
-  t.match(await outcome(world, truncations.truncate(TABLE)), {
+  t.match(await outcome(world, () => truncations.truncate(TABLE), 70_000), {
     code: 'TRUNCATE_ERROR',
     message: 'Error during truncate: Truncate timed out - received only 2 responses',
   })
@@ -67,7 +34,7 @@ t.test('all nodes must be alive, and all must answer', async (t) => {
 async function lateWrites(dice: Dice, seed: number): Promise<string[]> {
   const problems: string[] = []
   const world = new ReplicaWorld(dice, THREE, SPECS)
-  const sides = serve(world)
+  const sides = serveWrites(world)
   // Clocks differ, and what is delayed arrives long after.
   for (const node of world.nodes.values()) node.skew = dice.int(400_000) - 200_000
   world.weather = { loss: 0, delayMs: dice.pick([1, 30, 200]), failure: 0, slow: 0 }
@@ -80,12 +47,12 @@ async function lateWrites(dice: Dice, seed: number): Promise<string[]> {
     const done = sides
       .get(node)!
       .writes.write([mutation], 'SIMPLE', dice.pick([Consistency.ONE, Consistency.QUORUM]), 'ks')
-    if (done === undefined || (await outcome(world, done, 3_000)) === null) result.acknowledged = true
+    if (done === undefined || (await outcome(world, () => done, 3_000)) === null) result.acknowledged = true
     return result
   }
   const before = []
   for (let i = 0; i < 4; i++) before.push(await write())
-  const failed = await outcome(world, sides.get(dice.pick(nodes))!.truncations.truncate(TABLE))
+  const failed = await outcome(world, () => sides.get(dice.pick(nodes))!.truncations.truncate(TABLE), 70_000)
   if (failed !== null) return [`TEST_SEED=${seed}: ${failed.message}`]
   const after = []
   for (let i = 0; i < 4; i++) after.push(await write())
@@ -112,7 +79,7 @@ t.test('nothing acknowledged before a truncation survives it, nothing acknowledg
 
 t.test('views are filled when the last of several truncations has ended', async (t) => {
   const world = new ReplicaWorld(createDice(1), THREE, SPECS)
-  const sides = serve(world)
+  const sides = serveWrites(world)
   const events: string[] = []
   for (const node of world.nodes.values()) {
     Object.assign(node.environment, { viewsOf: () => ['00000000-0000-1000-8000-00000000000a'] })
@@ -123,7 +90,7 @@ t.test('views are filled when the last of several truncations has ended', async 
   }
   world.weather = { loss: 0, delayMs: 200, failure: 0, slow: 0 }
   const both = [1, 2].map((number) => sides.get(world.node(number))!.truncations.truncate(TABLE))
-  for (const done of both) t.equal(await outcome(world, done), null)
+  for (const done of both) t.equal(await outcome(world, () => done, 70_000), null)
   t.same(events, [...Array(6).fill('emptied'), ...Array(3).fill('filled')])
 })
 
@@ -149,7 +116,7 @@ t.test('what a read found while a truncation was under way is not written to rep
 
 t.test('all nodes know of a truncation until all of them are empty', async (t) => {
   const world = new ReplicaWorld(createDice(7), THREE, SPECS)
-  const sides = serve(world)
+  const sides = serveWrites(world)
   const done = sides.get(world.node(1))!.truncations.truncate(TABLE)
   const mutation = mutationAt(1, 'a')
   let wasEmpty = false
@@ -162,13 +129,13 @@ t.test('all nodes know of a truncation until all of them are empty', async (t) =
     for (const [node, side] of sides)
       t.notOk(side.replica.mayRepair(mutation, node.environment.timestampMicros()), 'a read that begins now')
   }
-  t.equal(await outcome(world, done), null)
+  t.equal(await outcome(world, () => done, 70_000), null)
   for (const [node, side] of sides) t.ok(side.replica.mayRepair(mutation, node.environment.timestampMicros()))
 })
 
 t.test('a coordinator that has not heard of a node empties it, too', async (t) => {
   const world = new ReplicaWorld(createDice(8), THREE, SPECS)
-  const { truncations } = serve(world).get(world.node(1))!
+  const { truncations } = serveWrites(world).get(world.node(1))!
   const [first, last] = [world.node(1), world.node(3)]
   world.node(2).epoch = 2
   first.environment.nodes = () => {
@@ -176,7 +143,7 @@ t.test('a coordinator that has not heard of a node empties it, too', async (t) =
     if (first.epoch < 2) known.delete(last.self.hostId)
     return known
   }
-  t.equal(await outcome(world, truncations.truncate(TABLE)), null)
+  t.equal(await outcome(world, () => truncations.truncate(TABLE), 70_000), null)
   t.equal(last.truncated.length, 1)
   t.equal(world.node(2).truncated.length, 1)
 })

@@ -2,26 +2,19 @@
 import t from 'tap'
 import { BatchStore } from '../../../cluster/coordinator/batch-store.ts'
 import type { Deliver } from '../../../cluster/coordinator/batchlog.ts'
-import { RequestLatencies } from '../../../cluster/coordinator/latencies.ts'
 import type { Replication } from '../../../cluster/coordinator/levels.ts'
 import { ViewOutbox } from '../../../cluster/coordinator/view-outbox.ts'
-import { WriteSide } from '../../../cluster/coordinator/write-side.ts'
 import { uuidBytes } from '../../../lib/base/uuid.ts'
 import { openStore, type Store } from '../../../storage/store.ts'
 import { DEFAULT_TABLE_OPTIONS } from '../../../storage/table-options.ts'
 import { createDice, type Dice, testSeeds } from '../../support/random.ts'
 import { CALM, mutationAt, type NodeSpec, ReplicaWorld, TABLE, type WorldNode } from '../../support/replica-world.ts'
+import { network, simple } from '../../support/rings.ts'
 import { memoryRuntime } from '../../support/storage-runtime.ts'
+import { serveWrites } from '../../support/write-sides.ts'
 
 const NOTES = '99999999-0000-1000-8000-000000000001'
 const STORED = { keyspace: 'ks', name: 't', durableWrites: true, hasClustering: true, options: DEFAULT_TABLE_OPTIONS }
-const NO_BATCHES = {
-  id: '',
-  idBytes: Buffer.alloc(16),
-  apply: () => undefined,
-  read: () => ({ partitions: [], more: false, tombstones: 0 }),
-  nowSeconds: () => 0,
-}
 
 interface Part {
   readonly outbox: ViewOutbox
@@ -31,17 +24,15 @@ interface Part {
 }
 
 async function serve(world: ReplicaWorld): Promise<Map<WorldNode, Part>> {
+  const sides = serveWrites(world)
   const parts = new Map<WorldNode, Part>()
   for (const node of world.nodes.values()) {
     const store = await openStore({ runtime: memoryRuntime(world.clock), directory: null })
     await store.registerTable(NOTES, STORED)
     await store.registerTable(TABLE, STORED)
-    const { environment } = node
-    const side = new WriteSide({ environment, latencies: new RequestLatencies(), batches: NO_BATCHES, truncations: [] })
-    node.serve(side)
     const notes = notesIn(store)
-    const deliver: Deliver = (mutations, writtenAt) => side.deliver(mutations, writtenAt)
-    parts.set(node, { outbox: new ViewOutbox(environment, notes, deliver), store, notes, deliver })
+    const deliver: Deliver = (mutations, writtenAt) => sides.get(node)!.deliver(mutations, writtenAt)
+    parts.set(node, { outbox: new ViewOutbox(node.environment, notes, deliver), store, notes, deliver })
   }
   return parts
 }
@@ -56,19 +47,15 @@ function notesIn(store: Store): BatchStore {
   })
 }
 
-function random(dice: Dice): { specs: NodeSpec[]; replication: Replication } {
+function randomPlaces(dice: Dice): { specs: NodeSpec[]; replication: Replication } {
   const datacenters = 1 + dice.int(2)
   const specs = Array.from({ length: datacenters * (1 + dice.int(4)) }, (_, i) => ({
     number: i + 1,
     datacenter: `dc${1 + (i % datacenters)}`,
     rack: `r${dice.int(2)}`,
   }))
-  const factors = new Map(Array.from({ length: datacenters }, (_, i) => [`dc${i + 1}`, 1 + dice.int(3)]))
-  const factor = [...factors.values()].reduce((sum, count) => sum + count, 0)
-  return {
-    specs,
-    replication: { strategy: 'org.apache.cassandra.locator.NetworkTopologyStrategy', factor, datacenters: factors },
-  }
+  const factors = Array.from({ length: datacenters }, (_, i) => [`dc${i + 1}`, 1 + dice.int(3)])
+  return { specs, replication: network(Object.fromEntries(factors)) }
 }
 
 const position = (mutation: Buffer): Buffer => mutation.subarray(16)
@@ -76,7 +63,7 @@ const position = (mutation: Buffer): Buffer => mutation.subarray(16)
 t.test('every replica of a view has one replica of the base table that keeps it, in its data centre', async (t) => {
   for (const seed of testSeeds(100)) {
     const dice = createDice(seed)
-    const { specs, replication } = random(dice)
+    const { specs, replication } = randomPlaces(dice)
     const world = new ReplicaWorld(dice, replication, specs)
     const parts = await serve(world)
     for (const { outbox } of parts.values()) outbox.close()
@@ -110,7 +97,7 @@ t.test(
     let told = 0
     for (const seed of testSeeds(30)) {
       const dice = createDice(seed)
-      const { specs, replication } = random(dice)
+      const { specs, replication } = randomPlaces(dice)
       const world = new ReplicaWorld(dice, replication, specs)
       const parts = await serve(world)
       const base = mutationAt(dice.int(2 ** 32), 'base')
@@ -135,11 +122,7 @@ t.test(
 )
 
 t.test('what was noted is sent after a crash; who is away gets a hint; the note goes then', async (t) => {
-  const world = new ReplicaWorld(
-    createDice(1),
-    { strategy: 'org.apache.cassandra.locator.SimpleStrategy', factor: 1, datacenters: null },
-    [{ number: 1 }, { number: 2 }],
-  )
+  const world = new ReplicaWorld(createDice(1), simple(1), [{ number: 1 }, { number: 2 }])
   const parts = await serve(world)
   const own = [...world.nodes.values()]
   const at = (node: WorldNode, text: string): Buffer => {

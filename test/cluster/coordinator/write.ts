@@ -3,7 +3,7 @@ import t from 'tap'
 import { CounterLeader } from '../../../cluster/coordinator/counter-leader.ts'
 import type { CoordinatorEnvironment } from '../../../cluster/coordinator/environment.ts'
 import { RequestLatencies } from '../../../cluster/coordinator/latencies.ts'
-import { quorumOf, type Replication } from '../../../cluster/coordinator/levels.ts'
+import { quorumOf } from '../../../cluster/coordinator/levels.ts'
 import { ReplicaWrites } from '../../../cluster/coordinator/replica-writes.ts'
 import { TruncationMarks } from '../../../cluster/coordinator/truncation-marks.ts'
 import { WriteCoordinator } from '../../../cluster/coordinator/write.ts'
@@ -13,20 +13,8 @@ import { FailureReason, type RequestError } from '../../../lib/base/errors.ts'
 import { Consistency } from '../../../lib/types/consistency.ts'
 import { createDice, type Dice, testSeeds } from '../../support/random.ts'
 import { mutationAt, type NodeSpec, ReplicaWorld, type WorldNode } from '../../support/replica-world.ts'
-
-const NTS = 'org.apache.cassandra.locator.NetworkTopologyStrategy'
-const SIMPLE = 'org.apache.cassandra.locator.SimpleStrategy'
-
-function simple(factor: number): Replication {
-  return { strategy: SIMPLE, factor, datacenters: null }
-}
-
-function inDatacenters(factors: Record<string, number>): Replication {
-  const datacenters = new Map(Object.entries(factors))
-  let factor = 0
-  for (const count of datacenters.values()) factor += count
-  return { strategy: NTS, factor, datacenters }
-}
+import { network, simple } from '../../support/rings.ts'
+import { bugsIn } from '../../support/write-sides.ts'
 
 function leaderOf({ replica, timestampMicros }: CoordinatorEnvironment): CounterLeader {
   return new CounterLeader({ replica, timestampMicros, shard: Buffer.alloc(16), nowSeconds: () => 0 })
@@ -140,7 +128,7 @@ t.test('too few replicas: refused with the numbers before anything is sent', asy
 
 t.test('EACH_QUORUM names the data centre that has too few', async (t) => {
   const specs = [1, 2, 3, 4, 5, 6].map((number) => ({ number, datacenter: number % 2 === 0 ? 'dc2' : 'dc1' }))
-  const world = new ReplicaWorld(createDice(3), inDatacenters({ dc1: 3, dc2: 3 }), specs)
+  const world = new ReplicaWorld(createDice(3), network({ dc1: 3, dc2: 3 }), specs)
   const coordinator = serve(world).get(world.node(1))!
   world.setAlive(world.node(2), false)
   world.setAlive(world.node(4), false)
@@ -155,7 +143,7 @@ t.test('EACH_QUORUM names the data centre that has too few', async (t) => {
 
 t.test('another data centre gets one copy, handed on by the one who gets it', async (t) => {
   const specs = [1, 2, 3, 4, 5, 6].map((number) => ({ number, datacenter: number > 3 ? 'dc2' : 'dc1' }))
-  const world = new ReplicaWorld(createDice(4), inDatacenters({ dc1: 3, dc2: 3 }), specs)
+  const world = new ReplicaWorld(createDice(4), network({ dc1: 3, dc2: 3 }), specs)
   const coordinator = serve(world).get(world.node(1))!
   const { error } = await written(world, coordinator, mutationAt(1, 'a'), Consistency.ALL)
   t.equal(error, null)
@@ -171,7 +159,7 @@ t.test('another data centre gets one copy, handed on by the one who gets it', as
 
 t.test('who should hand on cannot be reached: the others are sent to directly', async (t) => {
   const specs = [1, 4, 5].map((number) => ({ number, datacenter: number > 3 ? 'dc2' : 'dc1' }))
-  const world = new ReplicaWorld(createDice(5), inDatacenters({ dc1: 1, dc2: 2 }), specs)
+  const world = new ReplicaWorld(createDice(5), network({ dc1: 1, dc2: 2 }), specs)
   const coordinator = serve(world).get(world.node(1))!
   world.unreachable.add(world.node(4).self.endpoint)
   for (let i = 0; i < 4; i++) {
@@ -303,7 +291,7 @@ async function anyWeather(dice: Dice, seed: number): Promise<string[]> {
     joining: i >= 3 * datacenters,
   }))
   const factors = new Map(Array.from({ length: datacenters }, (_, i) => [`dc${i + 1}`, 1 + dice.int(3)]))
-  const world = new ReplicaWorld(dice, inDatacenters(Object.fromEntries(factors)), specs)
+  const world = new ReplicaWorld(dice, network(Object.fromEntries(factors)), specs)
   const coordinators = serve(world)
   world.weather = {
     loss: dice.pick([0, 0.1, 0.5]),
@@ -362,9 +350,7 @@ async function anyWeather(dice: Dice, seed: number): Promise<string[]> {
   }
   await world.clock.advance(60_000)
   if (world.clock.pendingTimers > 0) problems.push(`TEST_SEED=${seed}: ${world.clock.pendingTimers} timers are left`)
-  for (const { reports } of world.nodes.values())
-    for (const report of reports)
-      if (report.name !== 'ReplicaFailure') problems.push(`TEST_SEED=${seed}: ${report.stack}`)
+  for (const stack of bugsIn(world)) problems.push(`TEST_SEED=${seed}: ${stack}`)
   return problems
 }
 
