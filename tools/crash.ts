@@ -2,14 +2,16 @@
  * `npm run crash`: a node under load is killed with SIGKILL at a random moment, started again, and asked for every write it had
  * acknowledged; again and again on the same data.
  *
- *     npm run crash -- [--cycles 50] [--seed N] [--sync group|batch|periodic]
+ *     npm run crash -- [--cycles 50] [--seed N] [--sync group|batch|periodic] [--versions]
  *
- * Each key has one writer, which knows the last write that was acknowledged and the one that was under way: one of the two must be found.
+ * Each key has one writer, which knows the last write that was acknowledged and the one that was under way: one of the two must be found. With --versions
+ * the table keeps concurrent versions, and each write hands back what its writer has seen: never more than one version may be found.
  */
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
+import { ByteReader } from '../lib/base/bytes.ts'
 import { createSeededRandom } from '../lib/runtime/simulated/random.ts'
 import { Consistency } from '../lib/types/consistency.ts'
 import { plainParameters } from '../protocol/requests.ts'
@@ -21,6 +23,7 @@ const { values: flags } = parseArgs({
     cycles: { type: 'string', default: '50' },
     seed: { type: 'string' },
     sync: { type: 'string', default: 'group' },
+    versions: { type: 'boolean', default: false },
   },
 })
 const SEED = Number(flags.seed ?? Math.floor(Math.random() * 2 ** 31))
@@ -48,11 +51,14 @@ interface Expectation {
   acknowledged: Value
   /** Sent, fate unknown. */
   pending: { value: Value } | null
+  /** Of a table that keeps versions: what the writer has seen. */
+  seen: Buffer | null
 }
 
 const expected: Expectation[] = Array.from({ length: WRITERS * KEYS_A_WRITER }, () => ({
   acknowledged: null,
   pending: null,
+  seen: null,
 }))
 let acknowledgedWrites = 0
 let sequence = 0
@@ -68,7 +74,7 @@ const PAYLOAD = 'x'.repeat(200)
 async function execute(
   client: ToolClient,
   id: string,
-  values: Buffer[],
+  values: (Buffer | null)[],
 ): Promise<Awaited<ReturnType<ToolClient['request']>>> {
   return client.request({
     kind: 'execute',
@@ -78,37 +84,61 @@ async function execute(
   })
 }
 
-/** Writes until the connection breaks. */
+const IS_OF_VERSIONS = flags.versions
+const USING = IS_OF_VERSIONS ? ' USING VCLOCK ?' : ''
+const SELECT = `SELECT v, payload${IS_OF_VERSIONS ? ', vclock(*)' : ''} FROM crash.t WHERE k = ?`
+
+interface Found {
+  readonly value: Value
+  readonly payload: string
+  readonly vclock: Buffer | null
+  readonly versions: number
+}
+
+/** The first of a key's rows. */
+async function find(client: ToolClient, get: string, key: number): Promise<Found> {
+  const response = await execute(client, get, [text(`k${key}`)])
+  if (response.kind !== 'rows') throw new Error(`SELECT answered ${response.kind}`)
+  const { rowCount: versions, rowBytes } = response
+  if (versions === 0) return { value: null, payload: '', vclock: null, versions }
+  const reader = new ByteReader(rowBytes)
+  const next = (): Buffer => Buffer.from(reader.view(reader.int32()))
+  const value = next().readInt32BE()
+  return { value, payload: next().toString(), vclock: IS_OF_VERSIONS ? next() : null, versions }
+}
+
+/** Writes until the connection breaks, if the node lives long enough to take it. */
 async function write(port: number, writer: number): Promise<void> {
-  const client = await ToolClient.connect('127.0.0.1', port)
+  let client: ToolClient | null = null
   try {
-    const put = await client.prepare('INSERT INTO crash.t (k, v, payload) VALUES (?, ?, ?)')
-    const remove = await client.prepare('DELETE FROM crash.t WHERE k = ?')
+    client = await ToolClient.connect('127.0.0.1', port)
+    const put = await client.prepare(`INSERT INTO crash.t (k, v, payload) VALUES (?, ?, ?)${USING}`)
+    const remove = await client.prepare(`DELETE FROM crash.t${USING} WHERE k = ?`)
+    const get = await client.prepare(SELECT)
     for (;;) {
       const key = writer * KEYS_A_WRITER + Math.floor(random.float() * KEYS_A_WRITER)
       const expectation = expected[key]!
       const value = random.float() < 0.15 ? null : ++sequence
+      const seen = IS_OF_VERSIONS ? [expectation.seen] : []
       expectation.pending = { value }
-      if (value === null) await execute(client, remove, [text(`k${key}`)])
-      else await execute(client, put, [text(`k${key}`), int(value), text(`${value}${PAYLOAD}`)])
+      if (value === null) await execute(client, remove, [...seen, text(`k${key}`)])
+      else await execute(client, put, [text(`k${key}`), int(value), text(`${value}${PAYLOAD}`), ...seen])
       expectation.acknowledged = value
       expectation.pending = null
       acknowledgedWrites++
+      if (IS_OF_VERSIONS) expectation.seen = (await find(client, get, key)).vclock
     }
   } catch {
-    client.close()
+    client?.close()
   }
 }
 
 async function check(port: number): Promise<string[]> {
   const client = await ToolClient.connect('127.0.0.1', port)
   const problems: string[] = []
-  const get = await client.prepare('SELECT v, payload FROM crash.t WHERE k = ?')
+  const get = await client.prepare(SELECT)
   for (let key = 0; key < expected.length; key++) {
-    const response = await execute(client, get, [text(`k${key}`)])
-    if (response.kind !== 'rows') throw new Error(`SELECT answered ${response.kind}`)
-    const found: Value = response.rowCount === 0 ? null : response.rowBytes.readInt32BE(4)
-    const whole = found === null || response.rowBytes.subarray(12).toString() === `${found}${PAYLOAD}`
+    const { value: found, payload, vclock, versions } = await find(client, get, key)
     const expectation = expected[key]!
     const right =
       found === expectation.acknowledged || (expectation.pending !== null && found === expectation.pending.value)
@@ -116,9 +146,11 @@ async function check(port: number): Promise<string[]> {
       problems.push(
         `k${key}: found ${found}, acknowledged ${expectation.acknowledged}, under way ${expectation.pending?.value ?? 'nothing'}`,
       )
-    if (!whole) problems.push(`k${key}: its payload is damaged`)
+    if (found !== null && payload !== `${found}${PAYLOAD}`) problems.push(`k${key}: its payload is damaged`)
+    if (versions > 1) problems.push(`k${key}: ${versions} versions, and one writer`)
     expectation.acknowledged = found
     expectation.pending = null
+    expectation.seen = vclock
   }
   client.close()
   return problems
@@ -130,7 +162,9 @@ async function cycle(node: NodeProcess, fresh: boolean): Promise<string[]> {
   if (fresh) {
     const client = await ToolClient.connect('127.0.0.1', node.port)
     await client.query("CREATE KEYSPACE crash WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 1}")
-    await client.query('CREATE TABLE crash.t (k text PRIMARY KEY, v int, payload text)')
+    await client.query(
+      `CREATE TABLE crash.t (k text PRIMARY KEY, v int, payload text)${IS_OF_VERSIONS ? " WITH resolution = 'vclock'" : ''}`,
+    )
     client.close()
   }
   const problems = await check(node.port)
