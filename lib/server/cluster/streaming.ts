@@ -5,10 +5,11 @@
 
 import type { Liveness } from '../../../cluster/gossip/liveness.ts'
 import type { Messenger } from '../../../cluster/internode/messenger.ts'
-import { leavingNode } from '../../../cluster/ring/topology.ts'
+import { Placement } from '../../../cluster/ring/placement.ts'
+import { leavingNode, type RingNode, type Topology } from '../../../cluster/ring/topology.ts'
 import { Joiner } from '../../../cluster/streaming/joiner.ts'
-import { Mirror } from '../../../cluster/streaming/mirror.ts'
-import { type Fetch, planJoin, planLeave } from '../../../cluster/streaming/plan.ts'
+import { Mirror, mayBeQuorum } from '../../../cluster/streaming/mirror.ts'
+import { type Fetch, planJoin, planLeave, type StreamedKeyspaces } from '../../../cluster/streaming/plan.ts'
 import { StreamSource } from '../../../cluster/streaming/source.ts'
 import type { ReadCommand, ReadResult } from '../../../storage/model/command.ts'
 import { FailureReason, ReplicaFailure } from '../../base/errors.ts'
@@ -55,6 +56,11 @@ export class NodeStreaming implements IndexedData, Disposable {
   readonly #watching: Disposable
   /** From the fetching's end until everybody knows that this node has joined. */
   #mirror: Mirror | null = null
+  /** Who held what when it fetched. */
+  #former: FormerReplicas | null = null
+  /** This node, since it has fetched what it will hold; and the epoch since which it counts. */
+  #joining: string | null = null
+  #joinedAt: number | null = null
   #closed = false
   /** This node has given its data away. */
   #hasLeft = false
@@ -89,7 +95,11 @@ export class NodeStreaming implements IndexedData, Disposable {
       bytesPerSecond: bytesPerSecond === 0 ? Number.POSITIVE_INFINITY : bytesPerSecond,
       report,
     })
-    this.#watching = metadata.watch(() => this.#source.ringChanged())
+    this.#watching = metadata.watch(({ topology, epoch }) => {
+      this.#source.ringChanged()
+      if (this.#joining !== null && this.#joinedAt === null && topology.nodes.get(this.#joining)?.status === 'normal')
+        this.#joinedAt = epoch
+    })
   }
 
   apply(mutations: readonly Buffer[]): Promise<void> | undefined {
@@ -128,6 +138,7 @@ export class NodeStreaming implements IndexedData, Disposable {
     const { messenger, metadata, liveness } = this.#options
     await this.#hearOfOthers(hostId)
     const keyspaces = streamedKeyspaces(metadata.current)
+    const former = new FormerReplicas(metadata.state.topology, keyspaces)
     const plan = planJoin(metadata.state.topology, hostId, keyspaces, (other) => liveness.isAlive(other))
     if (plan.length === 0) return
     await this.#counted(plan, () => this.#joiner.fetch(plan))
@@ -137,7 +148,11 @@ export class NodeStreaming implements IndexedData, Disposable {
       fetched: plan,
       keyspaceOf: (table) => this.#keyspaceOf(table),
       isAlive: (other) => liveness.isAlive(other),
+      former: (keyspace, position) => former.at(keyspace, position),
+      knows: (other) => this.#joinedAt === null || metadata.reached(other) >= this.#joinedAt,
     })
+    this.#former = former
+    this.#joining = hostId
   }
 
   /** All that this node will hold when another has left, but for the sources' promise. Throws StreamError, also when it is not wanted any more. */
@@ -199,18 +214,22 @@ export class NodeStreaming implements IndexedData, Disposable {
       })
   }
 
-  /** This node has joined: until all who are up know that, those whose place it took get what it takes. */
+  /** This node has joined: until all who are up know that, and no quorum can be without knowing it, those whose place it took get what it takes. */
   async joined(hostId: string): Promise<void> {
     const { runtime, metadata, liveness } = this.#options
     const { epoch, topology } = metadata.state
     const others = [...topology.nodes.keys()].filter((other) => other !== hostId)
     const startMs = runtime.clock.monotonicMs()
-    const isKnown = () => others.every((other) => !liveness.isAlive(other) || metadata.reached(other) >= epoch)
+    const knows = (other: string) => metadata.reached(other) >= epoch
+    const isKnown = () =>
+      others.every((other) => !liveness.isAlive(other) || knows(other)) &&
+      !this.#former?.all().some((replicas) => mayBeQuorum(replicas, knows))
     while (!this.#closed && !isKnown() && runtime.clock.monotonicMs() - startMs < KNOWN_MS)
       await new Promise<void>((resolve) => {
         runtime.clock.after(HEAR_EVERY_MS, resolve)
       })
     this.#mirror = null
+    this.#former = null
     this.#joiner.release()
   }
 
@@ -260,3 +279,24 @@ function goneError(): ReplicaFailure {
 }
 
 function nothing(): void {}
+
+/** Of what was promised to clients. */
+class FormerReplicas {
+  readonly #placements = new Map<string, Placement>()
+
+  constructor(topology: Topology, keyspaces: readonly StreamedKeyspaces[]) {
+    for (const { names, replication, isOptional } of keyspaces) {
+      if (isOptional) continue
+      const placement = new Placement(replication, topology)
+      for (const name of names) this.#placements.set(name, placement)
+    }
+  }
+
+  at(keyspace: string, position: Buffer): readonly RingNode[] {
+    return this.#placements.get(keyspace)?.atPosition(position).natural ?? []
+  }
+
+  all(): (readonly RingNode[])[] {
+    return [...new Set(this.#placements.values())].flatMap(({ sets }) => sets.map(({ natural }) => natural))
+  }
+}

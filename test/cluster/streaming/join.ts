@@ -227,6 +227,8 @@ t.test(
       fetched: plan,
       keyspaceOf: () => KEYSPACE,
       isAlive: (hostId) => !down.has(hostId),
+      former: () => [],
+      knows: () => true,
     })
     let sent = 0
     for (let i = 0; i < 300; i++) {
