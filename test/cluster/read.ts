@@ -6,14 +6,7 @@ import t from 'tap'
 import { murmur3Token } from '../../lib/base/hash/murmur3.ts'
 import { openNodeClock } from '../../lib/runtime/node/clock.ts'
 import { Consistency } from '../../lib/types/consistency.ts'
-import {
-  ALL_ROWS,
-  type PartitionData,
-  type ReadCommand,
-  type ReadPoint,
-  type ReadResult,
-  type Slice,
-} from '../../storage/model/command.ts'
+import type { PartitionData, ReadCommand, ReadPoint, ReadResult, Slice } from '../../storage/model/command.ts'
 import { openStore, type Store } from '../../storage/store.ts'
 import { DEFAULT_TABLE_OPTIONS } from '../../storage/table-options.ts'
 import { createDice, type Dice, testSeed } from '../support/random.ts'
@@ -22,6 +15,7 @@ import { simple } from '../support/rings.ts'
 import {
   encodePosition,
   encodeWrite,
+  everythingIn,
   NOW,
   randomWrite,
   type SeenPartition,
@@ -60,15 +54,7 @@ function randomRange(dice: Dice): ReadCommand['target'] {
 }
 
 function command(more: Partial<ReadCommand>): ReadCommand {
-  return {
-    ...ALL_ROWS,
-    table: TABLE,
-    target: { kind: 'range', start: null, end: null },
-    wantStatic: true,
-    staticCounts: true,
-    nowSeconds: NOW,
-    ...more,
-  }
+  return { ...everythingIn(TABLE), ...more }
 }
 
 function randomCommand(dice: Dice): ReadCommand {

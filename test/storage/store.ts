@@ -5,7 +5,6 @@ import { uuidBytes } from '../../lib/base/uuid.ts'
 import { openNodeClock } from '../../lib/runtime/node/clock.ts'
 import { diskError, openSimulatedDisk, type SimulatedDisk } from '../../lib/runtime/simulated/disk.ts'
 import {
-  ALL_ROWS,
   END_OF_PARTITION,
   type ReadCommand,
   type ReadPoint,
@@ -20,6 +19,7 @@ import {
   type Change,
   encodePosition,
   encodeWrite,
+  everythingIn,
   type Model,
   modelView,
   NOW,
@@ -33,14 +33,7 @@ import { memoryRuntime, storageRuntime } from '../support/storage-runtime.ts'
 const TABLE = '5a1c395e-b41f-11e5-9f22-ba0be0483c18'
 const TABLE_BYTES = uuidBytes(TABLE)
 
-const ALL: ReadCommand = {
-  ...ALL_ROWS,
-  table: TABLE,
-  target: { kind: 'range', start: null, end: null },
-  wantStatic: true,
-  staticCounts: true,
-  nowSeconds: NOW,
-}
+const ALL: ReadCommand = everythingIn(TABLE)
 
 /** What caches there are must not show. */
 interface Caches extends StoreSettings {

@@ -7,20 +7,13 @@ import t from 'tap'
 import { uuidBytes } from '../../lib/base/uuid.ts'
 import { createSimulatedClock } from '../../lib/runtime/simulated/clock.ts'
 import { openSimulatedDisk } from '../../lib/runtime/simulated/disk.ts'
-import {
-  ALL_ROWS,
-  type PartitionData,
-  type ReadCommand,
-  type ReadPoint,
-  type ReadResult,
-  type Slice,
-} from '../../storage/model/command.ts'
+import type { PartitionData, ReadCommand, ReadPoint, ReadResult, Slice } from '../../storage/model/command.ts'
 import { partitionMutations } from '../../storage/model/partition-mutation.ts'
 import { openStore, type Store } from '../../storage/store.ts'
 import { DEFAULT_TABLE_OPTIONS } from '../../storage/table-options.ts'
 import { settled } from '../support/power-loss.ts'
 import { createDice, type Dice, testSeed } from '../support/random.ts'
-import { encodePosition, encodeWrite, NOW, randomWrite } from '../support/storage-model.ts'
+import { encodePosition, encodeWrite, everythingIn, NOW, randomWrite } from '../support/storage-model.ts'
 import { memoryRuntime, storageRuntime } from '../support/storage-runtime.ts'
 
 const TABLE = '5a1c395e-b41f-11e5-9f22-ba0be0483c18'
@@ -61,15 +54,7 @@ async function open(onDisk: boolean, gcGraceSeconds: number): Promise<Store> {
 }
 
 function command(more: Partial<ReadCommand>): ReadCommand {
-  return {
-    ...ALL_ROWS,
-    table: TABLE,
-    target: { kind: 'range', start: null, end: null },
-    wantStatic: true,
-    staticCounts: true,
-    nowSeconds: NOW,
-    ...more,
-  }
+  return { ...everythingIn(TABLE), ...more }
 }
 
 const hex = (bytes: Buffer | null | undefined): string => (bytes ? bytes.toString('latin1') : '-')

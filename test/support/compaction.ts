@@ -7,7 +7,7 @@ import { BlockCache } from '../../storage/cache.ts'
 import { type JobTable, type MergeArgument, type MergeResult, mergeTables } from '../../storage/compaction/job.ts'
 import { AFTER_ALL, readTimestamp, type Timestamp } from '../../storage/compaction/purge.ts'
 import { Memtable } from '../../storage/memtable.ts'
-import { ALL_ROWS, type ReadCommand, type ReadResult } from '../../storage/model/command.ts'
+import type { ReadCommand, ReadResult } from '../../storage/model/command.ts'
 import { LastWriteWins } from '../../storage/model/merge.ts'
 import { MutationReader } from '../../storage/model/mutation.ts'
 import { readRows } from '../../storage/read/read.ts'
@@ -15,19 +15,21 @@ import type { Source } from '../../storage/read/source.ts'
 import { drive } from '../../storage/read/steps.ts'
 import { openTableReader, type TableReader } from '../../storage/sstable/reader.ts'
 import { openTableWriter } from '../../storage/sstable/writer.ts'
-import { encodeWrite, high, low, type ModelWrite, NOW, type SeenPartition, storeView } from './storage-model.ts'
+import {
+  encodeWrite,
+  everythingIn,
+  high,
+  low,
+  type ModelWrite,
+  NOW,
+  type SeenPartition,
+  storeView,
+} from './storage-model.ts'
 
 export const TABLE = '5a1c395e-b41f-11e5-9f22-ba0be0483c18'
 export const TABLE_BYTES: Buffer = uuidBytes(TABLE)
 
-export const ALL: ReadCommand = {
-  ...ALL_ROWS,
-  table: TABLE,
-  target: { kind: 'range', start: null, end: null },
-  wantStatic: true,
-  staticCounts: true,
-  nowSeconds: NOW,
-}
+export const ALL: ReadCommand = everythingIn(TABLE)
 
 export function makeMemtable(writes: readonly ModelWrite[]): Memtable {
   const memtable = new Memtable(new LastWriteWins())

@@ -7,13 +7,14 @@ import { createSimulatedClock, type SimulatedClock } from '../../lib/runtime/sim
 import { diskError, openSimulatedDisk, type SimulatedDisk } from '../../lib/runtime/simulated/disk.ts'
 import { createSeededRandom } from '../../lib/runtime/simulated/random.ts'
 import { CompactionStopped } from '../../storage/compaction/run.ts'
-import { ALL_ROWS, type ReadCommand } from '../../storage/model/command.ts'
+import type { ReadCommand } from '../../storage/model/command.ts'
 import { openStore, type Store, type StoredTable } from '../../storage/store.ts'
 import { type CompactionOptions, DEFAULT_TABLE_OPTIONS } from '../../storage/table-options.ts'
 import { COMPACTIONS } from './model/options.ts'
 import { createDice, type Dice } from './random.ts'
 import {
   encodeWrite,
+  everythingIn,
   type Model,
   type ModelWrite,
   modelView,
@@ -29,14 +30,7 @@ const TABLE_BYTES = uuidBytes(TABLE)
 export const SURVIVALS = [0, 0.5, 1]
 
 /** Everything in the table. */
-export const ALL: ReadCommand = {
-  ...ALL_ROWS,
-  table: TABLE,
-  target: { kind: 'range', start: null, end: null },
-  wantStatic: true,
-  staticCounts: true,
-  nowSeconds: NOW,
-}
+export const ALL: ReadCommand = everythingIn(TABLE)
 
 export interface Script {
   readonly seed: number

@@ -2,7 +2,7 @@
  * A table as a list of everything that was ever written to it: slow, obvious, the judge of the store. What a reader sees is worked out anew
  * for each read from BigInt timestamps and maps, with none of the store's code but the encoding of rows.
  */
-import type { ReadResult } from '../../storage/model/command.ts'
+import { ALL_ROWS, type ReadCommand, type ReadResult } from '../../storage/model/command.ts'
 import { MutationWriter } from '../../storage/model/mutation.ts'
 import { RowReader } from '../../storage/model/row.ts'
 import type { Dice } from './random.ts'
@@ -45,6 +45,18 @@ export interface ModelWrite {
 export type Model = Map<string, Change[]>
 
 export const NOW = 1_000
+
+/** Reads all partitions of a table, with all that is in them. */
+export function everythingIn(table: string, nowSeconds = NOW): ReadCommand {
+  return {
+    ...ALL_ROWS,
+    table,
+    target: { kind: 'range', start: null, end: null },
+    wantStatic: true,
+    staticCounts: true,
+    nowSeconds,
+  }
+}
 
 export const high = (ts: bigint): number => Number(BigInt.asIntN(32, ts >> 32n))
 export const low = (ts: bigint): number => Number(BigInt.asUintN(32, ts))

@@ -3,7 +3,7 @@ import t from 'tap'
 import { ByteWriter } from '../../../lib/base/bytes.ts'
 import type { RequestError } from '../../../lib/base/errors.ts'
 import { Consistency } from '../../../lib/types/consistency.ts'
-import { ALL_ROWS, type ReadCommand } from '../../../storage/model/command.ts'
+import type { ReadCommand } from '../../../storage/model/command.ts'
 import { COUNT_BYTES, DELTA_PATH } from '../../../storage/model/counter.ts'
 import { LastWriteWins } from '../../../storage/model/merge.ts'
 import { MutationWriter } from '../../../storage/model/mutation.ts'
@@ -12,6 +12,7 @@ import { DEFAULT_TABLE_OPTIONS } from '../../../storage/table-options.ts'
 import { createDice, type Dice, testSeeds } from '../../support/random.ts'
 import { CALM, ReplicaWorld, TABLE, TABLE_ID, type WorldNode } from '../../support/replica-world.ts'
 import { simple } from '../../support/rings.ts'
+import { everythingIn } from '../../support/storage-model.ts'
 import { applyHints, bugsIn, outcome, storeWrites } from '../../support/write-sides.ts'
 
 const COLUMN = 1
@@ -30,14 +31,7 @@ function delta(token: number, key: string, amount: number, rows = ['a']): Buffer
   return Buffer.from(writer.finish())
 }
 
-const ALL: ReadCommand = {
-  ...ALL_ROWS,
-  table: TABLE,
-  target: { kind: 'range', start: null, end: null },
-  wantStatic: true,
-  staticCounts: true,
-  nowSeconds: 0,
-}
+const ALL: ReadCommand = everythingIn(TABLE, 0)
 
 /** Rows of a node by key and clustering. */
 async function rowsOf(node: WorldNode): Promise<Map<string, Buffer>> {
