@@ -6,7 +6,8 @@ import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { endProcess, type NodeProcess, processUsage } from '../support/server.ts'
-import type { LoadPlan, LoadReport } from './load.ts'
+import type { LoadPlan } from './load.ts'
+import type { LoadReport } from './load-report.ts'
 
 const HERE = dirname(fileURLToPath(import.meta.url))
 const VALUE_BYTES = 256

@@ -5,7 +5,7 @@
  */
 import net from 'node:net'
 import { createHistogram } from 'node:perf_hooks'
-import type { LoadReport } from './load.ts'
+import { type LoadReport, loadReport } from './load-report.ts'
 
 export interface HttpLoadPlan {
   readonly address: string
@@ -151,17 +151,8 @@ async function run(plan: HttpLoadPlan): Promise<LoadReport> {
   const { user, system } = process.cpuUsage(cpu)
   isOver = true
   await Promise.all(askers.map(({ done }) => done))
-  const percentile = (p: number): number => histogram.percentile(p) / 1_000
-  return {
-    requests,
-    errors: askers.reduce((sum, { errors }) => sum + errors, 0),
-    seconds,
-    p50: percentile(50),
-    p99: percentile(99),
-    p999: percentile(99.9),
-    max: histogram.max / 1_000,
-    cpuShare: (user + system) / 1e6 / seconds,
-  }
+  const errors = askers.reduce((sum, asker) => sum + asker.errors, 0)
+  return loadReport({ requests, errors, seconds, cpuMicros: user + system, histogram })
 }
 
 function sleep(seconds: number): Promise<void> {

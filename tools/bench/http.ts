@@ -14,7 +14,7 @@ import { fileURLToPath } from 'node:url'
 import { parseArgs, promisify } from 'node:util'
 import { endProcess, freePort, listening, processUsage, startProcess } from '../support/server.ts'
 import type { HttpLoadPlan } from './http-load.ts'
-import type { LoadReport } from './load.ts'
+import type { LoadReport } from './load-report.ts'
 
 const HERE = dirname(fileURLToPath(import.meta.url))
 const CONNECTIONS = [1, 16, 64]

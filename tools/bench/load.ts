@@ -9,6 +9,7 @@ import type net from 'node:net'
 import { createHistogram } from 'node:perf_hooks'
 import { HEADER_BYTES } from '../../protocol/envelope.ts'
 import { encode, ToolClient } from '../support/client.ts'
+import { type LoadReport, loadReport } from './load-report.ts'
 import {
   CONTEXT_BYTES,
   contextsOf,
@@ -36,19 +37,6 @@ export interface LoadPlan {
   readonly valueBytes: number
   /** Requests a second; 0: as many as answers let, with `inFlight` under way. */
   readonly rate?: number
-}
-
-export interface LoadReport {
-  readonly requests: number
-  readonly errors: number
-  readonly seconds: number
-  /** Milliseconds. */
-  readonly p50: number
-  readonly p99: number
-  readonly p999: number
-  readonly max: number
-  /** Of one core, while measuring. */
-  readonly cpuShare: number
 }
 
 const KEY_MARK = 0x5a5a5a5a5a5a5a5an
@@ -248,17 +236,7 @@ async function run(plan: LoadPlan): Promise<LoadReport> {
     sleep(STALL_MS).then(() => Promise.reject(new Error('requests were not answered'))),
   ])
   const errors = pumps.reduce((sum, pump) => sum + pump.errors, 0)
-  const percentile = (p: number): number => histogram.percentile(p) / 1000
-  return {
-    requests,
-    errors,
-    seconds,
-    p50: percentile(50),
-    p99: percentile(99),
-    p999: percentile(99.9),
-    max: histogram.max / 1000,
-    cpuShare: (user + system) / 1e6 / seconds,
-  }
+  return loadReport({ requests, errors, seconds, cpuMicros: user + system, histogram })
 }
 
 function sleep(ms: number): Promise<void> {
