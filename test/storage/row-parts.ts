@@ -54,7 +54,7 @@ function versionsOf(row: Buffer): string[] {
   return found
 }
 
-const ACTORS = [1, 2, 3].map((byte) => Buffer.alloc(8, byte))
+const ACTORS = [2, 4, 6].map((byte) => Buffer.alloc(8, byte))
 
 /** Some versions, and some that were superseded, of each actor. */
 function versionsRow(dice: Dice): Buffer {
