@@ -38,6 +38,7 @@ const ANSWERED: ReadonlySet<string> = new Set([
   'peers_v2',
   'size_estimates',
   'table_estimates',
+  'view_build_status',
   'view_builds_in_progress',
 ])
 
@@ -104,7 +105,9 @@ function systemTable(keyspace: KeyspaceSchema, line: string): TableSchema {
     columns,
     nextColumnId: columns.filter((column) => column.kind === 'regular').length,
     isVirtual:
-      keyspace.isVirtual || keyspace.name === 'system_schema' || (keyspace.name === 'system' && ANSWERED.has(name)),
+      keyspace.isVirtual ||
+      keyspace.name === 'system_schema' ||
+      ((keyspace.name === 'system' || keyspace.name === 'system_distributed') && ANSWERED.has(name)),
     options: systemOptions(options, comment),
   })
 }

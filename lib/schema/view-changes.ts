@@ -170,12 +170,13 @@ function viewColumns(definition: NewView, base: TableSchema, selected: ReadonlyS
   const { partitionKey, clustering, clusteringOrder } = definition
   const columns: ColumnSchema[] = []
   for (const name of new Set([...partitionKey, ...clustering, ...selected])) {
-    const plain = { ...base.columns.get(name)!, droppedAtMicros: null, reversed: false }
+    const own = base.columns.get(name)!
+    const plain = { ...own, droppedAtMicros: null, reversed: false }
     const inPartitionKey = partitionKey.indexOf(name)
     const inClustering = clustering.indexOf(name)
     if (inPartitionKey >= 0) columns.push({ ...plain, id: -1, kind: 'partition_key', position: inPartitionKey })
     else if (inClustering >= 0) {
-      const reversed = clusteringOrder.find(({ column }) => column === name)?.descending ?? false
+      const reversed = clusteringOrder.find(({ column }) => column === name)?.descending ?? own.reversed
       columns.push({ ...plain, id: -1, kind: 'clustering', position: inClustering, reversed })
     } else columns.push(plain)
   }

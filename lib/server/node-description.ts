@@ -69,7 +69,7 @@ export function describeNode({
     clients: () => Array.from(late.clients?.connections ?? [], describeClient),
     rows: (table) =>
       (table === 'IndexInfo' ? builtIndexes().map(indexRow) : null) ??
-      viewRows(table, views) ??
+      viewRows(table, views, identity.hostId) ??
       (late.metrics ? metricRows(table, late.metrics) : null) ??
       gossipRows(table, cluster) ??
       linkRows(table, cluster, hints()) ??
@@ -88,12 +88,21 @@ function indexRow({ keyspace, name }: { readonly keyspace: string; readonly name
 }
 
 /** Null: the table is not of views. */
-function viewRows(table: string, views: DescribedNode['views']): PlainRow[] | null {
+function viewRows(table: string, views: DescribedNode['views'], hostId: string): PlainRow[] | null {
   switch (table) {
     case 'built_views':
       return views
         .builtViews()
         .map(({ keyspace, name }) => ({ keyspace_name: keyspace, view_name: name, status_replicated: true }))
+    case 'view_build_status': {
+      const row = (status: string) => (view: { keyspace: string; name: string }) => ({
+        keyspace_name: view.keyspace,
+        view_name: view.name,
+        host_id: hostId,
+        status,
+      })
+      return [...views.builtViews().map(row('SUCCESS')), ...views.builds().map(row('STARTED'))]
+    }
     case 'view_builds_in_progress':
       return views.builds().map(({ keyspace, name, rows, lastToken }) => ({
         keyspace_name: keyspace,

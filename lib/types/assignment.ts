@@ -1,7 +1,7 @@
 /**
  * Which types' values may stand where a type is expected. Source: the rules of Cassandra 5.0.6 (a type reads the bytes of another).
  */
-import { freeze, isMultiCell, NATIVE, typeEquals } from './names.ts'
+import { freeze, isMultiCell, LEGACY_TIMEUUID_CLASS, NATIVE, typeEquals } from './names.ts'
 import type { CqlType, ListType, MapType, NativeTypeName, SetType } from './type.ts'
 
 /** Native types whose bytes a type reads as its own values; blob reads all. */
@@ -20,6 +20,7 @@ export function isValueCompatible(to: CqlType, from: CqlType): boolean {
   if (to === NATIVE.blob || typeEquals(to, from)) return true
   switch (to.kind) {
     case 'native':
+      if (from.kind === 'custom') return to === NATIVE.timeuuid && from.className === LEGACY_TIMEUUID_CLASS
       return from.kind === 'native' && (READS.get(to.name)?.includes(from.name) ?? false)
     case 'list':
     case 'set':

@@ -1,9 +1,10 @@
 /**
  * WITH … of a DDL statement, from the tree to what lib/schema reads. A name or key twice is an error of syntax, as in Cassandra.
  */
-import { syntaxError } from '../../base/errors.ts'
+import { invalid, syntaxError } from '../../base/errors.ts'
 import type { PropertyMap } from '../../schema/properties.ts'
-import type { Property } from '../ast.ts'
+import { quoteIdentifier } from '../../types/identifier.ts'
+import type { Property, QualifiedName } from '../ast.ts'
 
 export function propertyMap(properties: readonly Property[]): PropertyMap {
   const map = new Map<string, string | ReadonlyMap<string, string>>()
@@ -22,4 +23,19 @@ function entryMap(entries: readonly (readonly [string, string])[]): ReadonlyMap<
     map.set(key, value)
   }
   return map
+}
+
+/** Throws INVALID when CLUSTERING ORDER BY names a column twice. The message has the keyspace where the statement has it. */
+export function refuseRepeatedOrder(
+  order: readonly { readonly column: string }[],
+  what: 'table' | 'view',
+  { keyspace, name }: QualifiedName,
+): void {
+  const seen = new Set<string>()
+  const shown = [...(keyspace === null ? [] : [keyspace]), name].map(quoteIdentifier).join('.')
+  for (const { column } of order) {
+    if (seen.has(column))
+      throw invalid(`Duplicate column '${column}' in CLUSTERING ORDER BY clause for ${what} '${shown}'`)
+    seen.add(column)
+  }
 }

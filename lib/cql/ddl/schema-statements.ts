@@ -12,7 +12,7 @@ import { alterType, createType, dropType, type TypeAlteration } from '../../sche
 import type { AlterTableAction, ColumnDefinition, SchemaStatement, Term } from '../ast.ts'
 import type { CompiledStatement } from '../statement.ts'
 import { type Change, keyspaceName, SchemaPlan } from './schema-plan.ts'
-import { propertyMap } from './schema-properties.ts'
+import { propertyMap, refuseRepeatedOrder } from './schema-properties.ts'
 import { compileRefused } from './schema-refused.ts'
 import { typeReference } from './type-nodes.ts'
 import { compileView } from './view-statements.ts'
@@ -86,12 +86,7 @@ function newTable(statement: Statement<'create_table'>, keyspace: string): NewTa
   if (keys.length > 1) throw invalid(`Multiple PRIMARY KEY specified for table '${name}' (exactly one required)`)
   const key = keys[0]
   if (!key) throw invalid(`No PRIMARY KEY specifed for table '${name}' (exactly one required)`)
-  const ordered = new Set<string>()
-  for (const { column } of statement.clusteringOrder) {
-    if (ordered.has(column))
-      throw invalid(`Duplicate column '${column}' in CLUSTERING ORDER BY clause for table '${name}'`)
-    ordered.add(column)
-  }
+  refuseRepeatedOrder(statement.clusteringOrder, 'table', statement.table)
   return {
     keyspace,
     name,

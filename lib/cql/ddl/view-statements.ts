@@ -11,7 +11,7 @@ import { columnReceiver, type TermScope, termText, Variables } from '../terms/te
 import { toRestriction } from '../where/restrictions-relations.ts'
 import type { Tuple } from '../where/restrictions-values.ts'
 import { SchemaPlan } from './schema-plan.ts'
-import { propertyMap } from './schema-properties.ts'
+import { propertyMap, refuseRepeatedOrder } from './schema-properties.ts'
 
 type Statement<Kind extends SchemaStatement['kind']> = Extract<SchemaStatement, { kind: Kind }>
 
@@ -46,7 +46,8 @@ function compileCreate(
     throw invalid('Cannot create a materialized view on a table in a different keyspace')
   if (hasMarker(select.where)) throw invalid('Bind variables are not allowed in CREATE MATERIALIZED VIEW statements')
   const { partitionKey, clustering } = primaryKeys[0]!
-  const clusteringOrder = orderOf(statement.clusteringOrder)
+  const { clusteringOrder } = statement
+  refuseRepeatedOrder(clusteringOrder, 'view', view)
   const properties = propertyMap(statement.properties)
   return new SchemaPlan(keyspace, null, (schema, context, environment) => {
     const definition: NewView = {
@@ -64,12 +65,6 @@ function compileCreate(
     const isEnabled = environment.limits.viewsEnabled ?? true
     return createView(schema, definition, context.newTableId(), isEnabled, context.warnings)
   })
-}
-
-/** A column that is named twice has the last order that it was given. */
-function orderOf(order: Statement<'create_view'>['clusteringOrder']): Statement<'create_view'>['clusteringOrder'] {
-  const columns = new Map(order.map(({ column, descending }) => [column, descending]))
-  return Array.from(columns, ([column, descending]) => ({ column, descending }))
 }
 
 /** Any marker in the tree of a WHERE clause. */

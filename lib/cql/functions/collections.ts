@@ -139,8 +139,19 @@ function similarity(name: string, run: (a: Float32Array, b: Float32Array) => num
   return (args) => {
     const called = `system.${name}(vector<float, n>, vector<float, n>)`
     if (args.length !== 2) throw invalid(`Invalid number of arguments for function ${called}`)
-    const types = [vectorType(name, args[0]!, args[1]!, called), vectorType(name, args[1]!, args[0]!, called)]
+    const known = args.map(vectorType)
+    const types = args.map((argument, i) => {
+      const type = known[i] ?? known[1 - i] ?? inferType(argument, called)
+      if (type.kind === 'vector' && type.element === NATIVE.float) return type
+      throw refuse(name, 'float vector', argument, type)
+    })
     if (types[0]!.dimension !== types[1]!.dimension) throw invalid('All arguments must have the same vector dimensions')
+    args.forEach((argument, i) => {
+      if (argument.assignableTo(types[i]!) !== 'not') return
+      throw invalid(
+        `Type error: ${argument.text} cannot be passed as argument ${i} of function system.${name} of type ${typeToCql(types[i]!)}`,
+      )
+    })
     return pure(name, types, NATIVE.float, ([a, b]) => {
       const bytes = Buffer.allocUnsafe(4)
       bytes.writeFloatBE(run(floats(a!), floats(b!)))
@@ -149,22 +160,9 @@ function similarity(name: string, run: (a: Float32Array, b: Float32Array) => num
   }
 }
 
-/** An argument's own type, or that of the other one; a list of numbers is a vector of floats here. */
-function vectorType(
-  name: string,
-  argument: FunctionArgument,
-  other: FunctionArgument,
-  called: string,
-): CqlType & { kind: 'vector' } {
-  const own = argument.type
-  if (own?.kind === 'vector') {
-    if (own.element !== NATIVE.float) throw refuse(name, 'float vector', argument, own)
-    return own
-  }
-  const partner = other.type
-  if (partner?.kind === 'vector' && argument.assignableTo(partner) !== 'not') return partner
-  if (partner?.kind === 'vector' && (own === null || own.kind === 'list'))
-    throw invalid('All arguments must have the same vector dimensions')
-  const type = inferType(argument, called)
-  throw refuse(name, 'float vector', argument, type)
+/** An argument's own type where it has one; a list that is written out is a vector of floats here. */
+function vectorType({ type, listSize }: FunctionArgument): CqlType | null {
+  if (listSize === undefined) return type
+  if (listSize === 0) throw invalid('vectors may only have positive dimensions; given 0')
+  return { kind: 'vector', element: NATIVE.float, dimension: listSize }
 }

@@ -56,6 +56,8 @@ export interface FunctionArgument {
   readonly text: string
   /** A bind marker (or holds one): operators then do not choose by their receiver. */
   readonly isMarker?: boolean
+  /** Of a list that is written out: how many elements it has, as it may be meant for a vector. */
+  readonly listSize?: number
 }
 
 /** Where a call stands: `token` takes the partition key's columns. */

@@ -21,7 +21,8 @@ export function compileModification(
 ): Modification {
   const table = tableOf(statement.table, keyspace, schema)
   if (table.view !== null) throw invalid('Cannot directly modify a materialized view')
-  const scope = { schema, keyspace: table.keyspace, variables }
+  const partitionKey = table.partitionKey.map(({ type }) => type)
+  const scope = { schema, keyspace: table.keyspace, variables, partitionKey }
   switch (statement.kind) {
     case 'insert':
       return compileInsert(statement, table, scope, sink)

@@ -62,6 +62,8 @@ export interface Selectable {
   /** The columns in it. */
   readonly columns: readonly ColumnSchema[]
   readonly isMarker: boolean
+  /** Of a list that is written out: how many elements it has. */
+  readonly listSize?: number
   testAssignment(type: CqlType): Assignability
   /** Throws INVALID where it cannot be of the expected type (null: any), or where its type cannot be known. */
   compile(expected: CqlType | null): Expression
@@ -366,6 +368,7 @@ export class SelectorCompiler {
       likelyType: literalType(selector, parts, likelyType),
       columns: parts.flatMap((part) => part.columns),
       isMarker: false,
+      ...(selector.kind === 'list' ? { listSize: parts.length } : {}),
       testAssignment: (wanted) =>
         (wanted.kind === 'map' ? asMap()?.testAssignment(wanted) : null) ?? literalAssignment(selector, parts, wanted),
       compile: (expected) => {
@@ -395,6 +398,7 @@ function argumentOf(selectable: Selectable): FunctionArgument {
     type: selectable.likelyType,
     text: selectable.text,
     isMarker: selectable.isMarker,
+    ...(selectable.listSize === undefined ? {} : { listSize: selectable.listSize }),
   }
 }
 

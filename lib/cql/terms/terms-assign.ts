@@ -148,6 +148,7 @@ function functionArgument(term: Term, scope: TermScope): FunctionArgument {
     type: typeOfTerm(term, scope),
     text: termText(term),
     isMarker: term.kind === 'marker',
+    ...(term.kind === 'list' ? { listSize: term.elements.length } : {}),
   }
 }
 
