@@ -6,7 +6,7 @@
  * table's replicas agree, those of the view together have these rows, whoever sent them and in whatever order they came.
  */
 
-import type { PartitionData, ReadCommand, ReadResult, Slice } from '../../storage/model/command.ts'
+import type { ReadCommand, ReadResult } from '../../storage/model/command.ts'
 import {
   EntryKind,
   MutationReader,
@@ -15,18 +15,18 @@ import {
   tableKeyOf,
 } from '../../storage/model/mutation.ts'
 import { PartitionMutationWriter } from '../../storage/model/partition-mutation.ts'
-import { invalid } from '../base/errors.ts'
 import { SerialLocks } from '../base/serial-locks.ts'
 import { uuidBytes } from '../base/uuid.ts'
 import type { Clock, Log } from '../runtime/runtime.ts'
 import type { Schema } from '../schema/keyspace.ts'
 import type { TableSchema } from '../schema/table.ts'
 import { isView } from '../schema/views.ts'
-import { encodePosition, KEY_BYTES_MAX } from '../types/partition-key.ts'
+import { encodePosition } from '../types/partition-key.ts'
 import { type BuildProgress, buildView, type PartitionRead, wholeRead } from './build.ts'
 import { Gate } from './gate.ts'
+import { PartitionStates, stateOrNull, statesOf, touchedSlices } from './partition-states.ts'
 import { ALONE, type ViewPlaces } from './places.ts'
-import { KeyTooLong, samePlace, sameRow, type ViewPlace, ViewRows, type ViewState } from './view-row.ts'
+import { samePlace, sameRow, type ViewPlace, ViewRows } from './view-row.ts'
 
 /** Storage with its indexes, as views use it. */
 export interface ViewStore {
@@ -69,7 +69,6 @@ interface PartitionWrite {
 }
 
 const SOURCE = 'lib/view/node-views.ts'
-const AFTER = Buffer.of(0)
 /** Longer than a truncation takes (truncate_request_timeout is 60 s): who emptied the views and hears no more of it fills them. */
 const FILL_MS = 120_000
 
@@ -209,13 +208,13 @@ export class NodeViews {
     if (this.#options.schema() !== this.#seen) this.refresh()
     const base = this.#bases.get(name.slice(0, TABLE_ID_BYTES))
     if (base === undefined) return []
-    const slices = this.#touched(base, mutations)
+    const slices = touchedSlices(base.schema, mutations, this.#mutation)
     if (slices !== null && slices.length === 0) return []
     const nowSeconds = this.#now()
     const command = wholeRead(base.schema.id, position, slices, nowSeconds)
-    const before = this.#states(base, await this.#options.store.read(command), nowSeconds, true)
+    const before = statesOf(base.views, await this.#options.store.read(command), nowSeconds, true)
     const supposed = { ...command, supposed: mutations }
-    const after = this.#states(base, await this.#options.store.read(supposed), nowSeconds, false)
+    const after = statesOf(base.views, await this.#options.store.read(supposed), nowSeconds, false)
     const changes: Buffer[] = []
     base.views.forEach(({ rows, idBytes }, i) => {
       const put = (place: ViewPlace, row: Buffer | null): void => {
@@ -243,8 +242,8 @@ export class NodeViews {
   #overtaken(
     base: BaseTable,
     mutations: readonly Buffer[],
-    before: readonly States[],
-    after: readonly States[],
+    before: readonly PartitionStates[],
+    after: readonly PartitionStates[],
     nowSeconds: number,
     changes: Buffer[],
   ): void {
@@ -273,39 +272,6 @@ export class NodeViews {
     this.#writer.begin(viewId, encodePosition(key, this.#token))
     this.#writer.row(clustering, row)
     return this.#writer.finish()
-  }
-
-  /** The rows that mutations touch, as slices that are disjoint and ascend; null: all of the partition. */
-  #touched({ schema }: BaseTable, mutations: readonly Buffer[]): Slice[] | null {
-    const slices: Slice[] = []
-    for (const mutation of mutations) {
-      const reader = this.#mutation.reset(mutation)
-      while (reader.next()) {
-        const start = mutation.subarray(reader.boundStart, reader.boundEnd)
-        if (reader.kind === EntryKind.PARTITION_DELETION) return null
-        if (reader.kind === EntryKind.RANGE_TOMBSTONE)
-          slices.push({ start, end: mutation.subarray(reader.rangeEndStart, reader.rangeEndEnd) })
-        else if (reader.kind === EntryKind.ROW) {
-          if (schema.clustering.length === 0) return null
-          slices.push({ start, end: Buffer.concat([start, AFTER]), single: true })
-        }
-      }
-    }
-    return disjoint(slices)
-  }
-
-  /** By view. What is too long to be a key was never written. */
-  #states({ views }: BaseTable, { partitions }: ReadResult, nowSeconds: number, mayBeTooLong: boolean): States[] {
-    return views.map(({ rows }) => {
-      const states = new States(partitions[0])
-      for (const data of partitions)
-        for (const { clustering, row } of data.rows) {
-          const name = clustering.toString('latin1')
-          const state = stateOrNull(rows, data.key, clustering, row, states.covering(name), nowSeconds, mayBeTooLong)
-          if (state !== null) states.rows.set(name, state)
-        }
-      return states
-    })
   }
 
   /** Empties a table and its views at once; in a cluster the table alone. */
@@ -431,7 +397,7 @@ export class NodeViews {
       const { rows: viewRows, idBytes } = this.#find(id) ?? found
       const mutations: Buffer[] = []
       for (const data of partitions) {
-        const states = new States(data)
+        const states = new PartitionStates(data)
         for (const { clustering, row } of data.rows) {
           const covering = states.covering(clustering.toString('latin1'))
           const state = stateOrNull(viewRows, data.key, clustering, row, covering, nowSeconds, true)
@@ -471,70 +437,6 @@ export class NodeViews {
   }
 }
 
-/** What a partition means for a view: its rows, and the deletions that lie over rows. */
-class States {
-  /** By the clustering of the base row, as one character a byte. */
-  readonly rows = new Map<string, ViewState>()
-  readonly #deletion: Buffer | null
-  readonly #ranges: readonly { readonly start: Buffer; readonly end: Buffer; readonly deletion: Buffer }[]
-
-  /** Copies what it keeps. */
-  constructor(data: PartitionData | undefined) {
-    this.#deletion = data?.deletion ? Buffer.from(data.deletion) : null
-    this.#ranges = (data?.rangeTombstones ?? []).map(({ start, end, deletion }) => ({
-      start: Buffer.from(start),
-      end: Buffer.from(end),
-      deletion: Buffer.from(deletion),
-    }))
-  }
-
-  /** The latest deletion of the partition or of a range that a row of that clustering lies in. */
-  covering(clustering: string): Buffer | null {
-    if (this.#ranges.length === 0) return this.#deletion
-    const bytes = Buffer.from(clustering, 'latin1')
-    let low = 0
-    let high = this.#ranges.length
-    while (low < high) {
-      const middle = (low + high) >>> 1
-      if (this.#ranges[middle]!.end.compare(bytes) <= 0) low = middle + 1
-      else high = middle
-    }
-    const range = this.#ranges[low]
-    return range !== undefined && range.start.compare(bytes) <= 0 ? range.deletion : this.#deletion
-  }
-}
-
-function stateOrNull(
-  viewRows: ViewRows,
-  key: Buffer,
-  clustering: Buffer,
-  row: Buffer,
-  covering: Buffer | null,
-  nowSeconds: number,
-  mayBeTooLong: boolean,
-): ViewState | null {
-  try {
-    return viewRows.of(key, clustering, row, covering, nowSeconds)
-  } catch (error) {
-    if (!(error instanceof KeyTooLong)) throw error
-    if (mayBeTooLong) return null
-    throw invalid(
-      `A key of materialized view ${viewRows.view.name} would be longer than the maximum of ${KEY_BYTES_MAX} bytes`,
-    )
-  }
-}
-
 function lockName({ idBytes }: BaseTable, position: Buffer): string {
   return idBytes.toString('latin1') + position.toString('latin1', 0, position.length)
-}
-
-function disjoint(slices: Slice[]): Slice[] {
-  slices.sort((a, b) => a.start.compare(b.start) || a.end.compare(b.end))
-  const result: Slice[] = []
-  for (const slice of slices) {
-    const last = result.at(-1)
-    if (last === undefined || last.end.compare(slice.start) <= 0) result.push(slice)
-    else if (last.end.compare(slice.end) < 0) result[result.length - 1] = { start: last.start, end: slice.end }
-  }
-  return result
 }
