@@ -8,7 +8,7 @@ import { RequestError } from '../lib/base/errors.ts'
 import { UNSET } from '../lib/types/unset.ts'
 
 /** The longest [string], in bytes. */
-export const STRING_BYTES_MAX = 0xffff
+const STRING_BYTES_MAX = 0xffff
 
 /** How much of bytes that are no UTF-8 an error shows. */
 const SHOWN_BYTES_MAX = 128

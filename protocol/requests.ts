@@ -109,7 +109,7 @@ function readTimestamp(reader: ByteReader): { high: number; low: number } {
 
 const NO_VALUES: readonly Value[] = []
 
-export function readParameters(reader: ByteReader, version: number): QueryParameters {
+function readParameters(reader: ByteReader, version: number): QueryParameters {
   const consistency = readConsistency(reader)
   const flags = version >= 5 ? reader.int32() : reader.uint8()
   let values = NO_VALUES

@@ -23,7 +23,7 @@ const CRC24_TABLE: Int32Array = Int32Array.from({ length: 256 }, (_, byte) => {
 })
 
 /** CRC-24 of buffer[start, end), as v5 takes it over the header. */
-export function crc24(buffer: Uint8Array, start: number, end: number): number {
+function crc24(buffer: Uint8Array, start: number, end: number): number {
   let crc = CRC24_INITIAL
   for (let index = start; index < end; index++)
     crc = ((crc << 8) & 0xffffff) ^ CRC24_TABLE[((crc >>> 16) ^ buffer[index]!) & 0xff]!

@@ -7,7 +7,7 @@ import type { Block } from './sstable/block.ts'
 import { ReadBuffers } from './sstable/read-buffers.ts'
 
 /** Default of `block_cache_bytes`. */
-export const BLOCK_CACHE_BYTES = 64 * 1024 * 1024
+const BLOCK_CACHE_BYTES = 64 * 1024 * 1024
 
 /** Default of `key_cache_size`: the index blocks of 5 GB of rows of a kilobyte, compressed to a half. */
 export const INDEX_CACHE_BYTES = 32 * 1024 * 1024

@@ -172,7 +172,7 @@ export class Memtable implements Source {
 }
 
 /** Walks a memtable; views are made only when they are asked for. It stays true while the memtable is written to. */
-export class MemtableCursor implements SourceCursor {
+class MemtableCursor implements SourceCursor {
   readonly #cursor: IndexCursor
   readonly #slabs: Slabs
 

@@ -6,7 +6,7 @@
 import type { Disk, DiskFile } from '../lib/runtime/runtime.ts'
 
 /** Enough for most nodes, and far from what an operating system grants a process. */
-export const OPEN_FILES_MAX = 1_000
+const OPEN_FILES_MAX = 1_000
 
 export class OpenFiles {
   readonly #disk: Disk

@@ -325,10 +325,7 @@ function clip(ranges: readonly RangeTombstone[], cut: Buffer | null, reversed: b
 }
 
 /** Lists of disjoint ascending ranges as one: each place has the greatest deletion, where it is newer than the partition's own. */
-export function mergeRanges(
-  lists: readonly (readonly RangeTombstone[])[],
-  covered: Buffer | null,
-): readonly RangeTombstone[] {
+function mergeRanges(lists: readonly (readonly RangeTombstone[])[], covered: Buffer | null): readonly RangeTombstone[] {
   const others = lists.filter(({ length }) => length > 0)
   if (others.length === 0) return []
   const bounds = others

@@ -34,12 +34,12 @@ export function putMutation(out: ByteWriter, mutation: Uint8Array): void {
   out.bytes(mutation)
 }
 
-export function putEndpoint(out: ByteWriter, endpoint: Endpoint): void {
+function putEndpoint(out: ByteWriter, endpoint: Endpoint): void {
   out.uint8(endpoint.length)
   out.utf8(endpoint)
 }
 
-export function readEndpoint(reader: ByteReader): Endpoint {
+function readEndpoint(reader: ByteReader): Endpoint {
   return reader.utf8(reader.uint8())
 }
 

@@ -204,7 +204,7 @@ export class Attendance implements Liveness {
 /** Cassandra's word for it is 'shutdown,true'. */
 export const STATUS_STOPPED = 'shutdown'
 
-export function hasStopped(state: Known): boolean {
+function hasStopped(state: Known): boolean {
   const status = state.values.get('STATUS_WITH_PORT')?.value
   return status !== undefined && (status === STATUS_STOPPED || status.startsWith(`${STATUS_STOPPED},`))
 }

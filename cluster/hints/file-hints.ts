@@ -12,7 +12,7 @@ import { findHint, HINT_HEADER_BYTES, type Hint, putHint, sealRecords } from './
 /** 'PLYH'. */
 const MAGIC = 0x504c5948
 const VERSION = 1
-export const FILE_HEADER_BYTES = 16
+const FILE_HEADER_BYTES = 16
 
 /** Between the end of a sync and the next. */
 const SYNC_PAUSE_MS = 20

@@ -10,7 +10,7 @@ export const HINT_HEADER_BYTES = 12
 /** Before the mutation: kept at, written at, gc_grace. */
 const STAMP_BYTES = 20
 /** No mutation is larger: half of the largest commit log segment that anybody uses. */
-export const HINT_BYTES_MAX = 256 * 1024 * 1024
+const HINT_BYTES_MAX = 256 * 1024 * 1024
 
 const TWO_32 = 4294967296
 

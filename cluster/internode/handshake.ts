@@ -12,7 +12,7 @@ import { getUint32, WIRE_VERSION, WireError } from './wire.ts'
 
 /** 'PLYX'. */
 export const MAGIC = 0x504c5958
-export const GREETING_BYTES_MAX = 1024
+const GREETING_BYTES_MAX = 1024
 /** Magic, length of the body. */
 export const GREETING_HEAD_BYTES = 6
 const CHECKSUM_BYTES = 4

@@ -37,7 +37,7 @@ export const KIND_MAX = 3
 /** lz4-napi wants the plain length before the block, four bytes, little-endian. */
 const LZ4_PREFIX_BYTES = 4
 
-export function putUint32(target: Uint8Array, at: number, value: number): void {
+function putUint32(target: Uint8Array, at: number, value: number): void {
   target[at] = value >>> 24
   target[at + 1] = value >>> 16
   target[at + 2] = value >>> 8

@@ -36,7 +36,7 @@ export function stampUuid(bytes: Buffer, version: number): Buffer {
 const GREGORIAN_INTERVALS = 0x01b21dd213814000n
 
 /** 100 ns intervals since 1970 of a version 1 UUID. */
-export function timeuuidIntervals(bytes: Buffer): bigint {
+function timeuuidIntervals(bytes: Buffer): bigint {
   const high = BigInt(bytes.readUInt16BE(6) & 0xfff)
   return ((high << 48n) | (BigInt(bytes.readUInt16BE(4)) << 32n) | BigInt(bytes.readUInt32BE(0))) - GREGORIAN_INTERVALS
 }

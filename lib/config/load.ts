@@ -25,7 +25,7 @@ export interface LoadedConfig {
 }
 
 /** Short names of flags and variables for what is typed most. */
-export const SHORTHANDS: ReadonlyMap<string, SettingName> = new Map([
+const SHORTHANDS: ReadonlyMap<string, SettingName> = new Map([
   ['address', 'rpc_address'],
   ['port', 'native_transport_port'],
   ['data', 'data_file_directories'],

@@ -26,7 +26,7 @@ export const DEFAULT_COMPRESSION: StringMap = new Map([
   ['class', `${PACKAGE}LZ4Compressor`],
 ])
 
-export const NO_COMPRESSION: StringMap = new Map([['enabled', 'false']])
+const NO_COMPRESSION: StringMap = new Map([['enabled', 'false']])
 
 /** The option as given, in the form in which it is kept: full class name, chunk length, keys sorted. Throws CONFIG_ERROR. */
 export function parseCompression(given: StringMap): StringMap {

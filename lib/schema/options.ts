@@ -20,7 +20,7 @@ import { parseSpeculativeRetry } from './speculation.ts'
 import type { TableOptions } from './table.ts'
 
 /** Attributes.MAX_TTL: 20 years in seconds. */
-export const TIME_TO_LIVE_MAX = 630720000
+const TIME_TO_LIVE_MAX = 630720000
 /** Below it the bloom filter's table of sizes has no entry. */
 const BLOOM_FILTER_FP_CHANCE_MIN = 6.71e-5
 
@@ -49,7 +49,7 @@ const NAMES: ReadonlySet<string> = new Set([
   ...RESOLUTION_OPTIONS,
 ])
 
-export const DEFAULT_CACHING: ReadonlyMap<string, string> = new Map([
+const DEFAULT_CACHING: ReadonlyMap<string, string> = new Map([
   ['keys', 'ALL'],
   ['rows_per_partition', 'NONE'],
 ])

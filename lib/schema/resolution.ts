@@ -10,9 +10,9 @@ import { isMultiCell } from '../types/names.ts'
 import { intProperty, type PropertyMap, textProperty } from './properties.ts'
 import type { ColumnSchema, TableOptions, TableSchema } from './table.ts'
 
-export const RESOLUTION = 'resolution'
-export const RESOLVER = 'resolver'
-export const MAX_SIBLINGS = 'max_siblings'
+const RESOLUTION = 'resolution'
+const RESOLVER = 'resolver'
+const MAX_SIBLINGS = 'max_siblings'
 export const RESOLUTION_OPTIONS: readonly string[] = [MAX_SIBLINGS, RESOLUTION, RESOLVER]
 
 export type Resolution = 'lww' | 'vclock'

@@ -33,7 +33,7 @@ export async function openAdmin(node: AdminNode, where: AdminPlace, log: Log): P
   })
 }
 
-export function createAdmin(node: AdminNode, log: Log): Hono {
+function createAdmin(node: AdminNode, log: Log): Hono {
   const app = new Hono()
   const answer = async (context: Context, operations: typeof REPORTS, values: Map<string, unknown>) => {
     const name = context.req.param('name') ?? ''

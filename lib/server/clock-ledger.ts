@@ -4,7 +4,7 @@ import type { Clock } from '../runtime/runtime.ts'
 import { systemTableId } from '../schema/system-tables.ts'
 import { type MarksStore, StoredMarks } from './indexes.ts'
 
-export const CLOCK_LEDGER_ID = systemTableId('system', 'polyxena_clock')
+const CLOCK_LEDGER_ID = systemTableId('system', 'polyxena_clock')
 
 export function openClockLedger(store: MarksStore, clock: Clock): Promise<TimeLedger> {
   return StoredMarks.open(store, { table: CLOCK_LEDGER_ID, name: 'polyxena_clock' }, () => clock.wallMicros())

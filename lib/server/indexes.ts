@@ -16,7 +16,7 @@ import type { Schema, SchemaChange } from '../schema/keyspace.ts'
 import { systemTableId } from '../schema/system-tables.ts'
 import { encodePosition } from '../types/partition-key.ts'
 
-export const INDEX_MARKS_ID = systemTableId('system', 'polyxena_indexes')
+const INDEX_MARKS_ID = systemTableId('system', 'polyxena_indexes')
 
 const MARKS_TABLE: Omit<StoredTable, 'name'> = {
   keyspace: 'system',

@@ -4,7 +4,7 @@
  */
 import type { RingNode, Topology } from '../../cluster/ring/topology.ts'
 
-export const MEMBERS_MAX = 5
+const MEMBERS_MAX = 5
 
 /** Members that are still there stay; places that are free go to where there are fewest. `unfit`: who is not to be one. */
 export function chooseMembers(

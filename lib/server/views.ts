@@ -7,7 +7,7 @@ import { NodeViews, type ViewStore } from '../view/node-views.ts'
 import type { ViewPlaces } from '../view/places.ts'
 import { type MarksStore, StoredMarks } from './indexes.ts'
 
-export const VIEW_MARKS_ID = systemTableId('system', 'polyxena_views')
+const VIEW_MARKS_ID = systemTableId('system', 'polyxena_views')
 
 export interface OpenViewsOptions {
   /** Storage itself. */

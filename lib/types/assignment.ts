@@ -16,7 +16,7 @@ const READS: ReadonlyMap<NativeTypeName, readonly NativeTypeName[]> = new Map<Na
 ])
 
 /** Are bytes of type `from` values of type `to` as well? */
-export function isValueCompatible(to: CqlType, from: CqlType): boolean {
+function isValueCompatible(to: CqlType, from: CqlType): boolean {
   if (to === NATIVE.blob || typeEquals(to, from)) return true
   switch (to.kind) {
     case 'native':

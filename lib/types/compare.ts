@@ -104,7 +104,7 @@ function compareNative(name: NativeTypeName, a: Buffer, b: Buffer): number {
 }
 
 /** Java's Double.compare: NaN equals itself and is the greatest, -0.0 is less than 0.0. */
-export function compareDoubles(a: number, b: number): number {
+function compareDoubles(a: number, b: number): number {
   if (a < b) return -1
   if (a > b) return 1
   if (a === b) {

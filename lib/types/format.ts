@@ -113,7 +113,7 @@ function nativeLiteral(name: NativeTypeName, bytes: Buffer): string {
 }
 
 /** In single quotes, those inside doubled. */
-export function quoteString(text: string): string {
+function quoteString(text: string): string {
   return `'${text.replaceAll("'", "''")}'`
 }
 

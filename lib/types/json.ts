@@ -96,7 +96,7 @@ const SHORT_ESCAPES = new Map([
 ])
 
 /** In quotes; control characters escaped, all else as it is. */
-export function jsonString(text: string): string {
+function jsonString(text: string): string {
   let escaped = ''
   let from = 0
   for (let i = 0; i < text.length; i++) {

@@ -54,7 +54,7 @@ function mayLoseBytes(type: CqlType): boolean {
 }
 
 /** The CQL bytes of one ordered value. */
-export function decodeOrderedValue(type: CqlType, ordered: Buffer): Buffer {
+function decodeOrderedValue(type: CqlType, ordered: Buffer): Buffer {
   const writer = new ByteWriter(ordered.length + 8)
   decodeOrdered(type, new ByteReader(ordered), 0, writer)
   return writer.view()

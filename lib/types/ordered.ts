@@ -90,6 +90,6 @@ export function decodePath(type: CqlType, path: Buffer): Buffer {
 }
 
 /** Appends the bytes of the value, without a length. */
-export function decodePathTo(type: CqlType, path: Buffer, writer: ByteWriter): void {
+function decodePathTo(type: CqlType, path: Buffer, writer: ByteWriter): void {
   if (path.length > 0) decodeOrdered(type, new ByteReader(path), 0, writer)
 }

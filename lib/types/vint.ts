@@ -5,7 +5,7 @@
 import type { ByteWriter } from '../base/bytes.ts'
 
 /** Size in bytes of the vint whose first byte this is. */
-export function vintSize(firstByte: number): number {
+function vintSize(firstByte: number): number {
   return Math.clz32(~(firstByte << 24)) + 1
 }
 

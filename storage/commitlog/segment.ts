@@ -15,7 +15,7 @@ export const SEGMENT_VERSION = 1
 export const HEADER_BYTES = 32
 export const MARK_BYTES = 16
 export const RECORD_HEAD_BYTES = 12
-export const ALIGNMENT = 8
+const ALIGNMENT = 8
 /** Offsets are counted in units of 8 bytes within 24 bits of a position. */
 export const SEGMENT_BYTES_MAX = 2 ** 27
 export const SEGMENT_BYTES_MIN = 1024

@@ -43,7 +43,7 @@ export function expiredTask(snapshot: Snapshot, everyMs: number): Choice {
 const CHECK_MS_MIN = 1000
 
 /** The start of the window of an SSTable's newest cell, in ms since 1970. */
-export function windowOf(table: SSTableInfo, window: TimeWindowOptions): number {
+function windowOf(table: SSTableInfo, window: TimeWindowOptions): number {
   const newestMs = (Number(table.maxTimestamp ?? 0n) * window.timestampUnitMicros) / MILLI_MICROS
   return startOf(newestMs, window)
 }

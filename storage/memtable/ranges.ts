@@ -35,7 +35,7 @@ interface Piece {
 }
 
 /** Where a range record's end begins in its value. */
-export function rangeEnd(value: Buffer): Buffer {
+function rangeEnd(value: Buffer): Buffer {
   return value.subarray(DELETION_BYTES)
 }
 

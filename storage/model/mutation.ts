@@ -36,7 +36,7 @@ const CausalPart = { CONTEXT: 1, VERSION: 2, SETS: 4 } as const
 export const TABLE_ID_BYTES = 16
 /** Token and key length, before the key. */
 export const POSITION_HEAD_BYTES = 10
-export const PARTITION_KEY_BYTES_MAX = 65535
+const PARTITION_KEY_BYTES_MAX = 65535
 
 /** The id of the table that a mutation is of, as one character a byte: a key for maps. */
 export function tableKeyOf(mutation: Buffer): string {

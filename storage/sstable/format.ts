@@ -16,7 +16,7 @@ export const TABLE_VERSION = 1
 export const HEADER_BYTES = 24
 export const FOOTER_BYTES = 88
 export const SECTION_HEAD_BYTES = 16
-export const UID_BYTES = 8
+const UID_BYTES = 8
 
 const HEADER_MAGIC = Buffer.from('PXSSTBL\n', 'latin1')
 const FOOTER_MAGIC = Buffer.from('PXSSTEND', 'latin1')
@@ -25,7 +25,7 @@ export const SectionKind = { DATA: 1, INDEX: 2, ROOT: 3, BLOOM: 4, STATISTICS: 5
 const Codec = { RAW: 0, LZ4: 1 } as const
 
 /** No section is larger: a value of 16 MiB, its key, and room. */
-export const SECTION_BYTES_MAX = 0x7fffffff
+const SECTION_BYTES_MAX = 0x7fffffff
 /** Above, LZ4 works off the event loop. Below, handing the work over costs more than it saves (measured: 165 µs for 16 KiB). */
 const SYNC_BYTES_MAX = 256 * 1024
 /** Smaller than this is not worth a call. */

@@ -7,7 +7,7 @@ import type { Block } from './block.ts'
 import { BlockBuilder, BlockCursor } from './block.ts'
 import { encodeHandle, type Handle, handleLength, handleOffset } from './format.ts'
 
-export const INDEX_BLOCK_BYTES = 32 * 1024
+const INDEX_BLOCK_BYTES = 32 * 1024
 const RESTART_INTERVAL = 4
 
 export class IndexBuilder {

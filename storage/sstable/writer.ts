@@ -49,7 +49,7 @@ export interface WrittenTable {
   readonly statistics: TableStatistics
 }
 
-export const DATA_BLOCK_BYTES = 4 * 1024
+const DATA_BLOCK_BYTES = 4 * 1024
 const RESTART_INTERVAL = 4
 /** Bytes that are gathered before they are written. */
 const WRITE_BYTES = 512 * 1024

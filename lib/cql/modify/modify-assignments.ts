@@ -63,7 +63,7 @@ export class ColumnWrites {
   }
 }
 
-export function isCounterColumn(column: ColumnSchema): boolean {
+function isCounterColumn(column: ColumnSchema): boolean {
   return column.type.kind === 'native' && column.type.name === 'counter'
 }
 

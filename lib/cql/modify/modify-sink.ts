@@ -19,7 +19,7 @@ import { checkIndexedCell, checkIndexedValue, INDEXED_BYTES, INDEXED_BYTES_NEAR 
 import { PathCells } from './path-cells.ts'
 
 /** Half of a commit log segment of 32 MiB, as Cassandra's default. */
-export const MUTATION_BYTES_MAX = 16 * 1024 * 1024
+const MUTATION_BYTES_MAX = 16 * 1024 * 1024
 
 /** A writer that has grown beyond this is given up, so that one large write does not hold its memory for ever. */
 const WRITER_BYTES_KEPT = 1024 * 1024

@@ -8,7 +8,7 @@ import { syntaxError } from '../../base/errors.ts'
 import { KEYWORD_KINDS, Token } from './parser-keywords.ts'
 
 /** More are refused: no honest statement has as many. */
-export const TOKENS_MAX = 200_000
+const TOKENS_MAX = 200_000
 
 export interface TokenList {
   readonly source: string

@@ -384,7 +384,7 @@ export class SelectorCompiler {
 
 const OPERATION_NAMES = { '+': '_add', '-': '_substract', '*': '_multiply', '/': '_divide', '%': '_modulo' } as const
 
-export function cannotInfer(text: string): Error {
+function cannotInfer(text: string): Error {
   return invalid(`Cannot infer type for term ${text} in selection clause (try using a cast to force a type)`)
 }
 

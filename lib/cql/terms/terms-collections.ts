@@ -35,7 +35,7 @@ function part(receiver: Receiver, name: string, type: CqlType): Receiver {
 }
 
 /** A literal with parts that are known only when it is bound, or about to be made constant. */
-export class CompositeValue implements Value {
+class CompositeValue implements Value {
   readonly type: CqlType
   readonly markerIndex = -1
   readonly isConstant = false

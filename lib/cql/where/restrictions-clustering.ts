@@ -105,12 +105,12 @@ function appendComponents(prefix: Buffer, columns: readonly ColumnSchema[], valu
   return writer.copy()
 }
 
-export function sortUnique(values: Buffer[]): Buffer[] {
+function sortUnique(values: Buffer[]): Buffer[] {
   values.sort(Buffer.compare)
   return values.filter((value, i) => i === 0 || Buffer.compare(value, values[i - 1]!) !== 0)
 }
 
-export function afterPrefix(prefix: Buffer): Buffer {
+function afterPrefix(prefix: Buffer): Buffer {
   return prefix.length === 0 ? END_OF_PARTITION : Buffer.concat([prefix, AFTER_PREFIX])
 }
 

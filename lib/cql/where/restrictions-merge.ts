@@ -8,7 +8,7 @@ import { isMultiCell } from '../../types/names.ts'
 import type { Bound, Restriction, SliceRestriction, TokenRestriction } from './restrictions-relations.ts'
 
 /** As ColumnMetadata sorts: key columns by position, then regular before static, simple before complex, by name. */
-export function compareColumns(a: ColumnSchema, b: ColumnSchema): number {
+function compareColumns(a: ColumnSchema, b: ColumnSchema): number {
   if (a === b) return 0
   if (a.kind !== b.kind) return KIND_ORDER[a.kind] - KIND_ORDER[b.kind]
   if (a.position !== b.position) return a.position - b.position

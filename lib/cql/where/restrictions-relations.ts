@@ -362,7 +362,7 @@ function checkTokenColumns(columns: readonly ColumnSchema[], key: readonly Colum
 }
 
 /** The relation as Cassandra's errors show it. */
-export function relationText(relation: Relation): string {
+function relationText(relation: Relation): string {
   switch (relation.kind) {
     case 'single':
       return `${quoteIdentifier(relation.column)} ${relation.operator} ${termText(relation.value)}`

@@ -148,7 +148,7 @@ export function splitList(bytes: Buffer): (Buffer | null)[] {
 }
 
 /** The fields of a serialised tuple; those past the end are null. */
-export function splitTuple(bytes: Buffer, size: number): (Buffer | null)[] {
+function splitTuple(bytes: Buffer, size: number): (Buffer | null)[] {
   const reader = new ByteReader(bytes)
   const fields: (Buffer | null)[] = []
   for (let i = 0; i < size; i++) fields.push(reader.remaining() === 0 ? null : readElement(reader))

@@ -17,10 +17,10 @@ const SOURCE = 'admission.ts'
 const ANSWER_MS = 1_000
 
 /** As far as timestamps follow each other (hybrid-clock.ts). */
-export const SKEW_WARN_MS = 500
+const SKEW_WARN_MS = 500
 
 /** Beyond this timestamps, expiry and tombstones of this node mean something else than those of the others. */
-export const SKEW_REFUSE_MS = 10_000
+const SKEW_REFUSE_MS = 10_000
 
 export interface AdmissionOptions extends Pick<IntroductionOptions, 'messenger' | 'clock'> {
   readonly log: Log

@@ -16,7 +16,7 @@ import { DEFAULT_TABLE_OPTIONS } from '../../../storage/table-options.ts'
 import type { Log } from '../../runtime/runtime.ts'
 import { systemTableId } from '../../schema/system-tables.ts'
 
-export const PAXOS_ID = systemTableId('system', 'polyxena_paxos')
+const PAXOS_ID = systemTableId('system', 'polyxena_paxos')
 
 export interface PaxosSideOptions {
   readonly environment: CoordinatorEnvironment

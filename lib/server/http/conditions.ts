@@ -43,7 +43,7 @@ export function tagOf(context: Buffer): string {
 }
 
 /** The default: a majority in this data centre, so that each goes on when they do not reach each other. */
-export const DEFAULT_CONSISTENCY: ConsistencyName = 'LOCAL_QUORUM'
+const DEFAULT_CONSISTENCY: ConsistencyName = 'LOCAL_QUORUM'
 
 export function readConsistency(value: string | undefined): number {
   if (value === undefined) return Consistency[DEFAULT_CONSISTENCY]

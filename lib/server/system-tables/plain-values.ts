@@ -33,7 +33,7 @@ export type PlainRow = Readonly<Record<string, PlainValue | null | undefined>>
 
 const EMPTY = Buffer.alloc(0)
 
-export function encodePlain(type: CqlType, value: PlainValue): Buffer {
+function encodePlain(type: CqlType, value: PlainValue): Buffer {
   switch (type.kind) {
     case 'native':
       return encodeNative(type.name, value)

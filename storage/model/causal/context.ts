@@ -42,7 +42,7 @@ export function counterLow(counter: number): number {
   return (counter % HIGH) >>> 0
 }
 
-export function writeCounter(out: ByteWriter, counter: number): void {
+function writeCounter(out: ByteWriter, counter: number): void {
   out.int32(counterHigh(counter))
   out.int32(counterLow(counter))
 }

@@ -48,7 +48,7 @@ function copyUndotted(out: ByteWriter, row: Buffer): void {
 }
 
 /** Appends the causal part of the row as a row of ordinary cells. */
-export function flattenVersions(out: ByteWriter, row: Buffer, nowSeconds: number): void {
+function flattenVersions(out: ByteWriter, row: Buffer, nowSeconds: number): void {
   const versions = new CausalRow().reset(row, nowSeconds)
   let newest: Buffer | null = null
   let counter = 0
