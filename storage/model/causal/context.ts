@@ -121,7 +121,8 @@ class Entries {
   }
 }
 
-function isLegacyActor(bytes: Uint8Array, at: number): boolean {
+/** Whether the actor there, or that of the dot there, is the one of what has no dots. */
+export function isLegacyActor(bytes: Uint8Array, at: number): boolean {
   return (readInt32(bytes, at) | readInt32(bytes, at + 4)) === 0
 }
 

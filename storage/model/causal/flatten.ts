@@ -9,7 +9,7 @@ import { type ReadResult, RowData } from '../command.ts'
 import type { Resolution } from '../merge.ts'
 import { compareTimestamps, RowFlag, RowReader } from '../row.ts'
 import { RowWriter } from '../row-writer.ts'
-import { counterHigh, counterLow, MICROS_PER_SECOND } from './context.ts'
+import { counterHigh, counterLow, isLegacyActor, MICROS_PER_SECOND } from './context.ts'
 import { CausalRow } from './state.ts'
 
 /** By a law that goes by timestamps. */
@@ -53,7 +53,7 @@ function flattenVersions(out: ByteWriter, row: Buffer, nowSeconds: number): void
   let newest: Buffer | null = null
   let counter = 0
   while (versions.next()) {
-    if (versions.dot.readBigUInt64BE() === 0n || versions.counter < counter) continue
+    if (isLegacyActor(versions.dotBuffer, versions.dotStart) || versions.counter < counter) continue
     newest = versions.version
     counter = versions.counter
   }

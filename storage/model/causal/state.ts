@@ -18,9 +18,10 @@ import {
 } from './context.ts'
 import { mayForget, prunableEntries } from './prune.ts'
 
-/** Of a version whose timestamp is that of what was written before. */
-const MICROS_HIGH = 2 ** 32
+/** What one in the upper half of a timestamp counts for. */
+const HIGH = 2 ** 32
 
+/** A cursor over the live versions of one row: `reset`, then `next` until it is false. */
 export class CausalRow {
   readonly #reader = new RowReader()
   #row: Buffer = NO_CONTEXT
@@ -157,7 +158,7 @@ export class CausalRow {
     }
     this.dotBuffer = this.#legacyDot()
     this.dotStart = 0
-    this.counter = this.#legacyHigh * MICROS_HIGH + this.#legacyLow
+    this.counter = this.#legacyHigh * HIGH + this.#legacyLow
   }
 
   #legacyDot(): Buffer {
