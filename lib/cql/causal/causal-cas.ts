@@ -25,6 +25,7 @@ import type { Environment, QueryOptions } from '../statement.ts'
 import type { CausalModification, ConditionalPart } from './causal-modification.ts'
 import { ChangeMaker, ChangeWriter, keepValues } from './changes.ts'
 
+/** One statement, with its own values. */
 export interface CausalPart {
   readonly modification: CausalModification
   readonly options: QueryOptions

@@ -3,16 +3,15 @@
  * writes, which a leader turns into versions. Source: VCLOCK tables in docs/consistency.md.
  * Always: a write has seen what its USING VCLOCK says and nothing else; a DELETE without it has seen what a read at its level finds.
  */
-import { coversDot, NO_CONTEXT } from '../../../storage/model/causal/context.ts'
+import { NO_CONTEXT } from '../../../storage/model/causal/context.ts'
 import type { CausalWrite } from '../../../storage/model/causal/delta.ts'
 import { ALL_ROWS, type ReadCommand, type ReadResult, RowData } from '../../../storage/model/command.ts'
 import { EntryKind, MutationReader } from '../../../storage/model/mutation.ts'
 import { compareTimestamps } from '../../../storage/model/row.ts'
 import { invalid } from '../../base/errors.ts'
-import { Consistency } from '../../types/consistency.ts'
 import { encodePosition } from '../../types/partition-key.ts'
 import { checkWriteConsistency, Modification, type ModificationParts, VOID_RESULT } from '../modify/modify.ts'
-import { type ExistingRows, nowSecondsOf } from '../modify/modify-read.ts'
+import { type ExistingRows, nowSecondsOf, readLevelOf } from '../modify/modify-read.ts'
 import type { MutationSink } from '../modify/modify-sink.ts'
 import type { StatementResult } from '../result.ts'
 import { sliceOfRow } from '../select/select-keys.ts'
@@ -35,6 +34,7 @@ import { ContextSeal } from './context-blob.ts'
 /** Rows of a range that are deleted at once. */
 const DELETED_AT_ONCE = 500
 
+/** The plan of such a statement, alone, in a batch, and with IF VCLOCK. */
 export class CausalModification extends Modification {
   readonly #parts: ModificationParts
   readonly #clauses: CausalClauses
@@ -222,7 +222,7 @@ export class CausalModification extends Modification {
       const rows: RowData[] = []
       for (const { clustering, row } of partition.rows) {
         const context = seen === null ? NO_CONTEXT : this.#seal.open(seen, key, clustering)
-        const base = this.#maker.baseOf(row, context, nowSeconds, (known, dot) => coversDot(known, dot, 0))
+        const base = this.#maker.baseOf(row, context, nowSeconds)
         if (base === null) continue
         bases.set(placeOf(key, clustering), base)
         rows.push(RowData.of(Buffer.from(clustering), base.row))
@@ -233,7 +233,7 @@ export class CausalModification extends Modification {
   }
 
   #read(command: ReadCommand, environment: Environment, options: QueryOptions): MaybePromise<ReadResult> {
-    return environment.coordinator.read(command, readConsistency(options.consistency), this.keyspace)
+    return environment.coordinator.read(command, readLevelOf(options.consistency), this.keyspace)
   }
 
   async #allFound(environment: Environment, options: QueryOptions): Promise<readonly CausalChange[]> {
@@ -361,12 +361,6 @@ function copiedEntry(entry: OrdinaryEntry): OrdinaryEntry {
 export function copied({ key, clustering, write: { context, version, sets } }: CausalChange): CausalChange {
   const write = { context, version: version && Buffer.from(version), sets: sets && Buffer.from(sets) }
   return { key: Buffer.from(key), clustering: Buffer.from(clustering), write }
-}
-
-/** A write's level as that of the read before it. */
-function readConsistency(consistency: number): number {
-  if (consistency === Consistency.ANY) return Consistency.ONE
-  return consistency === Consistency.EACH_QUORUM ? Consistency.QUORUM : consistency
 }
 
 function voidResult(warnings: readonly string[]): StatementResult {

@@ -3,11 +3,11 @@
  * changes of or-set columns stand apart from both, and a deletion is one of a row that was seen.
  * Source: storage/model/causal/delta.ts for what leaders make of it.
  */
-import { NO_CONTEXT } from '../../../storage/model/causal/context.ts'
+import { coversDot, NO_CONTEXT } from '../../../storage/model/causal/context.ts'
 import type { CausalWrite } from '../../../storage/model/causal/delta.ts'
 import { CausalRow } from '../../../storage/model/causal/state.ts'
 import { LastWriteWins } from '../../../storage/model/merge.ts'
-import { EntryKind, MutationReader, MutationWriter } from '../../../storage/model/mutation.ts'
+import { EntryKind, MutationReader, MutationWriter, POSITION_HEAD_BYTES } from '../../../storage/model/mutation.ts'
 import { compareTimestamps, RowReader, readInt32 } from '../../../storage/model/row.ts'
 import { RowWriter } from '../../../storage/model/row-writer.ts'
 import { ByteWriter } from '../../base/bytes.ts'
@@ -40,8 +40,6 @@ export interface RowParts {
   /** Every column that a version holds is written anew, and not all of them are removed. */
   readonly isComplete: boolean
 }
-
-const POSITION_HEAD_BYTES = 10
 
 /** Of one table; it serves all its statements one after another. */
 export class ChangeMaker {
@@ -112,17 +110,12 @@ export class ChangeMaker {
    * What a partial change goes on from: of the versions that the context has seen and that are still there, else of all that are, what the
    * table's resolvers make of them, else the newest. Null: there is none.
    */
-  baseOf(
-    row: Buffer,
-    context: Buffer,
-    nowSeconds: number,
-    covers: (context: Buffer, dot: Buffer) => boolean,
-  ): Base | null {
+  baseOf(row: Buffer, context: Buffer, nowSeconds: number): Base | null {
     const state = this.#state.reset(row, nowSeconds)
     const all: Version[] = []
     while (state.next()) all.push({ row: state.version, dot: state.dot, counter: state.counter })
     if (all.length === 0) return null
-    const seen = context.length === 0 ? all : all.filter(({ dot }) => covers(context, dot))
+    const seen = context.length === 0 ? all : all.filter(({ dot }) => coversDot(context, dot, 0))
     let versions = seen.length === 0 ? all : seen
     if (this.#resolver !== null && versions.length > 1) versions = this.#resolver.resolve(versions, nowSeconds)
     const newest = versions.reduce((a, b) => (b.counter > a.counter ? b : a))
@@ -147,10 +140,6 @@ export class ChangeMaker {
     const out = new ByteWriter(base.row.length + version.length)
     this.#law.merge(out, base.row, 0, base.row.length, version, 0, version.length)
     return out.view()
-  }
-
-  get hasOrSets(): boolean {
-    return this.#hasOrSets
   }
 
   /** What a reader of the row has seen, a copy; null: it holds nothing. */

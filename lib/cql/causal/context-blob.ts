@@ -19,6 +19,7 @@ const CONTEXT_BYTES_MAX = 64 * 1024
 export const MALFORMED_VCLOCK = 'Malformed vclock: hand back the bytes that a SELECT gave as they are'
 export const FOREIGN_VCLOCK = 'The vclock is not of this row: hand back what a SELECT of the same row gave'
 
+/** Of one table: makes blobs and opens them. */
 export class ContextSeal {
   readonly #tableId: Buffer
   readonly #scratch = new ByteWriter(256)

@@ -8,6 +8,7 @@ import { LastWriteWins } from '../../../storage/model/merge.ts'
 import { isFlattened } from '../../schema/resolution.ts'
 import type { TableSchema } from '../../schema/table.ts'
 
+/** Of one such table. */
 export class FlatRows {
   readonly #law = new LastWriteWins()
 
@@ -16,6 +17,7 @@ export class FlatRows {
     return isFlattened(table.options) ? new FlatRows() : null
   }
 
+  /** The same partitions, their rows as timestamps have them. */
   expand(partitions: readonly PartitionData[], nowSeconds: number): readonly PartitionData[] {
     return flatResult(this.#law, { partitions: [...partitions], more: false, tombstones: 0 }, nowSeconds).partitions
   }

@@ -49,6 +49,7 @@ export function resolverPlan(table: TableSchema): Resolver | null {
 const NO_PARTITION: PartitionData = { position: Buffer.alloc(0), key: Buffer.alloc(0), staticRow: null, rows: [] }
 const NO_CLUSTERING = Buffer.alloc(0)
 
+/** What one table makes of the siblings of a row. */
 export class Resolver {
   /** By ascending column id. */
   readonly #columns: readonly ResolvedColumn[]

@@ -93,6 +93,7 @@ function dotPlace(dot: Buffer): DotPlace {
 
 const NOTHING = Buffer.alloc(0)
 
+/** Shows rows of one table; it serves all reads of it one after another. */
 export class Siblings {
   readonly #state = new CausalRow()
   readonly #law = new LastWriteWins()

@@ -275,3 +275,9 @@ export function readerOfWrite(keyspace: string, environment: Environment, option
 export function nowSecondsOf(environment: Environment, options: QueryOptions): number {
   return options.nowSeconds ?? Math.floor(environment.wallMicros() / 1_000_000)
 }
+
+/** A write's level as that of a read that goes with it: there is none at ANY, nor at EACH_QUORUM. */
+export function readLevelOf(consistency: number): number {
+  if (consistency === Consistency.EACH_QUORUM) return Consistency.QUORUM
+  return consistency === Consistency.ANY ? Consistency.ONE : consistency
+}
