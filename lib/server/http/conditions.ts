@@ -42,7 +42,7 @@ export function tagOf(context: Buffer): string {
   return `"${context.toString('base64url')}"`
 }
 
-/** The default: a majority in this data centre, so that each goes on when they do not reach each other. */
+/** The default: a majority in this data centre, so that data centres that do not reach each other go on, each by itself. */
 const DEFAULT_CONSISTENCY: ConsistencyName = 'LOCAL_QUORUM'
 
 export function readConsistency(value: string | undefined): number {

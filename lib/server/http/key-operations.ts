@@ -3,8 +3,8 @@ import { isUtf8 } from 'node:buffer'
 import { isSiblingLimit } from '../../../cluster/coordinator/causal-leader.ts'
 import { RequestError } from '../../base/errors.ts'
 import { uuidText } from '../../base/uuid.ts'
+import { readLevelOf } from '../../cql/modify/modify-read.ts'
 import { isPagingState } from '../../cql/select/paging.ts'
-import { Consistency } from '../../types/consistency.ts'
 import { readBody } from './body.ts'
 import {
   matches,
@@ -100,7 +100,7 @@ function answerFound(exchange: HttpExchange, found: Found | null): void {
     answerSiblings(exchange, 300, found, {})
     return
   }
-  const ifMatch = exchange.header('if-match')
+  const ifMatch = exchange.header(IF_MATCH.key)
   if (ifMatch !== undefined && !matches(readTags(ifMatch, IF_MATCH.name), found.context))
     throw preconditionFailed('Something else stands there')
   const ifNoneMatch = exchange.header(IF_NONE_MATCH.key)
@@ -241,21 +241,18 @@ async function settle(
   levels: Levels,
 ): Promise<Condition> {
   if (match === null) return onlyIf ? { kind: 'only if', context: null } : { kind: 'none' }
-  const context = match === '*' ? await table.context(key, { ...levels, consistency: readable(levels) }) : match
+  const context =
+    match === '*' ? await table.context(key, { ...levels, consistency: readLevelOf(levels.consistency) }) : match
   if (context === null) throw preconditionFailed('Nothing is there')
   return onlyIf ? { kind: 'only if', context } : { kind: 'replaces', context }
-}
-
-/** Of a write's level: there is no read at ANY, nor at EACH_QUORUM. */
-function readable({ consistency }: Levels): number {
-  if (consistency === Consistency.EACH_QUORUM) return Consistency.QUORUM
-  return consistency === Consistency.ANY ? Consistency.ONE : consistency
 }
 
 /** Null: it is not wanted. */
 function readBackLevel(exchange: HttpExchange, levels: Levels): number | null {
   const prefer = exchange.header(PREFER.key)
-  return prefer !== undefined && /(^|[\s,;])return\s*=\s*"?minimal"?($|[\s,;])/i.test(prefer) ? null : readable(levels)
+  return prefer !== undefined && /(^|[\s,;])return\s*=\s*"?minimal"?($|[\s,;])/i.test(prefer)
+    ? null
+    : readLevelOf(levels.consistency)
 }
 
 interface Outcome {
@@ -303,7 +300,7 @@ async function answerConflict(
   const conflict = { error: 'CONFLICT', code: null, message, stored }
   let found: Found | null
   try {
-    found = await table.get(key, { ...levels, consistency: readable(levels) }, SIBLING_BYTES_MAX)
+    found = await table.get(key, { ...levels, consistency: readLevelOf(levels.consistency) }, SIBLING_BYTES_MAX)
   } catch (error) {
     if (!(error instanceof RequestError)) throw error
     const body = { conflict: true, ...conflict, context: null, complete: false, siblings: [] }

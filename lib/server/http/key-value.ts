@@ -13,6 +13,7 @@ import type { Random } from '../../runtime/runtime.ts'
 import type { Schema } from '../../schema/keyspace.ts'
 import { resolutionOf } from '../../schema/resolution.ts'
 import type { TableSchema } from '../../schema/table.ts'
+import { Consistency } from '../../types/consistency.ts'
 import { badRequest } from './failure.ts'
 import {
   createKeyspace,
@@ -108,6 +109,7 @@ export interface KeyPage {
 
 const CLIENT: ClientState = { keyspace: null, user: null, remoteAddress: 'http', remotePort: 0, warnedOfUse: true }
 
+/** The tables by their names, found or made. */
 export class KeyValueTables {
   readonly #options: KeyValueOptions
   readonly #tables = new Map<string, KeyValueTable>()
@@ -161,12 +163,12 @@ export class KeyValueTables {
   }
 
   async #run(text: string): Promise<void> {
-    await this.#options.processor.query(text, optionsOf([], QUORUM_OF_NONE, null), null, CLIENT, null)
+    await this.#options.processor.query(text, optionsOf([], NO_LEVELS, null), null, CLIENT, null)
   }
 }
 
-/** Schema changes have no level. */
-const QUORUM_OF_NONE: Levels = { consistency: 1, serial: 8 }
+/** Of statements for which levels mean nothing: changes of the schema. */
+const NO_LEVELS: Levels = { consistency: Consistency.ONE, serial: Consistency.SERIAL }
 
 function checkShape(table: TableSchema): void {
   const wrong = (what: string): Error => badRequest(`Table ${KEYSPACE}.${table.name} holds no keys and values: ${what}`)
@@ -205,6 +207,7 @@ function optionsOf(
   }
 }
 
+/** One table: reads and writes of its keys. */
 export class KeyValueTable {
   readonly name: string
   readonly #processor: QueryProcessor
@@ -254,7 +257,7 @@ export class KeyValueTable {
     return { context: found.context, siblings, isCut: page.pagingState !== null }
   }
 
-  /** What is there has been seen; null: nothing is there. */
+  /** Who hands it back has seen all that is there; null: nothing is there. */
   async context(key: Buffer, levels: Levels): Promise<Buffer | null> {
     const { rowCount, rowBytes } = (await this.#execute(this.#versions, optionsOf([key], levels, 1))) as RowsResult
     if (rowCount === 0) return null
@@ -297,7 +300,7 @@ export class KeyValueTable {
     try {
       const { rowCount, rowBytes } = (await this.#execute(
         this.#versions,
-        optionsOf([key], { consistency, serial: QUORUM_OF_NONE.serial }, null),
+        optionsOf([key], { consistency, serial: NO_LEVELS.serial }, null),
       )) as RowsResult
       if (rowCount !== 1) return { isApplied: true, context: null, siblings: rowCount }
       const reader = new ByteReader(rowBytes)
