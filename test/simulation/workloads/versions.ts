@@ -15,6 +15,10 @@ const ROWS = 3
 /** Of each partition, the row on which only one client writes. */
 const OWNED = 2
 
+/** Serial levels of conditions, which order their own kind alone: on one row only SERIAL ones are asked, on another one both. */
+const SERIAL_ONLY = { p: 1, c: 1 }
+const MIXED = { p: 0, c: 1 }
+
 const READ = 'SELECT v, vclock(*) FROM sim.versions WHERE p = ? AND c = ?'
 
 interface Found {
@@ -67,13 +71,14 @@ export function versions({ levels, clients }: Plan): Workload {
     c: number,
     value: string | null,
     found: Found | null,
-    conditional: boolean,
+    serial: number | null = null,
   ): Promise<void> => {
+    const conditional = serial !== null
     const seen = found?.values ?? []
     const context = found?.context ?? null
     const using = context === null || conditional ? '' : ' USING VCLOCK ?'
     const condition = conditional ? ' IF VCLOCK = ?' : ''
-    const operation = begin(client, p, c, value, seen, conditional)
+    const operation = begin(client, p, c, value, seen, conditional && isOrdered(p, c))
     const key = [int(p), int(c)]
     const contexts = context !== null || conditional ? [context] : []
     const statement =
@@ -88,7 +93,7 @@ export function versions({ levels, clients }: Plan): Workload {
         : [...key, padded(client, value), ...contexts]
     const answer = await client.ask(statement, values, {
       consistency: Consistency[levels.write],
-      serialConsistency: Consistency.SERIAL,
+      serialConsistency: serial ?? Consistency.SERIAL,
       expected: ['INVALID'],
     })
     end(client, operation, answer)
@@ -102,28 +107,34 @@ export function versions({ levels, clients }: Plan): Workload {
     end(client, operation, answer)
   }
 
-  /** Two rows of a partition at once, each with what was found of it. */
+  /** Two rows of a partition at once, each with what was found of it; now and then only if that is all there is. */
   const batch = async (client: WorkloadContext, p: number): Promise<void> => {
     const found = [await read(client, p, 0), await read(client, p, 1)]
+    const isConditional = found.every((one) => one !== null) && client.dice.chance(0.4)
     const operations = found.map((one, c) =>
-      begin(client, p, c, `${client.process}:${++last}`, one?.values ?? [], false),
+      begin(client, p, c, `${client.process}:${++last}`, one?.values ?? [], isConditional && isOrdered(p, c)),
     )
     const items = operations.map(({ input }, c) => {
       const context = found[c]?.context ?? null
       const value = padded(client, (input as { value: string }).value)
+      const clause = isConditional ? ' IF VCLOCK = ?' : context === null ? '' : ' USING VCLOCK ?'
       return {
-        query: `INSERT INTO sim.versions (p, c, v) VALUES (?, ?, ?)${context === null ? '' : ' USING VCLOCK ?'}`,
-        values: [int(p), int(c), value, ...(context === null ? [] : [context])],
+        query: `INSERT INTO sim.versions (p, c, v) VALUES (?, ?, ?)${clause}`,
+        values: [int(p), int(c), value, ...(clause === '' ? [] : [context])],
       }
     })
-    const answer = await client.batch(items, { consistency: Consistency[levels.write], expected: ['INVALID'] })
+    const answer = await client.batch(items, {
+      consistency: Consistency[levels.write],
+      serialConsistency: Consistency.SERIAL,
+      expected: ['INVALID'],
+    })
     for (const operation of operations) end(client, operation, answer)
   }
 
   const own = async (client: WorkloadContext, p: number): Promise<void> => {
     const found = await read(client, p, OWNED)
     if (found === null) return
-    await replace(client, p, OWNED, client.dice.chance(0.1) ? null : `${client.process}:${++last}`, found, false)
+    await replace(client, p, OWNED, client.dice.chance(0.1) ? null : `${client.process}:${++last}`, found)
   }
 
   return {
@@ -138,10 +149,10 @@ export function versions({ levels, clients }: Plan): Workload {
       if (client.process === 1 + (p % clients) && dice.chance(0.3)) return await own(client, p)
       if (dice.chance(0.1)) return await batch(client, p)
       const c = dice.int(OWNED)
-      if (dice.chance(0.15)) return await replace(client, p, c, `${client.process}:${++last}`, null, false)
+      if (dice.chance(0.15)) return await replace(client, p, c, `${client.process}:${++last}`, null)
       if (dice.chance(0.05)) {
         // At once, of whatever leader that node is.
-        const burst = [1, 2, 3].map(() => replace(client, p, c, `${client.process}:${++last}`, null, false))
+        const burst = [1, 2, 3].map(() => replace(client, p, c, `${client.process}:${++last}`, null))
         await Promise.all(burst)
         return
       }
@@ -150,9 +161,12 @@ export function versions({ levels, clients }: Plan): Workload {
       const found = await read(client, p, c)
       if (found === null || dice.chance(0.2)) return
       if (dice.chance(0.3)) await client.sleep(dice.int(500))
-      const isConditional = p === 1 && c === 1 && dice.chance(0.5)
+      let serial: number | null = null
+      if (isOrdered(p, c) && dice.chance(0.5)) serial = Consistency.SERIAL
+      else if (p === MIXED.p && c === MIXED.c && dice.chance(0.5))
+        serial = dice.pick([Consistency.SERIAL, Consistency.LOCAL_SERIAL])
       const value = dice.chance(0.1) && found.context !== null ? null : `${client.process}:${++last}`
-      await replace(client, p, c, value, found, isConditional)
+      await replace(client, p, c, value, found, serial)
     },
     async readAll(client) {
       for (let p = 0; p < PARTITIONS; p++)
@@ -165,6 +179,11 @@ export function versions({ levels, clients }: Plan): Workload {
     },
     check: () => [...checkVersions(history), ...cart.check()],
   }
+}
+
+/** Of two conditions on the row that were applied one has seen the other. */
+function isOrdered(p: number, c: number): boolean {
+  return p === SERIAL_ONLY.p && c === SERIAL_ONLY.c
 }
 
 /** Some are so long that memtables are flushed, and rows are read from files. */
