@@ -16,7 +16,8 @@ import { Consistency } from '../../../lib/types/consistency.ts'
 import { ALL_ROWS } from '../../../storage/model/command.ts'
 import { createDice } from '../../support/random.ts'
 import { mutationAt, ReplicaWorld, TABLE, type WorldNode } from '../../support/replica-world.ts'
-import { hostId, simple } from '../../support/rings.ts'
+import { hostId, network, simple } from '../../support/rings.ts'
+import { serveWrites } from '../../support/write-sides.ts'
 
 interface Scene {
   readonly world: ReplicaWorld
@@ -68,7 +69,7 @@ function leaderOf({ replica, timestampMicros }: CoordinatorEnvironment): Counter
 
 function holders(world: ReplicaWorld, mutation: Buffer): number[] {
   const text = mutation.toString('hex')
-  return [1, 2, 3, 4].filter((number) => world.node(number).applied.includes(text))
+  return [1, 2, 3, 4].filter((number) => world.nodes.get(hostId(number))?.applied.includes(text))
 }
 
 interface Told {
@@ -206,4 +207,23 @@ t.test('what is delivered for others comes to the replicas of now', async (t) =>
   t.equal((await told(world, deliver({ environment, plans, replica }, [mutation], 1))).error, null)
   t.same(holders(world, mutation), [1, 2, 4])
   t.same(world.node(1).hints, [])
+})
+
+t.test('who hands on and lags is passed over: the coordinator sends it itself', async (t) => {
+  const specs = [1, 2, 3].map((number) => ({ number, datacenter: number === 1 ? 'dc1' : 'dc2' }))
+  const world = new ReplicaWorld(createDice(1), network({ dc1: 1, dc2: 2 }), specs)
+  for (const node of world.nodes.values()) {
+    const isBehind = node === world.node(2)
+    node.epoch = isBehind ? 1 : 2
+    node.ringEpoch = isBehind ? 0 : 2
+  }
+  const coordinator = serveWrites(world).get(world.node(1))!.writes
+  for (const text of ['a', 'b']) {
+    const mutation = key(text)
+    const { error, atMs } = await told(world, coordinator.write([mutation], 'SIMPLE', ALL, 'ks'))
+    t.equal(error, null)
+    t.ok(atMs < 100, 'no replica was waited for in vain')
+    t.same(holders(world, mutation), [1, 2, 3])
+    t.equal(world.node(1).epoch, 2, 'there was nothing to catch up with')
+  }
 })

@@ -29,13 +29,22 @@ import {
 } from '../../support/paxos-storage.ts'
 import { createDice } from '../../support/random.ts'
 
+/** 'behind': as long as the coordinator has not caught up it refuses. */
+type Broken = 'silent' | 'failing' | 'answer lost' | 'behind'
+
 /** Replicas 0 to 2, and perhaps more that are to be; the coordinator is the first. */
 class Trio {
   readonly clock = createSimulatedClock()
   readonly nodes: RingNode[]
   readonly dead = new Set<string>()
   /** By 'node verb' (0 is the first node): what it does in place of answering. */
-  readonly broken = new Map<string, 'silent' | 'failing' | 'answer lost'>()
+  readonly broken = new Map<string, Broken>()
+  /** By number: those who hold the partition, as the coordinator knows it; null: all but those to be. */
+  holders: readonly number[] | null = null
+  /** Those who do when it has caught up; null: it cannot. */
+  later: readonly number[] | null = null
+  epoch = 1
+  ringEpoch = 0
   readonly sent: number[] = []
   readonly hinted: string[] = []
   readonly coordinator: PaxosCoordinator
@@ -71,11 +80,20 @@ class Trio {
         resolution: () => new LastWriteWins(),
         truncate: async () => {},
       },
-      placement: () => ({ placement: { at: () => replicas } as unknown as Placement, replication }),
+      placement: () => {
+        const holders = this.holders?.map((number) => nodes[number]!)
+        const at = () => (holders ? { natural: holders, pending: [], index: 0 } : replicas)
+        return { placement: { at } as unknown as Placement, replication }
+      },
       keyspaceOf: () => 'k',
-      epoch: () => 1,
-      ringEpoch: () => 0,
-      catchUp: async () => {},
+      epoch: () => this.epoch,
+      ringEpoch: () => this.ringEpoch,
+      catchUp: async (epoch) => {
+        if (this.later === null) return
+        this.holders = this.later
+        this.epoch = epoch
+        this.ringEpoch = epoch
+      },
       timestampMicros: () => clock.wallMicros() + i,
       observe() {},
       hints: {
@@ -142,9 +160,10 @@ class Trio {
         const fail = (reason: number, ms: number) => this.clock.after(ms, () => reply.failed(to, reason))
         if (how === 'silent') fail(FailureReason.TIMEOUT, timeoutMs)
         else if (how === 'failing') fail(FailureReason.UNKNOWN, 1)
+        else if (how === 'behind' && this.epoch === 1) fail(FailureReason.COORDINATOR_BEHIND, 1)
         else
           this.clock.after(1, async () => {
-            const message = { verb, from: { hostId, endpoint }, payload: bytes, epoch: 1, remainingMs: 1000 }
+            const message = { verb, from: { hostId, endpoint }, payload: bytes, epoch: this.epoch, remainingMs: 1000 }
             const answer = await this.#handlers[node]!.get(verb)!(message)
             if (how === 'answer lost') fail(FailureReason.TIMEOUT, timeoutMs)
             else reply.replied(to, bytesOf(answer ?? Buffer.alloc(0)))
@@ -194,7 +213,7 @@ class Trio {
     return await this.#wait(read.then(valueIn)).catch(said)
   }
 
-  break(verb: number, how: 'silent' | 'failing' | 'answer lost', ...nodes: number[]): void {
+  break(verb: number, how: Broken, ...nodes: number[]): void {
     for (const node of nodes) this.broken.set(`${node} ${verb}`, how)
   }
 }
@@ -321,4 +340,68 @@ t.test('a decision that not enough acknowledged stands', async (t) => {
   trio.break(Verb.PAXOS_COMMIT, 'silent', 1, 2)
   t.equal(await trio.cas('a|-', 'b|-', Consistency.ANY), true, 'ANY waits for nobody')
   t.equal(await trio.read(), 'b|-')
+})
+
+/** The partition was of the first three, and is of 0, 1 and 3. */
+function moved(): Trio {
+  const four = new Trio(['dc1', 'dc1', 'dc1', 'dc1'])
+  four.holders = [0, 1, 2]
+  four.later = [0, 1, 3]
+  return four
+}
+
+t.test(
+  'in each step those who know of a later ring are asked by that: neither promises nor acceptances of two are put together',
+  async (t) => {
+    const { PAXOS_PREPARE, PAXOS_PROPOSE, PAXOS_COMMIT, PAXOS_READ } = Verb
+    for (const verb of [PAXOS_PREPARE, PAXOS_PROPOSE, PAXOS_COMMIT]) {
+      const four = moved()
+      four.break(verb, 'behind', 1, 2)
+      t.equal(await four.cas(null, 'a|-'), true)
+      // Nobody else has it than those who hold it now.
+      four.dead.add(four.nodes[0]!.hostId)
+      four.holders = [0, 1, 3]
+      t.equal(await four.read(), 'a|-', `refused in step ${verb}`)
+    }
+    const read = moved()
+    t.equal(await read.cas(null, 'a|-'), true)
+    read.break(PAXOS_READ, 'behind', 1, 2)
+    read.break(PAXOS_PREPARE, 'behind', 1, 2)
+    t.equal(await read.read(), 'a|-')
+    t.same(read.holders, [0, 1, 3])
+  },
+)
+
+t.test(
+  'who cannot learn of the later ring tells a failure, or that the fate of what it proposed is unknown',
+  async (t) => {
+    const { PAXOS_PREPARE, PAXOS_PROPOSE, PAXOS_COMMIT } = Verb
+    const one = moved()
+    one.later = null
+    one.break(PAXOS_PREPARE, 'behind', 1, 2)
+    t.match(await one.cas(null, 'a|-'), { code: 'WRITE_FAILURE', consistency: Consistency.SERIAL, blockFor: 2 })
+    const two = moved()
+    two.later = null
+    two.break(PAXOS_PROPOSE, 'behind', 1, 2)
+    t.match(await two.cas(null, 'a|-'), { code: 'CAS_WRITE_UNKNOWN', received: 1, blockFor: 2 })
+    const three = moved()
+    three.later = null
+    three.break(PAXOS_COMMIT, 'behind', 1, 2)
+    t.match(await three.cas(null, 'a|-'), { code: 'WRITE_FAILURE', consistency: Consistency.QUORUM, received: 1 })
+    t.same(three.hinted, [three.nodes[1]!.hostId, three.nodes[2]!.hostId])
+  },
+)
+
+t.test('too few of the later ring are there: that nothing happened is said only if nothing was proposed', async (t) => {
+  for (const [verb, code] of [
+    [Verb.PAXOS_PREPARE, 'UNAVAILABLE'],
+    [Verb.PAXOS_PROPOSE, 'CAS_WRITE_UNKNOWN'],
+  ] as const) {
+    const four = moved()
+    four.break(verb, 'behind', 1, 2)
+    four.later = [0, 3, 4]
+    four.nodes.push(ringNode(4, 'dc1'))
+    four.dead.add(four.nodes[3]!.hostId).add(four.nodes[4]!.hostId)
+    t.match(await four.cas(null, 'a|-'), { code })
+  }
 })
