@@ -283,13 +283,17 @@ export class CausalModification extends Modification {
 
   /** What it does of a conditional write, which is decided on when its row is known. The values of the options stay. */
   conditionalPart(key: Buffer, environment: Environment, options: QueryOptions): ConditionalPart {
-    const clustering = this.writesRow || !this.#deletesRows ? this.onlyClustering(environment, options) : null
     const { vclock, ifVclock } = this.#clauses
+    if (ifVclock === null && this.#parts.rowKey === null)
+      throw invalid(
+        'Beside IF VCLOCK a batch writes and deletes rows by their whole primary keys: no ranges, and no IN',
+      )
+    const clustering = this.writesRow || !this.#deletesRows ? this.onlyClustering(environment, options) : null
     if (clustering === null)
       throw invalid(
         ifVclock !== null
           ? 'IF VCLOCK needs the whole primary key: a vclock is of one row'
-          : 'Beside IF VCLOCK a batch deletes rows by their whole primary key: a range of rows has no one vclock',
+          : 'Beside IF VCLOCK a batch writes and deletes rows by their whole primary keys: no partitions',
       )
     if (ifVclock?.bind(options, environment) === UNSET) throw invalid("Invalid 'unset' value in condition")
     const blob = this.#blob(ifVclock ?? vclock, environment, options)
