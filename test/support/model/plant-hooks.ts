@@ -20,11 +20,16 @@ export async function load(
   const loaded = await next(url, context)
   if (plant === null || !url.endsWith(`/dist/${plant.file}`)) return loaded
   const source = Buffer.from(loaded.source as Uint8Array).toString()
-  const words = plant.from.trim().split(/\s+/)
-  const pattern = new RegExp(words.map((word) => word.replace(/[\\^$.*+?()[\]{}|/]/g, '\\$&')).join('\\s+'), 'g')
+  const pattern = placeOf(plant)
   const count = source.match(pattern)?.length ?? 0
   if (count !== 1)
     throw new Error(`"${plant.name}" can not be planted: its place occurs ${count} times in ${plant.file}`)
   const { to } = plant
   return { ...loaded, source: source.replace(pattern, () => to) }
+}
+
+/** Where a plant's bug belongs in its module's text. */
+export function placeOf({ from }: Plant): RegExp {
+  const words = from.trim().split(/\s+/)
+  return new RegExp(words.map((word) => word.replace(/[\\^$.*+?()[\]{}|/]/g, '\\$&')).join('\\s+'), 'g')
 }

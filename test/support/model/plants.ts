@@ -45,8 +45,8 @@ export const PLANTS: readonly Plant[] = [
   {
     name: 'a range tombstone ends one row late',
     file: 'storage/read/range-deletions.js',
-    from: 'if (end.compare(clustering) <= 0) return',
-    to: 'if (end.compare(clustering) < 0) return',
+    from: 'order > 0 : order <= 0',
+    to: 'order > 0 : order < 0',
   },
   {
     name: 'early end ignores that the row has expired',
@@ -87,7 +87,7 @@ export const PLANTS: readonly Plant[] = [
   {
     name: 'no sync of the directory of segments',
     file: 'storage/commitlog/segments.js',
-    from: 'await disk.syncDirectory(this.#directory);',
+    from: 'await disk.syncDirectory(this.#options.directory);',
     to: '',
   },
   {
@@ -117,13 +117,13 @@ export const PLANTS: readonly Plant[] = [
   {
     name: 'a truncation forgets only files',
     file: 'storage/files.js',
-    from: "await this.manifest.apply([...edits, { kind: 'truncated', table: store.id, position, atMs }]);",
-    to: "await this.manifest.apply([...edits, { kind: 'truncated', table: store.id, position: 0, atMs }]);",
+    from: "edits.push({ kind: 'truncated', table: store.id, position, atMs });",
+    to: "edits.push({ kind: 'truncated', table: store.id, position: 0, atMs });",
   },
   {
     name: 'a page goes on with the row that ended the last one',
     file: 'storage/read/read.js',
-    from: 'const next = Buffer.concat([last, Buffer.from([0])]);',
+    from: 'const next = Buffer.concat([last, AFTER]);',
     to: 'const next = last;',
   },
   {
