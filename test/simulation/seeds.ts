@@ -7,7 +7,7 @@ import { WORKLOADS } from './workloads/index.ts'
 import { drawPlan } from './world/plan.ts'
 import { runPlan } from './world/world.ts'
 
-const SEEDS = 42
+const SEEDS = 32
 const SECONDS = 4
 /** A machine that is slower runs fewer seeds. */
 const REAL_MS_MAX = 16_000

@@ -5,11 +5,13 @@ import type { Violation } from '../oracles/history.ts'
 import type { Answer, Ask, Cell } from '../world/client.ts'
 import type { Dice } from '../world/dice.ts'
 import type { HttpAnswer, HttpAsk } from '../world/http.ts'
+import type { WallSpan } from '../world/node.ts'
 import type { Plan } from '../world/plan.ts'
 import { cas } from './cas.ts'
 import { counters } from './counters.ts'
 import { ddl } from './ddl.ts'
 import { indexed, views } from './derived.ts'
+import { expiring } from './expiring.ts'
 import { glimpses } from './glimpses.ts'
 import { keys } from './keys.ts'
 import { batches, rows } from './rows.ts'
@@ -22,7 +24,17 @@ export interface WorkloadContext {
   /** Who asks; for histories. */
   readonly process: number
   readonly dice: Dice
+  /** The only node that it talks to; null: any. */
+  readonly only: number | null
   now(): number
+  /** What the wall clock of a node shows. */
+  wall(node: number): WallSpan
+  /** The latest that any of them has shown. */
+  latestWallMicros(): number
+  /** All wall clocks jump ahead. */
+  passTime(ms: number): void
+  /** On every node all is flushed and merged. */
+  compact(): Promise<void>
   sleep(ms: number): Promise<void>
   /** In µs; each greater than all before, whoever asks. */
   nextTimestamp(): number
@@ -66,4 +78,5 @@ export const WORKLOADS: Record<string, (plan: Plan) => Workload> = {
   versions,
   keys,
   glimpses,
+  expiring,
 }

@@ -3,6 +3,8 @@ import { unreachable } from '../../../lib/base/assert.ts'
 import type { Fault } from './plan.ts'
 import type { World } from './world.ts'
 
+const RIGHT = { skewMicros: 0, strobe: null, frozenAtMicros: null }
+
 export function applyFault(world: World, fault: Fault): void {
   const { kernel, machines, network } = world
   const { clock } = kernel
@@ -52,14 +54,15 @@ export function applyFault(world: World, fault: Fault): void {
     }
     case 'wall': {
       const machine = machines[fault.node]!
-      const { wall } = machine
-      wall.skewMicros = fault.skewMs * 1000
-      wall.strobe = fault.strobeMs > 0 ? { periodMs: 50, micros: fault.strobeMs * 1000 } : null
-      wall.frozenAtMicros = fault.frozen ? kernel.clock.wallMicros() + wall.skewMicros : null
+      const skewMicros = fault.skewMs * 1000
+      machine.setWall({
+        skewMicros,
+        strobe: fault.strobeMs > 0 ? { periodMs: 50, micros: fault.strobeMs * 1000 } : null,
+        frozenAtMicros: fault.frozen ? kernel.clock.wallMicros() + skewMicros : null,
+      })
+      const { changes } = machine.wallSpan()
       clock.after(fault.ms, () => {
-        machine.wall.skewMicros = 0
-        machine.wall.strobe = null
-        machine.wall.frozenAtMicros = null
+        if (machine.wallSpan().changes === changes) machine.setWall(RIGHT)
       })
       return
     }
@@ -73,6 +76,34 @@ export function applyFault(world: World, fault: Fault): void {
     }
     case 'failed sync':
       machines[fault.node]!.failsNextSync = true
+      return
+    case 'full disk': {
+      const machine = machines[fault.node]!
+      machine.limitDisk(fault.freeBytes)
+      clock.after(fault.ms, () => machine.limitDisk(null))
+      return
+    }
+    case 'failing disk': {
+      const machine = machines[fault.node]!
+      const { operations, chance } = fault
+      machine.diskErrors = { operations, chance }
+      clock.after(fault.ms, () => {
+        machine.diskErrors = null
+      })
+      return
+    }
+    case 'bit rot': {
+      const machine = machines[fault.node]!
+      if (fault.where === 'table') machine.rot('table')
+      else {
+        machine.crash(null)
+        machine.rot('log')
+        clock.after(fault.downMs, () => machine.start())
+      }
+      return
+    }
+    case 'compact':
+      void machines[fault.node]!.compact()
       return
     case 'ambush':
       lieInWait(world, fault)
@@ -123,7 +154,10 @@ export function heal(world: World): void {
     }
     one.extraDiskMs = 0
     one.failsNextSync = false
-    Object.assign(one.wall, { skewMicros: 0, strobe: null, frozenAtMicros: null })
+    one.diskErrors = null
+    one.limitDisk(null)
+    one.restoreFiles()
+    one.setWall(RIGHT)
     one.resume()
     one.start()
   }

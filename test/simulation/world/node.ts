@@ -5,7 +5,12 @@
 import { defaultSettings } from '../../../lib/config/load.ts'
 import type { Settings } from '../../../lib/config/settings.ts'
 import type { Log, Random } from '../../../lib/runtime/runtime.ts'
-import { diskError, openSimulatedDisk, type SimulatedDisk } from '../../../lib/runtime/simulated/disk.ts'
+import {
+  type DiskOperation,
+  diskError,
+  openSimulatedDisk,
+  type SimulatedDisk,
+} from '../../../lib/runtime/simulated/disk.ts'
 import { createSimulatedJobs } from '../../../lib/runtime/simulated/jobs.ts'
 import type { Kernel, SimulatedProcess, WallFaults } from '../../../lib/runtime/simulated/kernel.ts'
 import type { SimulatedNetwork } from '../../../lib/runtime/simulated/network.ts'
@@ -29,8 +34,16 @@ export interface MachineOptions {
   violation(what: string): void
 }
 
+/** What a wall clock shows, which may strobe between two times; `changes`: how often it was set wrong, or right, until now. */
+export interface WallSpan {
+  readonly fromMicros: number
+  readonly toMicros: number
+  readonly changes: number
+}
+
 const NO_PAUSES = { count: 0, totalMs: 0, longestMs: 0 }
 const DATA = '/data'
+const TABLES = `${DATA}/tables/sim/`
 
 type Phase = 'off' | 'starting' | 'serving' | 'stopping'
 
@@ -45,12 +58,19 @@ export class Machine {
   #boots = 0
   /** Of the machine: they outlive its processes. */
   readonly #wall: WallFaults = { skewMicros: 0, driftMicros: 0, frozenAtMicros: null, strobe: null }
+  diskErrors: { readonly operations: readonly DiskOperation[]; readonly chance: number } | null = null
+  /** What was in files whose bits were changed. */
+  readonly #rotten: { readonly now: Buffer; readonly before: Buffer }[] = []
+  /** A read failed: what the node holds for damaged may be whole. */
+  #doubtsFiles = false
+  #wallChanges = 0
+  #latestWallMicros = 0
   extraDiskMs = 0
   /** It has left the cluster: it never starts again. */
   isGone = false
   /** The next sync fails. */
   failsNextSync = false
-  /** A sync failed since the last start began: more may fail than otherwise. */
+  /** The disk failed since the last start began: more may fail than otherwise. */
   #syncFailed = false
 
   constructor(options: MachineOptions, name: string) {
@@ -69,6 +89,38 @@ export class Machine {
 
   get wall(): WallFaults {
     return this.#process?.wall ?? this.#wall
+  }
+
+  setWall(changed: Partial<WallFaults>): void {
+    this.#latestWallMicros = this.latestWallMicros
+    this.#wallChanges++
+    Object.assign(this.wall, changed)
+  }
+
+  wallSpan(): WallSpan {
+    const { kernel } = this.#options
+    const { skewMicros, driftMicros, frozenAtMicros, strobe } = this.wall
+    const drifted = Math.round((kernel.nowMs / 1000) * driftMicros)
+    const micros = frozenAtMicros ?? kernel.clock.wallMicros() + drifted + skewMicros
+    const strobed = frozenAtMicros === null ? (strobe?.micros ?? 0) : 0
+    return { fromMicros: micros, toMicros: micros + strobed, changes: this.#wallChanges }
+  }
+
+  /** The latest that it has shown. */
+  get latestWallMicros(): number {
+    return Math.max(this.#latestWallMicros, this.wallSpan().toMicros)
+  }
+
+  /** All is flushed and merged, if the node runs. What becomes of it when it dies meanwhile nobody learns. */
+  async compact(): Promise<void> {
+    const store = this.node?.store
+    if (store === undefined) return
+    try {
+      await store.flush()
+      for (const table of store.tableIds) await store.compactions?.major(table)
+    } catch (error) {
+      this.#options.say(`${this.#name} does not compact: ${(error as Error).message}`)
+    }
   }
 
   get hasFailedDisk(): boolean {
@@ -164,6 +216,48 @@ export class Machine {
     this.#disk = openSimulatedDisk()
   }
 
+  /** Room beside what is there; null: no limit. */
+  limitDisk(freeBytes: number | null): void {
+    this.#disk.capacityBytes = freeBytes === null ? Number.POSITIVE_INFINITY : this.#disk.usedBytes + freeBytes
+  }
+
+  /** A bit changes in each SSTable of the clients' tables, or in the older half of what a segment of the commit log holds. */
+  rot(where: 'table' | 'log'): void {
+    const chance = this.#options.random.stream(`${this.#name} rot ${this.#rotten.length}`)
+    const files = [...this.#disk.files()].filter(([path]) =>
+      where === 'log' ? path.startsWith(`${DATA}/commitlog/`) : path.startsWith(TABLES) && path.endsWith('.sst'),
+    )
+    if (where === 'table') for (const file of files) this.#rotFile(file, file[1].length, chance)
+    else if (files.length > 0) {
+      const file = files[Math.floor(chance.float() * files.length)]!
+      let end = file[1].length
+      while (end > 0 && file[1][end - 1] === 0) end--
+      this.#rotFile(file, end >> 1, chance)
+    }
+    // What was read before is read again.
+    for (const cache of ['blocks', 'keys', 'rows'] as const) this.node?.store.clearCache(cache)
+  }
+
+  #rotFile([path, before]: readonly [string, Buffer], end: number, chance: Random): void {
+    if (end === 0) return
+    // Much of a small file is what tells of its data.
+    const at = Math.floor(chance.float() * (chance.float() < 0.7 ? end >> 1 : end))
+    const now = Buffer.from(before)
+    now[at]! ^= 1 << Math.floor(chance.float() * 8)
+    this.#disk.overwrite(path, now)
+    this.#rotten.push({ now, before })
+    this.#options.say(`${this.#name}: a bit of ${path} at ${at} of ${before.length} is another one`)
+  }
+
+  /** Good copies in the place of what rots, wherever it lies by now. The node ends, to look at them when it starts. */
+  restoreFiles(): void {
+    if (this.#rotten.length === 0 && !this.#doubtsFiles) return
+    this.crash(null)
+    for (const { now, before } of this.#rotten.splice(0).reverse())
+      for (const [path, content] of this.#disk.files()) if (content.equals(now)) this.#disk.overwrite(path, before)
+    this.#doubtsFiles = false
+  }
+
   /** As SIGTERM. Calls `then` when the process has ended. */
   stop(then: () => void): void {
     const { node } = this
@@ -199,6 +293,12 @@ export class Machine {
         this.failsNextSync = false
         this.#syncFailed = true
         say(`${this.#name}: a sync of ${path} fails`)
+        throw diskError('EIO', path)
+      }
+      const { diskErrors } = this
+      if (diskErrors?.operations.includes(operation) && chance.float() < diskErrors.chance) {
+        this.#syncFailed = true
+        this.#doubtsFiles = true
         throw diskError('EIO', path)
       }
       const meanMs = (operation === 'sync' || operation === 'syncDirectory' ? syncMs : otherMs) + this.extraDiskMs

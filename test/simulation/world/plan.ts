@@ -5,6 +5,7 @@
  */
 import { createSeededRandom } from '../../../lib/runtime/simulated/random.ts'
 import { type Dice, diceOf } from './dice.ts'
+import { drawAmbushes, drawCompactions, drawDisks, drawFaults, drawRemote } from './draw-faults.ts'
 
 export type LevelName = 'ONE' | 'QUORUM' | 'ALL' | 'LOCAL_QUORUM' | 'EACH_QUORUM'
 
@@ -45,6 +46,20 @@ export type Fault =
   | { readonly kind: 'slow disk'; readonly node: number; readonly latencyMs: number; readonly ms: number }
   /** The next sync fails. */
   | { readonly kind: 'failed sync'; readonly node: number }
+  /** There is no more room than so many bytes. */
+  | { readonly kind: 'full disk'; readonly node: number; readonly freeBytes: number; readonly ms: number }
+  /** Reads, writes or syncs fail, each with some chance: EIO. */
+  | {
+      readonly kind: 'failing disk'
+      readonly node: number
+      readonly operations: readonly ('read' | 'write' | 'sync')[]
+      readonly chance: number
+      readonly ms: number
+    }
+  /** A bit of an SSTable of the clients' tables is another one; `log`: of the commit log, while the node is down. The end of the run finds good copies. */
+  | { readonly kind: 'bit rot'; readonly node: number; readonly where: 'table' | 'log'; readonly downMs: number }
+  /** Not a fault, but rare: all is flushed and merged. */
+  | { readonly kind: 'compact'; readonly node: number }
   /**
    * The first node that has the next entry of the metadata log is cut off before it can tell, and all others die and come back: whatever they
    * promised, they promised it to this entry.
@@ -136,6 +151,8 @@ export function drawPlan(seed: number, options: PlanOptions): Plan {
   const faults = [
     ...drawnFaults,
     ...drawRemote(apart('remote'), nodes, workloads, options),
+    ...drawCompactions(apart('compactions'), nodes, workloads, options),
+    ...drawDisks(apart('disks'), { nodes, replication, workloads }, options),
     ...drawAmbushes(apart('ambushes'), nodes, workloads, options),
   ].sort((a, b) => a.atMs - b.atMs)
   return {
@@ -171,7 +188,7 @@ export function drawPlan(seed: number, options: PlanOptions): Plan {
 
 /** What is in memory may be read on, though no disk will have it. */
 export function hasFailingDisk({ faults }: Pick<Plan, 'faults'>): boolean {
-  return faults.some(({ fault }) => fault.kind === 'failed sync')
+  return faults.some(({ fault }) => fault.kind === 'failed sync' || fault.kind === 'failing disk')
 }
 
 /** The last node of each data centre that has more nodes than copies may come late. */
@@ -225,156 +242,7 @@ function drawLevels(dice: Dice, two: boolean): Levels {
 }
 
 /** Workloads that came later. */
-const APART = new Set(['glimpses'])
+const APART = new Set(['glimpses', 'expiring'])
 
 /** Nothing that these promise needs hints. */
-const WITHOUT_HINTS = new Set(['rows', 'sets', 'cas', 'glimpses'])
-
-/** A node that is cut off, so that what it takes stays with it, and is far away from the others after that. */
-function drawRemote(
-  dice: Dice,
-  nodes: number,
-  workloads: readonly string[],
-  { seconds, quiet = false }: PlanOptions,
-): PlannedFault[] {
-  const faults: PlannedFault[] = []
-  if (quiet || nodes < 3 || !workloads.includes('glimpses')) return faults
-  for (let atMs = dice.int(2_000); atMs < seconds * 1000; atMs += 6_000 + dice.int(6_000)) {
-    const node = dice.int(nodes)
-    const ms = 2_000 + dice.int(2_000)
-    const others = without(nodes, [node])
-    faults.push({ atMs, fault: { kind: 'block', from: [node], to: others, ms } })
-    if (dice.chance(0.7)) faults.push({ atMs, fault: { kind: 'block', from: others, to: [node], ms } })
-    for (const other of others) {
-      const far = { latencyMs: dice.pick([20, 100, 300]), lossChance: 0, resetChance: 0, ms: ms + 4_000 }
-      faults.push({ atMs, fault: { kind: 'bad link', one: node, other, ...far } })
-    }
-  }
-  return faults
-}
-
-/** Those who decide about the metadata log die when it hurts most. */
-function drawAmbushes(
-  dice: Dice,
-  nodes: number,
-  workloads: readonly string[],
-  { seconds, quiet = false }: PlanOptions,
-): PlannedFault[] {
-  const faults: PlannedFault[] = []
-  if (quiet || nodes < 3 || !workloads.includes('ddl') || dice.chance(0.5)) return faults
-  for (let atMs = dice.int(4_000); atMs < seconds * 1000; atMs += 8_000 + dice.int(8_000)) {
-    const survival = dice.pick([null, 0, 0.5])
-    faults.push({
-      atMs,
-      fault: { kind: 'ambush', survival, downMs: dice.pick([10, 500]), ms: 4_000 + dice.int(4_000) },
-    })
-  }
-  return faults
-}
-
-type Drawer = (dice: Dice, nodes: number) => Fault | null
-
-const lasting = (dice: Dice): number => dice.pick([200, 1_000, 3_000, 8_000, 20_000]) * (0.5 + dice.int(100) / 100)
-
-function some(dice: Dice, nodes: number): number[] {
-  const chosen = Array.from({ length: nodes }, (_, node) => node).filter(() => dice.chance(0.5))
-  return chosen.length > 0 ? chosen : [dice.int(nodes)]
-}
-
-const without = (nodes: number, left: readonly number[]): number[] =>
-  Array.from({ length: nodes }, (_, node) => node).filter((node) => !left.includes(node))
-
-function twoNodes(dice: Dice, nodes: number): [number, number] | null {
-  if (nodes < 2) return null
-  const one = dice.int(nodes)
-  return [one, (one + 1 + dice.int(nodes - 1)) % nodes]
-}
-
-/** Each run has a random half of them. */
-const DRAWERS: Record<string, Drawer> = {
-  kill: (dice, nodes) => ({ kind: 'crash', node: dice.int(nodes), survival: null, downMs: lasting(dice) }),
-  power: (dice, nodes) => ({
-    kind: 'crash',
-    node: dice.int(nodes),
-    survival: dice.pick([0, 0.5, 1]),
-    downMs: lasting(dice),
-  }),
-  stop: (dice, nodes) => ({ kind: 'stop', node: dice.int(nodes), downMs: lasting(dice) }),
-  pause: (dice, nodes) => ({ kind: 'pause', node: dice.int(nodes), ms: lasting(dice) }),
-  isolate: (dice, nodes) => {
-    const node = dice.int(nodes)
-    return { kind: 'block', from: [node], to: without(nodes, [node]), ms: lasting(dice) }
-  },
-  split: (dice, nodes) => {
-    const half = some(dice, nodes)
-    return { kind: 'block', from: half, to: without(nodes, half), ms: lasting(dice) }
-  },
-  clog: (dice, nodes) => {
-    const pair = twoNodes(dice, nodes)
-    return pair && { kind: 'clog', from: pair[0], to: pair[1], ms: Math.min(5_000, lasting(dice)) }
-  },
-  reset: (dice, nodes) => {
-    const pair = twoNodes(dice, nodes)
-    return pair && { kind: 'reset', one: pair[0], other: pair[1] }
-  },
-  'bad link': (dice, nodes) => {
-    const pair = twoNodes(dice, nodes)
-    return (
-      pair && {
-        kind: 'bad link',
-        one: pair[0],
-        other: pair[1],
-        latencyMs: dice.pick([5, 50, 100]),
-        lossChance: dice.pick([0, 0.05, 0.3]),
-        resetChance: dice.pick([0, 0, 0.01]),
-        ms: lasting(dice),
-      }
-    )
-  },
-  wall: (dice, nodes) => ({
-    kind: 'wall',
-    node: dice.int(nodes),
-    skewMs: dice.pick([-1, 1]) * dice.pick([1, 50, 400, 5_000, 60_000, 288_000]),
-    strobeMs: dice.chance(0.2) ? dice.pick([1, 20, 500]) : 0,
-    frozen: dice.chance(0.2),
-    ms: lasting(dice),
-  }),
-  'slow disk': (dice, nodes) => ({
-    kind: 'slow disk',
-    node: dice.int(nodes),
-    latencyMs: dice.pick([20, 200, 3_000]),
-    ms: lasting(dice),
-  }),
-  'failed sync': (dice, nodes) => ({ kind: 'failed sync', node: dice.int(nodes) }),
-}
-
-function drawFaults(dice: Dice, nodes: number, spanMs: number): PlannedFault[] {
-  const faults: PlannedFault[] = []
-  if (dice.chance(0.1)) return faults
-  const kinds = Object.keys(DRAWERS).filter(() => dice.chance(0.4))
-  if (kinds.length === 0) return faults
-  const everyMs = dice.pick([1_000, 4_000, 12_000])
-  for (let atMs = dice.int(everyMs); atMs < spanMs; atMs += 1 + dice.int(2 * everyMs)) {
-    const fault = DRAWERS[dice.pick(kinds)]!(dice, nodes)
-    if (fault === null) continue
-    const oneWay = fault.kind === 'block' && dice.chance(0.4)
-    faults.push({ atMs, fault })
-    if (fault.kind === 'block' && !oneWay)
-      faults.push({ atMs, fault: { kind: 'block', from: fault.to, to: fault.from, ms: fault.ms } })
-  }
-  if (nodes > 2 && dice.chance(0.2)) faults.push(...drawSwizzle(dice, nodes, dice.int(spanMs)))
-  return faults.sort((a, b) => a.atMs - b.atMs)
-}
-
-/** The links of some nodes stop one after the other, and come back in another order: FoundationDB's "swizzle". */
-function drawSwizzle(dice: Dice, nodes: number, fromMs: number): PlannedFault[] {
-  return some(dice, nodes).flatMap((node): PlannedFault[] => {
-    const atMs = fromMs + dice.int(5_000)
-    const ms = 5_000 + dice.int(10_000)
-    const others = without(nodes, [node])
-    return [
-      { atMs, fault: { kind: 'block', from: [node], to: others, ms } },
-      { atMs, fault: { kind: 'block', from: others, to: [node], ms } },
-    ]
-  })
-}
+const WITHOUT_HINTS = new Set(['rows', 'sets', 'cas', 'glimpses', 'expiring'])

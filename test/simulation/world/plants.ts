@@ -127,6 +127,27 @@ export const PLANTS: readonly SimulationPlant[] = [
     workloads: 'cas',
   },
   {
+    name: 'expiry: a cell is shown for five seconds too long',
+    file: 'storage/model/row.js',
+    from: 'return (this.flags & CellFlag.EXPIRING) === 0 || this.localDeletionTime > nowSeconds;',
+    to: 'return (this.flags & CellFlag.EXPIRING) === 0 || this.localDeletionTime > nowSeconds - 5;',
+    workloads: 'expiring',
+  },
+  {
+    name: 'expiry: what has expired is forgotten before gc_grace is over',
+    file: 'storage/compaction/purge.js',
+    from: 'this.#gcBefore = nowSeconds - gcGraceSeconds;',
+    to: 'this.#gcBefore = nowSeconds;',
+    workloads: 'expiring',
+  },
+  {
+    name: 'expiry: replicas that lack what has expired are not given it by read repair',
+    file: 'storage/compaction/purge.js',
+    from: 'if (!this.#takes(row.tsHigh, row.tsLow, row.localDeletionTime - row.ttl)) writer.expiredCell(row);',
+    to: '',
+    workloads: 'expiring',
+  },
+  {
     name: 'leaving: who takes over fetches nothing',
     file: 'lib/server/cluster/take-over.js',
     from: 'await streaming.takeOver(leaving, hostId, isWanted);',

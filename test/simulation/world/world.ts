@@ -13,7 +13,7 @@ import { applyFault, heal } from './faults.ts'
 import { guardRealWorld } from './guard.ts'
 import { type HttpAnswer, type HttpAsk, HttpWire } from './http.ts'
 import { leave } from './leave.ts'
-import { Machine } from './node.ts'
+import { Machine, type WallSpan } from './node.ts'
 import type { Plan } from './plan.ts'
 
 export interface RunResult {
@@ -292,7 +292,7 @@ class Client implements WorkloadContext {
   readonly dice: Dice
   readonly #world: World
   readonly #name: string
-  readonly #only: number | null
+  readonly only: number | null
   readonly #clock
   readonly #door
   readonly #version: number
@@ -307,7 +307,7 @@ class Client implements WorkloadContext {
     this.#world = world
     this.#name = name
     this.process = number
-    this.#only = only
+    this.only = only
     this.dice = dice
     this.#clock = world.kernel.process(name).clock
     this.#address = `10.0.1.${number + 1}`
@@ -318,6 +318,22 @@ class Client implements WorkloadContext {
 
   now(): number {
     return this.#world.kernel.nowMs
+  }
+
+  wall(node: number): WallSpan {
+    return this.#world.machines[node]!.wallSpan()
+  }
+
+  latestWallMicros(): number {
+    return Math.max(...this.#world.machines.map((machine) => machine.latestWallMicros))
+  }
+
+  passTime(ms: number): void {
+    for (const machine of this.#world.machines) machine.setWall({ skewMicros: machine.wall.skewMicros + ms * 1000 })
+  }
+
+  async compact(): Promise<void> {
+    await Promise.all(this.#world.machines.map((machine) => machine.compact()))
   }
 
   nextTimestamp(): number {
@@ -356,7 +372,7 @@ class Client implements WorkloadContext {
 
   async http(ask: HttpAsk): Promise<HttpAnswer> {
     const { machines, http } = this.#world
-    const node = this.#only ?? this.dice.int(machines.length)
+    const node = this.only ?? this.dice.int(machines.length)
     const answer = await http!.ask(this.#clock, machines[node]!.address, ask)
     this.#world.counted(answer.kind === 'answer' && answer.status < 400)
     // Who finds nobody there looks for another.
@@ -395,7 +411,7 @@ class Client implements WorkloadContext {
     if (this.#connection?.isOpen && !this.dice.chance(0.05)) return this.#connection
     const { machines } = this.#world
     if (!this.#connection?.isOpen) await this.sleep(10 + this.dice.int(90))
-    const target = this.#only ?? this.dice.int(machines.length)
+    const target = this.only ?? this.dice.int(machines.length)
     if (this.#connection?.isOpen && target === this.#connectedTo) return this.#connection
     this.#connection?.close()
     this.#connectedTo = target
