@@ -8,7 +8,6 @@ import { type ArchiveRestoreOptions, type ArchiveRestoreResult, restoreArchive }
 import type { Backups } from './backups.ts'
 import type { BlockCache } from './cache.ts'
 import { CacheRates } from './cache-report.ts'
-import { offsetOf, segmentOf } from './commitlog/segment.ts'
 import { Compactions } from './compaction/manager.ts'
 import { DiskSpace } from './disk-space.ts'
 import { NoRoomError, SnapshotError, StorageError } from './errors.ts'
@@ -29,6 +28,7 @@ import { DEFAULT_TABLE_OPTIONS } from './table-options.ts'
 import { reportTable, type TableReport } from './table-report.ts'
 import { type SnapshotSettings, TableSnapshots } from './table-snapshots.ts'
 import { type StoredTable, TableStore } from './table-store.ts'
+import { Truncations } from './truncations.ts'
 import { UnsyncedWrites, whenSynced } from './unsynced.ts'
 
 export type { StoredTable, TableReport }
@@ -90,8 +90,7 @@ export class Store {
   readonly snapshots: TableSnapshots | null
   /** Null: there are no files. */
   readonly compactions: Compactions | null
-  /** Of tables that are dropped too: their ids are never used again. */
-  readonly #truncatedInMemory = new Map<string, Truncation>()
+  readonly #truncations: Truncations
   readonly #flusher: Flusher
   readonly #space: DiskSpace | null
   readonly #periodicFlush: PeriodicFlush
@@ -154,6 +153,12 @@ export class Store {
             : null,
         })
       : null
+    this.#truncations = new Truncations({
+      files,
+      snapshots: this.snapshots,
+      compactions: this.compactions,
+      inTurn: (table, work) => this.#flusher.run(table, work),
+    })
     this.#space = files ? createDiskSpace(runtime, settings, files) : null
     this.#periodicFlush = new PeriodicFlush(runtime.clock, (id) => this.#flushWritten(id))
   }
@@ -347,57 +352,17 @@ export class Store {
   async truncate(id: string, also: readonly string[] = [], atMs = this.#wallMs()): Promise<void> {
     const table = this.#tables.get(id)
     if (!table) return
-    const all = [table, ...also.flatMap((other) => this.#tables.get(other) ?? [])]
-    const releases: (() => void)[] = []
-    try {
-      for (const each of all) {
-        const release = await this.compactions?.hold(each.id)
-        if (release) releases.push(release)
-      }
-      await this.#inTurns(all, () => this.#truncate(all, atMs))
-    } finally {
-      for (const release of releases) release()
-    }
+    const others = also.flatMap((other) => this.#tables.get(other) ?? [])
+    await this.#truncations.truncate([table, ...others], atMs)
   }
 
   #wallMs(): number {
     return Math.floor(this.#runtime.clock.wallMicros() / 1000)
   }
 
-  /** In the turns of all the tables at once; whoever asks for several asks for them in one order. */
-  #inTurns(tables: readonly TableStore[], work: () => Promise<void>): Promise<void> {
-    const [first, ...others] = tables
-    return first === undefined ? work() : this.#flusher.run(first.id, () => this.#inTurns(others, work))
-  }
-
-  /** The first is the one that is meant; the others go with it. */
-  async #truncate(tables: readonly TableStore[], atMs: number): Promise<void> {
-    const table = tables[0]!
-    if (this.#files) {
-      if (this.snapshots?.isAutomatic(table)) {
-        await this.#files.flush(table)
-        await this.snapshots.takeBefore('truncated', table)
-      }
-      await this.#files.truncate(tables, atMs)
-    } else {
-      for (const each of tables) {
-        each.swapMemtable(0)
-        each.settlePending(null)
-      }
-      this.#truncatedInMemory.set(table.id, { segment: 0, offset: 0, atMs })
-    }
-  }
-
   /** When, and where in the commit log, tables were truncated last; by table id. */
   truncations(): ReadonlyMap<string, Truncation> {
-    if (!this.#files) return this.#truncatedInMemory
-    const truncations = new Map<string, Truncation>()
-    for (const { table, truncated } of this.#files.manifest.tables.values()) {
-      if (truncated === null) continue
-      const { position, atMs } = truncated
-      truncations.set(table, { segment: segmentOf(position), offset: offsetOf(position), atMs })
-    }
-    return truncations
+    return this.#truncations.last()
   }
 
   /**
