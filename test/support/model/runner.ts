@@ -5,31 +5,22 @@
 import { crc32 } from 'node:zlib'
 import { assert } from '../../../lib/base/assert.ts'
 import { RequestError } from '../../../lib/base/errors.ts'
-import { uuidBytes } from '../../../lib/base/uuid.ts'
 import { JobError, type Random, type Runtime } from '../../../lib/runtime/runtime.ts'
 import { openSimulatedDisk, type SimulatedDisk } from '../../../lib/runtime/simulated/disk.ts'
 import { createSimulatedJobs } from '../../../lib/runtime/simulated/jobs.ts'
 import { createSeededRandom } from '../../../lib/runtime/simulated/random.ts'
 import { CompactionStopped } from '../../../storage/compaction/run.ts'
-import {
-  END_OF_PARTITION,
-  type ReadCommand,
-  type ReadPoint,
-  type ReadResult,
-  START_OF_PARTITION,
-} from '../../../storage/model/command.ts'
+import type { ReadCommand, ReadPoint, ReadResult } from '../../../storage/model/command.ts'
 import { MutationWriter } from '../../../storage/model/mutation.ts'
-import { RowReader } from '../../../storage/model/row.ts'
-import { openStore, type Store, type StoredTable } from '../../../storage/store.ts'
-import { DEFAULT_TABLE_OPTIONS } from '../../../storage/table-options.ts'
+import { openStore, type Store } from '../../../storage/store.ts'
 import { createDice, type Dice } from '../random.ts'
 import { storageRuntime } from '../storage-runtime.ts'
 import { compareRead, describeResult, type Question } from './compare.ts'
-import { Judge, type PartitionHistory, type Written } from './judge.ts'
+import type { Written } from './judge.ts'
 import { COMPACTIONS, OPTION_SETS } from './options.ts'
+import { latin, type Partition, partitionsOf } from './places.ts'
 import {
   type Beside,
-  type ChangeSpec,
   type CompactHow,
   type MutationSpec,
   type Operation,
@@ -39,10 +30,13 @@ import {
   TABLES,
   VERSIONS_TABLE,
 } from './plan.ts'
+import { ALL, commandOf, describeCommand, nextPoint, questionOf } from './reads.ts'
 import { slowed } from './slow-disk.ts'
+import { makeTable, type Table } from './tables.ts'
 import { VersionLeader } from './version-leader.ts'
-import { linesOf, VersionsJudge, type VersionWrite } from './versions.ts'
+import { linesOf, type VersionWrite } from './versions.ts'
 import { World } from './world.ts'
+import { encode, encodeDelta, resolve } from './writes.ts'
 
 export interface Outcome {
   /** What is wrong, or null. */
@@ -61,28 +55,6 @@ const SOME_NUMBERS = 2_000
 const START_MS = 1_700_000_000_000
 
 class Difference extends Error {}
-
-/** One table as it is now: re-created, it gets another id. */
-interface Table {
-  readonly id: string
-  readonly idBytes: Buffer
-  stored: StoredTable
-  readonly judge: Judge
-  /** Of a table that keeps versions; null: it keeps none. */
-  readonly versions: VersionsJudge | null
-  /** Compactions begin by themselves. */
-  automatic: boolean
-  /** Of those that somebody asked for, how many are not done. */
-  asked: number
-  /** The last write that certainly survives. */
-  sure: number
-  /** The last one taken: its folder, and what it has. */
-  snapshot: {
-    readonly folder: string
-    readonly has: ReadonlyMap<number, PartitionHistory>
-    readonly versions: ReturnType<VersionsJudge['snapshot']> | null
-  } | null
-}
 
 interface Scan {
   readonly table: Table
@@ -239,32 +211,7 @@ class Run {
 
   #makeTable(index: number, knownId?: string): Table {
     const id = knownId ?? `5a1c395e-b41f-11e5-9f22-${(++this.#tablesMade).toString(16).padStart(12, '0')}`
-    const { gcGraceSeconds, compaction: chosen } = this.#plan.shape
-    const compaction = COMPACTIONS[chosen]!
-    return {
-      id,
-      idBytes: uuidBytes(id),
-      stored: {
-        keyspace: 'k',
-        name: `t${index}`,
-        durableWrites: index !== 2,
-        hasClustering: index !== 1,
-        shape: '{}',
-        options: {
-          ...DEFAULT_TABLE_OPTIONS,
-          ...OPTION_SETS[this.#plan.options]!.table,
-          compaction,
-          gcGraceSeconds,
-          ...(index === VERSIONS_TABLE && { resolution: 'vclock' as const }),
-        },
-      },
-      judge: new Judge(),
-      versions: index === VERSIONS_TABLE ? new VersionsJudge() : null,
-      automatic: compaction.enabled,
-      asked: 0,
-      sure: 0,
-      snapshot: null,
-    }
+    return makeTable(this.#plan, index, id)
   }
 
   async #open(): Promise<void> {
@@ -590,9 +537,10 @@ class Run {
 
   /** Reads and compares; gives where to go on, or null at the end. */
   async #ask(table: Table, read: ReadSpec, after: ReadPoint | null, beside: Beside): Promise<ReadPoint | null> {
-    const command = this.#command(table, read, after)
+    const asked = { order: this.#partitions, after, nowSeconds: this.#world.nowSeconds }
+    const command = commandOf(table.id, read, asked)
     const result = await this.#read(command, table, beside)
-    const question = this.#question(read, after)
+    const question = questionOf(read, asked)
     this.#check(table, question, result, command)
     return result.more ? nextPoint(read, after, result) : null
   }
@@ -624,66 +572,16 @@ class Run {
     if (wrong === null) return
     const { nowSeconds } = this.#world
     const told = table.versions === null ? describeResult(result, nowSeconds) : linesOf(result, nowSeconds).join('\n')
-    throw new Difference(`${table.stored.name}: ${wrong}\n${describe(command)}\n${told}`)
+    throw new Difference(`${table.stored.name}: ${wrong}\n${describeCommand(command)}\n${told}`)
   }
 
   async #readAll(table: Table): Promise<{ readonly result: ReadResult; readonly question: Question }> {
-    const command = this.#command(table, ALL, null)
-    return { result: await this.#read(command, table), question: this.#question(ALL, null) }
+    const asked = { order: this.#partitions, after: null, nowSeconds: this.#world.nowSeconds }
+    return { result: await this.#read(commandOf(table.id, ALL, asked), table), question: questionOf(ALL, asked) }
   }
 
   async #checkAll(): Promise<void> {
     for (let i = 0; i < this.#tables.length; i++) await this.#readOnce({ ...ALL, table: i })
-  }
-
-  #command(table: Table, read: ReadSpec, after: ReadPoint | null): ReadCommand {
-    const { target, slices, columns } = read
-    const position = (index: number | null): Buffer | null =>
-      index === null ? null : this.#partitions[index]!.position
-    return {
-      table: table.id,
-      target:
-        typeof target === 'number'
-          ? { kind: 'partition', position: position(target)! }
-          : { kind: 'range', start: position(target.from), end: position(target.to) },
-      slices: slices?.map(({ start, end, single }) => ({ start: bound(start), end: bound(end), single })) ?? null,
-      reversed: read.reversed,
-      wantStatic: read.wantStatic,
-      staticCounts: read.staticCounts,
-      limit: read.limit,
-      perPartitionLimit: read.perPartitionLimit,
-      byteLimit: read.byteLimit,
-      nowSeconds: this.#world.nowSeconds,
-      after,
-      ...(columns === null ? {} : { columns }),
-    }
-  }
-
-  #question(read: ReadSpec, after: ReadPoint | null): Question {
-    const { target, slices } = read
-    const order = this.#partitions
-    let partitions: number[]
-    if (typeof target === 'number') partitions = [target]
-    else {
-      const from = target.from ?? 0
-      const to = target.to ?? order.length
-      partitions = order.map((_, index) => index).slice(from, Math.max(from, to))
-    }
-    let last: Question['after'] = null
-    if (after !== null) {
-      const partition = order.findIndex(({ position }) => position.equals(after.position))
-      partitions = partitions.filter((index) => index > partition || (index === partition && !after.partitionDone))
-      last = { partition, clustering: after.clustering?.toString('latin1') ?? null, rowsGiven: after.rowsGiven }
-    }
-    return {
-      ...read,
-      partitions,
-      isPoint:
-        typeof target === 'number' &&
-        after === null &&
-        (read.table === 1 ? slices === null : slices?.length === 1 && slices[0]!.single),
-      after: last,
-    }
   }
 }
 
@@ -694,158 +592,4 @@ interface Prepared {
   readonly bytes: Buffer
   /** Of a table that keeps versions. */
   readonly version?: { readonly clustering: string; readonly write: VersionWrite }
-}
-
-interface Partition {
-  readonly key: string
-  readonly high: number
-  readonly low: number
-  readonly position: Buffer
-}
-
-const ALL: ReadSpec = {
-  table: 0,
-  target: { from: null, to: null },
-  slices: null,
-  reversed: false,
-  wantStatic: true,
-  staticCounts: true,
-  limit: Number.POSITIVE_INFINITY,
-  perPartitionLimit: Number.POSITIVE_INFINITY,
-  byteLimit: Number.POSITIVE_INFINITY,
-  columns: null,
-}
-
-/** The plan's partitions in the order of their positions; their tokens follow from the seed, and some clash. */
-function partitionsOf({ seed, shape }: Plan): Partition[] {
-  const random = createSeededRandom(seed ^ 0x5bd1e995)
-  let last = { high: 0, low: 0 }
-  const partitions = shape.partitions.map((key): Partition => {
-    if (random.float() < 0.9)
-      last = { high: Math.floor(random.float() * 2 ** 32) | 0, low: Math.floor(random.float() * 2 ** 32) | 0 }
-    const head = Buffer.alloc(10)
-    head.writeInt32BE(last.high ^ 0x80000000, 0)
-    head.writeInt32BE(last.low, 4)
-    head.writeUInt16BE(key.length, 8)
-    return { key, ...last, position: Buffer.concat([head, latin(key)]) }
-  })
-  return partitions.sort((a, b) => a.position.compare(b.position))
-}
-
-function resolve(change: ChangeSpec, nowSeconds: number): Written {
-  if (change.kind === 'partition') return { kind: 'partition', ts: change.ts, localTime: nowSeconds - change.ago }
-  const now = nowSeconds - change.ago
-  if (change.kind === 'range') {
-    const { start, end, ts } = change
-    return { kind: 'range', start, end, ts, localTime: now }
-  }
-  const { clustering, liveness, deletion, cells } = change
-  return {
-    kind: 'row',
-    clustering,
-    liveness: liveness && { ...liveness, expiresAt: now + liveness.ttl },
-    deletion: deletion && { ts: deletion.ts, localTime: now },
-    cells: cells.map(({ column, path, kind, ts, ttl, value }) =>
-      kind === 'complex'
-        ? { kind, column, ts, localTime: now }
-        : {
-            kind,
-            column,
-            path,
-            ts,
-            ttl,
-            value,
-            localTime: kind === 'expiring' ? now + ttl : kind === 'tombstone' ? now : 0,
-          },
-    ),
-  }
-}
-
-const high = (ts: number): number => Math.floor(ts / 0x1_0000_0000) | 0
-const low = (ts: number): number => (ts - Math.floor(ts / 0x1_0000_0000) * 0x1_0000_0000) >>> 0
-
-function encode(writer: MutationWriter, table: Buffer, partition: Partition, changes: readonly Written[]): Buffer {
-  writer.begin(table, partition.high, partition.low, latin(partition.key))
-  for (const change of changes) {
-    if (change.kind === 'partition') writer.partitionDeletion(high(change.ts), low(change.ts), change.localTime)
-    else if (change.kind === 'range')
-      writer.rangeTombstone(bound(change.start), bound(change.end), high(change.ts), low(change.ts), change.localTime)
-    else encodeRow(writer, change)
-  }
-  return Buffer.from(writer.finish())
-}
-
-function encodeDelta(
-  writer: MutationWriter,
-  table: Buffer,
-  partition: Partition,
-  clustering: string,
-  delta: Buffer,
-): Buffer {
-  writer.begin(table, partition.high, partition.low, latin(partition.key))
-  writer.beginRow(latin(clustering))
-  const reader = new RowReader().reset(delta)
-  writer.copyRowHead(reader)
-  while (reader.next()) writer.copyCell(reader)
-  writer.endRow()
-  return Buffer.from(writer.finish())
-}
-
-function encodeRow(writer: MutationWriter, row: Extract<Written, { kind: 'row' }>): void {
-  const { clustering, liveness, deletion } = row
-  if (clustering === null) writer.beginStaticRow()
-  else writer.beginRow(latin(clustering))
-  if (liveness) writer.liveness(high(liveness.ts), low(liveness.ts), liveness.ttl, liveness.expiresAt)
-  if (deletion) writer.rowDeletion(high(deletion.ts), low(deletion.ts), deletion.localTime)
-  for (const cell of row.cells) {
-    const { column, ts, kind, localTime } = cell
-    const [tsHigh, tsLow] = [high(ts), low(ts)]
-    if (kind === 'complex') writer.complexDeletion(column, tsHigh, tsLow, localTime)
-    else if (cell.path === null) {
-      if (kind === 'live') writer.cell(column, tsHigh, tsLow, latin(cell.value))
-      else if (kind === 'tombstone') writer.tombstone(column, tsHigh, tsLow, localTime)
-      else writer.expiringCell(column, tsHigh, tsLow, cell.ttl, localTime, latin(cell.value))
-    } else {
-      const path = latin(cell.path)
-      if (kind === 'live') writer.pathCell(column, path, tsHigh, tsLow, latin(cell.value))
-      else if (kind === 'tombstone') writer.pathTombstone(column, path, tsHigh, tsLow, localTime)
-      else writer.expiringPathCell(column, path, tsHigh, tsLow, cell.ttl, localTime, latin(cell.value))
-    }
-  }
-  writer.endRow()
-}
-
-function latin(text: string): Buffer {
-  return Buffer.from(text, 'latin1')
-}
-
-function bound(text: string): Buffer {
-  if (text === '') return START_OF_PARTITION
-  return text === '\xff' ? END_OF_PARTITION : latin(text)
-}
-
-/** Where the next page begins, as the query engine says it. */
-function nextPoint(read: ReadSpec, after: ReadPoint | null, result: ReadResult): ReadPoint {
-  const last = result.partitions.at(-1)
-  assert(last !== undefined, 'a page that promises more gives something')
-  const before = after?.position.equals(last.position) && !after.partitionDone ? after.rowsGiven : 0
-  const row = last.rows.at(-1)
-  const rowsGiven = before + last.rows.length
-  return {
-    position: Buffer.from(last.position),
-    clustering: row ? Buffer.from(row.clustering) : null,
-    partitionDone: row === undefined || read.table === 1 || rowsGiven >= read.perPartitionLimit,
-    rowsGiven,
-  }
-}
-
-function describe(command: ReadCommand): string {
-  const plain = (_: string, value: unknown): unknown => {
-    if (value === Number.POSITIVE_INFINITY) return 'none'
-    const bytes = value as { type?: unknown; data?: number[] } | null
-    return bytes !== null && typeof bytes === 'object' && bytes.type === 'Buffer'
-      ? Buffer.from(bytes.data!).toString('latin1')
-      : value
-  }
-  return JSON.stringify(command, plain)
 }
