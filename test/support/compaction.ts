@@ -8,7 +8,7 @@ import { type JobTable, type MergeArgument, type MergeResult, mergeTables } from
 import { AFTER_ALL, readTimestamp, type Timestamp } from '../../storage/compaction/purge.ts'
 import { Memtable } from '../../storage/memtable.ts'
 import type { ReadCommand, ReadResult } from '../../storage/model/command.ts'
-import { LastWriteWins } from '../../storage/model/merge.ts'
+import { LastWriteWins, type Resolution } from '../../storage/model/merge.ts'
 import { MutationReader } from '../../storage/model/mutation.ts'
 import { readRows } from '../../storage/read/read.ts'
 import type { Source } from '../../storage/read/source.ts'
@@ -41,6 +41,10 @@ export function makeMemtable(writes: readonly ModelWrite[]): Memtable {
 export async function makeTable(disk: Disk, path: string, writes: readonly ModelWrite[]): Promise<TableReader | null> {
   const memtable = makeMemtable(writes)
   if (memtable.isEmpty) return null
+  return writeTable(disk, path, memtable)
+}
+
+export async function writeTable(disk: Disk, path: string, memtable: Memtable): Promise<TableReader> {
   const uid = Buffer.alloc(8)
   uid.write(path.slice(-8))
   const writer = await openTableWriter(disk, path, { uid, partitionsEstimate: memtable.size, blockBytes: 256 })
@@ -121,18 +125,28 @@ export async function merge(given: MergeCase): Promise<{ result: MergeResult; ou
   return { result, outputs }
 }
 
-/** Everything that a read of these sources gives. */
-export async function view(sources: readonly Source[], nowSeconds = NOW): Promise<SeenPartition[]> {
+/** As the store reads, without its limits on how long. */
+export async function readSources(
+  sources: readonly Source[],
+  resolution: Resolution,
+  gcGraceSeconds: number,
+  command: ReadCommand,
+): Promise<ReadResult> {
   const context = {
-    resolution: new LastWriteWins(),
-    gcGraceSeconds: 864_000,
+    resolution,
+    gcGraceSeconds,
     hasClustering: true,
     sources,
     pause: async () => {},
     didRead() {},
     didScan() {},
   }
-  const result: ReadResult = await drive(readRows(context, { ...ALL, nowSeconds }))
+  return await drive(readRows(context, command))
+}
+
+/** Everything that a read of these sources gives. */
+export async function view(sources: readonly Source[], nowSeconds = NOW): Promise<SeenPartition[]> {
+  const result = await readSources(sources, new LastWriteWins(), 864_000, { ...ALL, nowSeconds })
   return storeView(result, nowSeconds)
 }
 

@@ -17,16 +17,12 @@ import {
 import { deltaOf } from '../../../storage/model/causal/delta.ts'
 import { prunableEntries } from '../../../storage/model/causal/prune.ts'
 import { CausalRow } from '../../../storage/model/causal/state.ts'
-import type { ReadCommand, ReadResult } from '../../../storage/model/command.ts'
 import { CausalVersions } from '../../../storage/model/merge.ts'
 import { MutationReader, MutationWriter } from '../../../storage/model/mutation.ts'
-import { readRows } from '../../../storage/read/read.ts'
 import type { Source } from '../../../storage/read/source.ts'
-import { drive } from '../../../storage/read/steps.ts'
 import type { TableReader } from '../../../storage/sstable/reader.ts'
-import { openTableWriter } from '../../../storage/sstable/writer.ts'
 import { CausalWriter, joinRows, rowMutation, shownOf, versionRow } from '../../support/causal-writes.ts'
-import { ALL, merge, open, TABLE_BYTES } from '../../support/compaction.ts'
+import { ALL, merge, readSources, TABLE_BYTES, writeTable } from '../../support/compaction.ts'
 import { createDice, type Dice, testSeeds } from '../../support/random.ts'
 
 const RUNS = 12
@@ -41,39 +37,19 @@ function memtableOf(mutations: readonly Buffer[]): Memtable {
   return memtable
 }
 
-async function fileOf(disk: Disk, path: string, mutations: readonly Buffer[]): Promise<TableReader> {
-  const memtable = memtableOf(mutations)
-  const uid = Buffer.alloc(8)
-  uid.write(path.slice(-8))
-  const writer = await openTableWriter(disk, path, { uid, partitionsEstimate: memtable.size, blockBytes: 256 })
-  const cursor = memtable.cursor()
-  for (cursor.seek(Buffer.alloc(0)); cursor.valid; cursor.next()) await writer.add(cursor.key, cursor.value)
-  await writer.finish()
-  return open(disk, path)
-}
-
-async function read(sources: readonly Source[], gcGraceSeconds: number, command: ReadCommand): Promise<ReadResult> {
-  const context = {
-    resolution: law,
-    gcGraceSeconds,
-    hasClustering: true,
-    sources,
-    pause: async () => {},
-    didRead() {},
-    didScan() {},
-  }
-  return await drive(readRows(context, command))
+function fileOf(disk: Disk, path: string, mutations: readonly Buffer[]): Promise<TableReader> {
+  return writeTable(disk, path, memtableOf(mutations))
 }
 
 async function shown(sources: readonly Source[], nowSeconds: number): Promise<string[][]> {
-  const { partitions } = await read(sources, 10 * DAY, { ...ALL, nowSeconds })
+  const { partitions } = await readSources(sources, law, 10 * DAY, { ...ALL, nowSeconds })
   return partitions.flatMap(({ key, rows }) =>
     rows.map(({ row }) => [key.toString('hex'), ...shownOf(row, nowSeconds)]).filter((texts) => texts.length > 1),
   )
 }
 
 async function whole(sources: readonly Source[], nowSeconds: number, gcGraceSeconds: number): Promise<string[]> {
-  const { partitions } = await read(sources, gcGraceSeconds, { ...ALL, nowSeconds, whole: true })
+  const { partitions } = await readSources(sources, law, gcGraceSeconds, { ...ALL, nowSeconds, whole: true })
   return partitions.flatMap(({ key, rows, deletion }) => [
     `${key.toString('hex')} ${deletion?.toString('hex')}`,
     ...rows.map(({ row }) => row.toString('hex')),
