@@ -282,14 +282,7 @@ class History {
   }
 
   #visible(heard: number): number {
-    let made = 0
-    let seen = 0
-    for (let i = 0; i < this.#events.length; i++) {
-      if ((heard & (1 << i)) === 0) continue
-      made |= this.#events[i]!.made
-      seen |= this.#events[i]!.seen
-    }
-    let visible = made & ~seen
+    let visible = this.#present(heard)
     for (let i = 0; i < this.#things.length; i++) if (this.#things[i]!.expiresAt <= this.#now) visible &= ~(1 << i)
     return visible & this.#of('version', 'element', 'legacy')
   }
