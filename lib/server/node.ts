@@ -44,7 +44,7 @@ export async function startNode(options: NodeOptions = {}): Promise<StartedNode>
 /** The node of the `polyxena` command: logs to standard output. */
 export async function runNode(config: LoadedConfig): Promise<StartedNode> {
   const log = createTextLog({ level: config.settings.log_level, write: (line) => process.stdout.write(line) })
-  for (const warning of config.warnings) log.warn('config.ts', warning)
+  for (const warning of config.warnings) log.warn('node.ts', warning)
   const node = await openNode(config, openRealDoors(log))
   const where = config.memory ? 'in memory' : `data in ${resolve(config.settings.data_file_directories[0]!)}`
   const port = node.port === 9042 ? '' : ` ${node.port}`
