@@ -59,8 +59,8 @@ export const PLANTS: readonly SimulationPlant[] = [
   {
     name: 'reads: the answer does not wait for the repair',
     file: 'cluster/coordinator/pending-read.js',
-    from: 'this.#repair(done).then(() => this.#settle(merged), (error) => this.#fail(error));',
-    to: 'this.#repair(done).catch(() => undefined); this.#settle(merged);',
+    from: 'this.#repair(done).then(() => this.#settle(merged),',
+    to: 'this.#settle(merged); this.#repair(done).then(() => undefined,',
     workloads: 'glimpses',
   },
   {
@@ -86,7 +86,7 @@ export const PLANTS: readonly SimulationPlant[] = [
   },
   {
     name: 'paxos: what was accepted before is not proposed again',
-    file: 'cluster/metadata/replicated-log.js',
+    file: 'cluster/metadata/proposer.js',
     from: 'value = verdict.inProgress?.value ?? payload;',
     to: 'value = payload;',
     workloads: 'ddl,cas',
@@ -165,22 +165,22 @@ export const PLANTS: readonly SimulationPlant[] = [
   {
     name: 'versions: a leader reads and writes without the lock of the partition',
     file: 'cluster/coordinator/causal-leader.js',
-    from: 'if (found instanceof Promise) return this.#locks.run(name, () => this.#leadLocked(own, found));',
-    to: 'if (found instanceof Promise) return this.#leadLocked(own, found);',
+    from: 'if (reading.found instanceof Promise) return this.#locks.run(this.#nameOf(own), () => this.#leadLocked(own, reading));',
+    to: 'if (reading.found instanceof Promise) return this.#leadLocked(own, reading);',
     workloads: 'versions',
   },
   {
     name: 'versions: a write says that it has seen all that its leader has',
     file: 'storage/model/causal/delta.js',
-    from: 'this.#context = joinContexts(this.#context, makeContext(actor, last === 0 ? counter - 1 : last, counter));',
-    to: 'this.#context = joinContexts(joinContexts(this.#context, this.#stateContext), makeContext(actor, counter - 1, counter));',
+    from: 'writer.context(this.#context.buffer, 0, this.#context.length);',
+    to: 'const all = new ByteWriter(128); appendJoined(all, this.#context.buffer, 0, this.#context.length, this.#state, this.#stateContext, this.#stateContextEnd); writer.context(all.buffer, 0, all.length);',
     workloads: 'versions',
   },
   {
     name: 'versions: a write says that it has seen all dots of its actor up to its own',
     file: 'storage/model/causal/delta.js',
-    from: 'makeContext(actor, last === 0 ? counter - 1 : last, counter)',
-    to: 'makeContext(actor, 0, counter)',
+    from: 'this.#cover(actor, last === 0 ? counter - 1 : last, counter);',
+    to: 'this.#cover(actor, 0, counter);',
     workloads: 'versions',
   },
   {
@@ -213,9 +213,9 @@ export const PLANTS: readonly SimulationPlant[] = [
   },
   {
     name: 'versions: IF VCLOCK is not asked of what a quorum has',
-    file: 'lib/cql/causal/causal-modification.js',
-    from: 'blob === null ? isLive : !coversContext(seen, present ?? NO_CONTEXT)',
-    to: 'blob === null && isLive',
+    file: 'lib/cql/causal/causal-cas.js',
+    from: 'return coversContext(context, this.#maker.contextOf(state, nowSeconds) ?? NO_CONTEXT);',
+    to: 'return true;',
     workloads: 'versions',
   },
   {
