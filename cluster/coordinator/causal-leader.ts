@@ -26,7 +26,7 @@ import type { KnownRows } from '../../storage/model/causal/known-rows.ts'
 import { CausalRow } from '../../storage/model/causal/state.ts'
 import type { ReadCommand, ReadResult } from '../../storage/model/command.ts'
 import { CausalVersions } from '../../storage/model/merge.ts'
-import { EntryKind, MutationReader, TABLE_ID_BYTES } from '../../storage/model/mutation.ts'
+import { EntryKind, MutationReader } from '../../storage/model/mutation.ts'
 import { PartitionMutationWriter } from '../../storage/model/partition-mutation.ts'
 import { TableMap } from '../../storage/model/table-map.ts'
 import type { SiblingCounts } from './latencies.ts'
@@ -108,9 +108,9 @@ export class CausalLeader implements Leader {
       const { last, room, stands } = known
       if (stands && version !== null && (context === null || lastCounter(context, this.#deltas.actorOf(dots)) < last))
         this.#options.counts(mutation).made++
-      const delta = this.#deltas.deltaAfter(last, write, dots)
-      known.update(this.#deltas.counter, version === null ? room : room - 1, version !== null)
-      return this.#writeOne(reader, delta, null)
+      this.#deltas.appendAfter(this.#beginOne(reader), last, write, dots)
+      known.set(this.#deltas.counter, version === null ? room : room - 1, version !== null)
+      return this.#writeOne(null)
     }
     const position = mutation.subarray(reader.positionStart, reader.positionEnd)
     const clustering = mutation.subarray(reader.boundStart, reader.boundEnd)
@@ -118,18 +118,25 @@ export class CausalLeader implements Leader {
     if (state === undefined) return null
     if (gather !== undefined && lacksSeen(state, write)) return null
     const warning = this.#check(mutation, state, write)
-    const delta = this.#deltas.delta(state, write, dots)
-    if (known !== undefined) this.#remember(known, reader, write, 0)
-    return this.#writeOne(reader, delta, warning)
+    this.#deltas.append(this.#beginOne(reader), state, write, dots)
+    if (known !== undefined && this.#deltas.counter > 0) known.set(this.#deltas.counter, this.#room, version !== null)
+    return this.#writeOne(warning)
   }
 
-  /** Writes the row that was made of a mutation's one entry. */
-  #writeOne(reader: MutationReader, row: Buffer, warning: string | null): Led {
-    const { buffer, positionStart, positionEnd, boundStart, boundEnd } = reader
-    const writer = this.#writer
-    writer.begin(buffer.subarray(0, TABLE_ID_BYTES), buffer.subarray(positionStart, positionEnd))
-    writer.row(buffer.subarray(boundStart, boundEnd), row)
-    return this.#apply(writer.finish(), warning === null ? null : [warning], true)
+  /** Where the row is to be written that is made of a mutation's one entry. */
+  #beginOne(reader: MutationReader): ByteWriter {
+    this.#writer.beginLike(reader)
+    return this.#writer.beginRowLike(reader)
+  }
+
+  #writeOne(warning: string | null): Led {
+    this.#writer.endRow()
+    return this.#apply(this.#finished(), warning === null ? null : [warning], true)
+  }
+
+  /** The mutation that was written. Where there are others it may have to wait for them. */
+  #finished(): Buffer {
+    return this.#options.gather === undefined ? this.#writer.view() : this.#writer.finish()
   }
 
   /** `isCounted`: what is known of the rows' room allows for what is written. */
@@ -145,11 +152,13 @@ export class CausalLeader implements Leader {
     }
   }
 
-  /** The row whose delta was made last, and was checked before. `unseen`: versions that may have come to it since it was read. */
+  /** Of the row whose delta was made last, and which was checked before. `unseen`: versions that may have come to it since it was read. */
   #remember(known: KnownRows, entry: MutationReader, { version }: CausalWrite, unseen: number): void {
     // Or-set columns alone say nothing of versions.
     const { counter } = this.#deltas
-    if (counter > 0) known.set(entry, counter, this.#room - unseen, version !== null)
+    if (counter === 0) return
+    known.find(entry)
+    known.set(counter, this.#room - unseen, version !== null)
   }
 
   /** Those of the actor of now. */
@@ -249,19 +258,17 @@ export class CausalLeader implements Leader {
   #write(mutation: Buffer, rows: Rows, arrivals: number): Led {
     const known = this.#knownRows()
     const reader = this.#reader.reset(mutation)
-    const { positionStart, positionEnd } = reader
     const writer = this.#writer
-    writer.begin(mutation.subarray(0, TABLE_ID_BYTES), mutation.subarray(positionStart, positionEnd))
+    writer.beginLike(reader)
     let warnings: string[] | null = null
     let isCounted = true
-    for (let start = positionEnd; reader.next(); start = reader.valueEnd) {
+    for (let start = reader.positionEnd; reader.next(); start = reader.valueEnd) {
       if (reader.kind !== EntryKind.CAUSAL_WRITE) {
         writer.entry(mutation.subarray(start, reader.valueEnd))
         isCounted = false
         continue
       }
-      const clustering = mutation.subarray(reader.boundStart, reader.boundEnd)
-      const place = clustering.toString('latin1')
+      const place = mutation.toString('latin1', reader.boundStart, reader.boundEnd)
       const state = rows.get(place) ?? null
       const write = reader.causalWrite()
       checkTime(write.context)
@@ -270,13 +277,17 @@ export class CausalLeader implements Leader {
         warnings ??= []
         warnings.push(warning)
       }
-      const delta = this.#deltas.delta(state, write, this.#options.dots)
+      const out = writer.beginRowLike(reader)
+      this.#deltas.append(out, state, write, this.#options.dots)
+      const rowAt = writer.endRow()
       if (known !== undefined) this.#remember(known, reader, write, known.arrivals - arrivals)
-      writer.row(clustering, delta)
       // A batch may name a row again.
-      if (reader.valueEnd < reader.end) rows.set(place, state === null ? delta : this.#join(state, delta))
+      if (reader.valueEnd < reader.end) {
+        const delta = Buffer.from(out.buffer.subarray(rowAt, out.length))
+        rows.set(place, state === null ? delta : this.#join(state, delta))
+      }
     }
-    return this.#apply(writer.finish(), warnings, isCounted)
+    return this.#apply(this.#finished(), warnings, isCounted)
   }
 
   #join(state: Buffer, delta: Buffer): Buffer {

@@ -30,8 +30,8 @@ export interface CoordinatorEnvironment {
   sloppyTables?(): ReadonlySet<string>
   /** Of a table, by its 16 bytes as latin1: what was written longer ago may be data whose deletion was purged. Null or absent: unknown. */
   gcGraceSeconds?(tableIdLatin1: string): number | null
-  /** What a leader has to know of a table that keeps concurrent versions, by its 16 bytes as latin1. Absent: there are none. */
-  causalTable?(tableIdLatin1: string): CausalTable
+  /** What a leader has to know of the table of a mutation, if it keeps concurrent versions. Absent: there are none. */
+  causalTable?(mutation: Buffer): CausalTable
   /** Ids of the materialized views of a table: they are emptied with it. Absent: there are none. */
   viewsOf?(table: string): readonly string[]
   /** Changes whenever a placement or a table may have. */

@@ -22,7 +22,7 @@ import type { WritePlans } from './write-plans.ts'
 
 /** What a leader made of a write. */
 export interface Led {
-  /** For all replicas; in memory of its own. This one has it. */
+  /** For all replicas; in memory of its own if there are others. This one has it. */
   readonly mutation: Buffer
   /** Resolves when it is durable here; undefined: it is. */
   readonly durable: Promise<void> | undefined

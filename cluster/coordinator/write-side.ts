@@ -1,6 +1,5 @@
 /** All of a node that has to do with writes in a cluster, put together. */
 import { uuidBytes } from '../../lib/base/uuid.ts'
-import { tableKeyOf } from '../../storage/model/mutation.ts'
 import type { Messenger } from '../internode/messenger.ts'
 import { ActorDots } from './actor-dots.ts'
 import { BatchStore, type BatchTable } from './batch-store.ts'
@@ -65,7 +64,7 @@ export class WriteSide implements ReplicaSide {
         () => environment.timestampMicros(),
         () => environment.replica.forgettings?.() ?? 0,
       ),
-      table: (mutation) => environment.causalTable?.(tableKeyOf(mutation)) ?? NO_CAUSAL_TABLE,
+      table: (mutation) => environment.causalTable?.(mutation) ?? NO_CAUSAL_TABLE,
       counts: (mutation) => latencies.ofMutation(mutation).siblings,
       nowSeconds,
       ...(read && { gather: (command, mutation, level) => read(command, level, plans.keyspaceOf(mutation)!) }),

@@ -247,8 +247,10 @@ export class ByteWriter {
   }
 
   bytes(source: Uint8Array): void {
-    const at = this.reserve(source.length)
-    this.buffer.set(source, at)
+    const length = source.length
+    const at = this.reserve(length)
+    if (length <= COPY_LOOP_BYTES_MAX) copyBytes(source, 0, length, this.buffer, at)
+    else this.buffer.set(source, at)
   }
 
   /** Copies source[start, end). */

@@ -11,7 +11,7 @@ import type { ReadCommand } from '../../storage/model/command.ts'
 import { openStore, type Store } from '../../storage/store.ts'
 import type { SnapshotSettings } from '../../storage/table-snapshots.ts'
 import { Closers } from '../base/closers.ts'
-import { uuidBytes, uuidText } from '../base/uuid.ts'
+import { uuidBytes } from '../base/uuid.ts'
 import type { LoadedConfig } from '../config/load.ts'
 import type { Settings } from '../config/settings.ts'
 import { snapshotSchemaText } from '../cql/ddl/snapshot-text.ts'
@@ -23,7 +23,7 @@ import type { Schema } from '../schema/keyspace.ts'
 import type { TableSchema } from '../schema/table.ts'
 import { addressBytes } from './addresses.ts'
 import { serveAdmin } from './admin/serve.ts'
-import { causalTableOf } from './causal-table.ts'
+import { CausalTables } from './causal-table.ts'
 import { openClockLedger } from './clock-ledger.ts'
 import { ClusterEvents } from './cluster/cluster-events.ts'
 import { KnownCluster } from './cluster/known-cluster.ts'
@@ -354,6 +354,7 @@ async function serve({
     truncateViews: (table, atMs) => views.truncateViews(table, atMs),
     fillViews: (table) => views.fill(table),
   }
+  const causalTables = new CausalTables(() => metadata.current)
   const report = reporter(log, clock)
   const hybrid = member?.hybrid ?? new HybridClock(clock, undefined, await openClockLedger(store, clock))
   const coordinator = member
@@ -372,7 +373,7 @@ async function serve({
             () => hybrid.next(),
             () => store.forgettings,
           ),
-          table: (mutation) => causalTableOf(metadata.current, uuidText(mutation.subarray(0, 16))),
+          table: (mutation) => causalTables.of(mutation),
           nowSeconds: () => Math.floor(clock.wallMicros() / 1e6),
         },
         datacenter: identity.datacenter,

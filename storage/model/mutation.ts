@@ -170,23 +170,40 @@ export class MutationWriter {
   }
 
   /** A request to the leader of a row of a vector-clock table. */
-  causalWrite(clustering: Uint8Array, { context, version, sets }: CausalWrite): void {
+  causalWrite(clustering: Uint8Array, write: CausalWrite): void {
     assert(this.#rowLengthAt < 0, 'the row is still open')
     const out = this.#out
     out.uint8(EntryKind.CAUSAL_WRITE)
     out.varuint(clustering.length)
     out.bytes(clustering)
+    this.#causalParts(write)
+  }
+
+  /** A mutation that is nothing but a request to the leader of the row on which the reader of another one stands. */
+  causalWriteOf({ buffer, tableStart, positionEnd, boundEnd }: MutationReader, write: CausalWrite): void {
+    const out = this.#out
+    out.reset()
+    this.#rowLengthAt = -1
+    out.slice(buffer, tableStart, boundEnd)
+    out.buffer[positionEnd - tableStart] = EntryKind.CAUSAL_WRITE
+    this.#causalParts(write)
+  }
+
+  #causalParts({ context, version, sets }: CausalWrite): void {
+    const out = this.#out
     const { CONTEXT, VERSION, SETS } = CausalPart
     out.uint8((context === null ? 0 : CONTEXT) | (version === null ? 0 : VERSION) | (sets === null ? 0 : SETS))
     if (context !== null) {
       out.varuint(context.length)
       out.bytes(context)
     }
-    for (const row of [version, sets]) {
-      if (row === null) continue
-      out.int32(row.length)
-      out.bytes(row)
-    }
+    if (version !== null) this.#causalRow(version)
+    if (sets !== null) this.#causalRow(sets)
+  }
+
+  #causalRow(row: Uint8Array): void {
+    this.#out.int32(row.length)
+    this.#out.bytes(row)
   }
 
   /** Copies what the reader's row says of itself, before its cells. */
@@ -319,13 +336,15 @@ export class MutationReader {
       at = this.#after + length
       context = b.subarray(this.#after, at)
     }
-    const row = (part: number): Buffer | null => {
-      if ((parts & part) === 0) return null
+    let version: Buffer | null = null
+    if ((parts & CausalPart.VERSION) !== 0) {
       const start = at + 4
       at = start + readInt32(b, at)
-      return b.subarray(start, at)
+      version = b.subarray(start, at)
     }
-    return { context, version: row(CausalPart.VERSION), sets: row(CausalPart.SETS) }
+    let sets: Buffer | null = null
+    if ((parts & CausalPart.SETS) !== 0) sets = b.subarray(at + 4, at + 4 + readInt32(b, at))
+    return { context, version, sets }
   }
 
   #after = 0

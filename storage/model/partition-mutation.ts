@@ -5,7 +5,7 @@
  */
 import { ByteWriter } from '../../lib/base/bytes.ts'
 import type { PartitionData, RangeTombstone } from './command.ts'
-import { EntryKind } from './mutation.ts'
+import { EntryKind, type MutationReader } from './mutation.ts'
 import { RowFlag } from './row.ts'
 import { rowParts } from './row-parts.ts'
 
@@ -25,12 +25,21 @@ export function rowBytesMax(row: Buffer): number {
 export class PartitionMutationWriter {
   readonly #out = new ByteWriter(1024)
   #headBytes = 0
+  #rowAt = 0
 
   begin(tableId: Uint8Array, position: Uint8Array): void {
     const out = this.#out
     out.reset()
     out.bytes(tableId)
     out.bytes(position)
+    this.#headBytes = out.length
+  }
+
+  /** The partition of another mutation, whose reader it is. */
+  beginLike({ buffer, tableStart, positionEnd }: MutationReader): void {
+    const out = this.#out
+    out.reset()
+    out.slice(buffer, tableStart, positionEnd)
     this.#headBytes = out.length
   }
 
@@ -70,6 +79,23 @@ export class PartitionMutationWriter {
     this.#sized(row)
   }
 
+  /** Opens a row with the clustering of another mutation's entry: its bytes are to be appended to what is given, then comes endRow. */
+  beginRowLike({ buffer, boundStart, boundEnd }: MutationReader): ByteWriter {
+    const out = this.#out
+    out.uint8(EntryKind.ROW)
+    out.varuint(boundEnd - boundStart)
+    out.slice(buffer, boundStart, boundEnd)
+    this.#rowAt = out.reserve(4) + 4
+    return out
+  }
+
+  /** Returns where the row begins in what finish gives. */
+  endRow(): number {
+    const out = this.#out
+    out.putInt32(this.#rowAt - 4, out.length - this.#rowAt)
+    return this.#rowAt
+  }
+
   /** An entry of another mutation, as it is. */
   entry(bytes: Uint8Array): void {
     this.#out.bytes(bytes)
@@ -83,6 +109,11 @@ export class PartitionMutationWriter {
   /** In memory of its own. */
   finish(): Buffer {
     return this.#out.copy()
+  }
+
+  /** The same as a view, until the next begin. */
+  view(): Buffer {
+    return this.#out.view()
   }
 }
 

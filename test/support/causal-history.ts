@@ -45,6 +45,12 @@ export interface CausalCode {
 
 const law = new CausalVersions()
 
+function deltaAfter(last: number, write: CausalWrite, dots: Dots): Buffer {
+  const out = new ByteWriter(64)
+  new DeltaWriter().appendAfter(out, last, write, dots)
+  return out.view()
+}
+
 export const REAL_CODE: CausalCode = {
   join: (a, b) => {
     const out = new ByteWriter(a.length + b.length)
@@ -52,7 +58,7 @@ export const REAL_CODE: CausalCode = {
     return out.view()
   },
   delta: (state, write, dots) =>
-    typeof state === 'number' ? new DeltaWriter().deltaAfter(state, write, dots) : deltaOf(state, write, dots),
+    typeof state === 'number' ? deltaAfter(state, write, dots) : deltaOf(state, write, dots),
   lastOf: (known, row) => (known.find(row) ? known.last : null),
   joined: (known, mutation) => known.joined(mutation),
   compact: (state, nowSeconds) => {
@@ -375,19 +381,22 @@ class History {
     const mayBeUnread = sets === null && (context === null || !coversLegacy(context))
     if (last !== null && mayBeUnread && (version === null || room > 0 || !isKnown)) {
       const delta = this.#code.delta(last, write, dots)
-      known.set(OWN_ROW, dots.given[0]!, version === null ? room : room - 1, true)
+      known.set(dots.given[0]!, version === null ? room : room - 1, true)
       return delta
     }
     const delta = this.#code.delta(state, write, dots)
     if (!isOfVersions) return delta
     const left = state === null ? 0 : this.#row.reset(state, this.#now).countUnseen(context ?? NO_CONTEXT)
-    known.set(OWN_ROW, dots.given[0]!, VERSIONS_SAID - left - (version === null ? 0 : 1), true)
+    known.set(dots.given[0]!, VERSIONS_SAID - left - (version === null ? 0 : 1), true)
     return delta
   }
 
   /** Other rows get dots of the actor, and are remembered in place of this one. */
   #writeOthers({ dots, known }: Replica): void {
-    for (let row = 1; row <= OTHER_ROWS; row++) known.set(entryOf(row, NOTHING), dots.next(0), 1, true)
+    for (let row = 1; row <= OTHER_ROWS; row++) {
+      known.find(entryOf(row, NOTHING))
+      known.set(dots.next(0), 1, true)
+    }
   }
 
   /** Of the first things those of elements, among `things`, that the row covers. */

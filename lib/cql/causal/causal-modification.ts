@@ -96,7 +96,7 @@ export class CausalModification extends Modification {
     const row = mutation.subarray(ordinary.valueStart, ordinary.valueEnd)
     const { version, sets, isComplete } = this.#maker.partsOf(row, isInsert && context === null)
     if (version !== null && !isInsert && !isComplete) return null
-    const request = this.#writer.single(ordinary, clustering, { context, version, sets })
+    const request = this.#writer.single(ordinary, { context, version, sets })
     const warnings: string[] = []
     const done = environment.coordinator.write([request], 'CAUSAL', options.consistency, this.keyspace, warnings)
     return done === undefined ? voidResult(warnings) : done.then(() => voidResult(warnings))

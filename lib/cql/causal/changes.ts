@@ -8,7 +8,7 @@ import type { CausalWrite } from '../../../storage/model/causal/delta.ts'
 import { CausalRow } from '../../../storage/model/causal/state.ts'
 import { LastWriteWins } from '../../../storage/model/merge.ts'
 import { EntryKind, MutationReader, MutationWriter, POSITION_HEAD_BYTES } from '../../../storage/model/mutation.ts'
-import { compareTimestamps, RowReader, readInt32 } from '../../../storage/model/row.ts'
+import { compareTimestamps, RowReader } from '../../../storage/model/row.ts'
 import { RowWriter } from '../../../storage/model/row-writer.ts'
 import { ByteWriter } from '../../base/bytes.ts'
 import { murmur3Token } from '../../base/hash/murmur3.ts'
@@ -220,18 +220,10 @@ export class ChangeWriter {
     return [...byKey.values()].map((ofKey) => Buffer.from(this.#mutation(target, ofKey)))
   }
 
-  /** Of the partition of an ordinary mutation, whose token is known. A view that holds until the next. */
-  single(ordinary: MutationReader, clustering: Buffer, write: CausalWrite): Buffer {
-    const { buffer, tableStart, positionStart } = ordinary
-    const writer = this.#writer
-    writer.begin(
-      buffer.subarray(tableStart, positionStart),
-      readInt32(buffer, positionStart) ^ 0x80000000,
-      readInt32(buffer, positionStart + 4),
-      keyOf(ordinary),
-    )
-    writer.causalWrite(clustering, write)
-    return writer.finish()
+  /** Of the row on which the reader of an ordinary mutation stands. A view that holds until the next. */
+  single(ordinary: MutationReader, write: CausalWrite): Buffer {
+    this.#writer.causalWriteOf(ordinary, write)
+    return this.#writer.finish()
   }
 
   #mutation(target: WriteTarget, changes: readonly CausalChange[]): Buffer {

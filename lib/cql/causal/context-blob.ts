@@ -5,7 +5,8 @@
  * blob := version u8 | hash 8 of (table id | partition key | clustering | context, lengths between) | context (storage/model/causal/context.ts)
  * Always: null, and the empty blob, have seen nothing.
  */
-import { COUNTER_MAX, greatestCounter, NO_CONTEXT, validateContext } from '../../../storage/model/causal/context.ts'
+import { COUNTER_MAX, NO_CONTEXT, validateContext } from '../../../storage/model/causal/context.ts'
+import { readInt32 } from '../../../storage/model/row.ts'
 import { BytesError, ByteWriter } from '../../base/bytes.ts'
 import { invalid } from '../../base/errors.ts'
 import { murmur3Token } from '../../base/hash/murmur3.ts'
@@ -46,15 +47,9 @@ export class ContextSeal {
     if (blob === null || blob.length === 0) return NO_CONTEXT
     if (blob.length < HEAD_BYTES || blob.length > CONTEXT_BYTES_MAX || blob[0] !== VERSION) throw malformed()
     const context = blob.subarray(HEAD_BYTES)
-    try {
-      validateContext(context)
-    } catch (error) {
-      if (error instanceof BytesError) throw malformed()
-      throw error
-    }
-    if (greatestCounter(context) > COUNTER_MAX) throw malformed()
+    if (greatestOf(context) > COUNTER_MAX) throw malformed()
     this.#hashOf(key, clustering, context)
-    if (blob.readInt32BE(1) !== this.#hash[0] || blob.readInt32BE(5) !== this.#hash[1]) throw invalid(FOREIGN_VCLOCK)
+    if (readInt32(blob, 1) !== this.#hash[0] || readInt32(blob, 5) !== this.#hash[1]) throw invalid(FOREIGN_VCLOCK)
     return context
   }
 
@@ -68,6 +63,16 @@ export class ContextSeal {
     out.bytes(clustering)
     out.bytes(context)
     murmur3Token(out.buffer, 0, out.length, this.#hash)
+  }
+}
+
+/** The greatest counter of what a client handed back. */
+function greatestOf(context: Buffer): number {
+  try {
+    return validateContext(context)
+  } catch (error) {
+    if (error instanceof BytesError) throw malformed()
+    throw error
   }
 }
 

@@ -16,7 +16,7 @@ import type { Clock, Random } from '../../runtime/runtime.ts'
 import type { Schema } from '../../schema/keyspace.ts'
 import { isSloppy } from '../../schema/options.ts'
 import { LOCAL_STRATEGY } from '../../schema/replication.ts'
-import { causalTableOf } from '../causal-table.ts'
+import { CausalTables } from '../causal-table.ts'
 import type { HybridClock } from '../hybrid-clock.ts'
 import type { MetadataLog } from '../metadata-log.ts'
 import { replicationOf } from '../replication.ts'
@@ -52,6 +52,7 @@ export class NodeEnvironment implements CoordinatorEnvironment {
   readonly timeouts: RequestTimeouts
   readonly report: (cause: Error) => void
   readonly #metadata: MetadataLog
+  readonly #causalTables: CausalTables
   readonly #ring: { readonly epoch: number }
   readonly #hybrid: HybridClock
   readonly #joining: RingNode
@@ -72,6 +73,7 @@ export class NodeEnvironment implements CoordinatorEnvironment {
     this.hints = options.hints
     this.report = options.report
     this.#metadata = options.metadata
+    this.#causalTables = new CausalTables(() => this.#metadata.state.schema)
     this.#ring = options.ring
     this.#hybrid = options.hybrid
     this.#joining = options.self
@@ -140,8 +142,8 @@ export class NodeEnvironment implements CoordinatorEnvironment {
     return this.#metadata.state.schema.tablesById.get(id)?.options.gcGraceSeconds ?? null
   }
 
-  causalTable(table: string): CausalTable {
-    return causalTableOf(this.#metadata.state.schema, uuidText(Buffer.from(table, 'latin1')))
+  causalTable(mutation: Buffer): CausalTable {
+    return this.#causalTables.of(mutation)
   }
 
   viewsOf(table: string): readonly string[] {

@@ -132,35 +132,42 @@ function compareBounds(a: Uint8Array, aAt: number, b: Uint8Array, bAt: number): 
   return high !== 0 ? high : (readInt32(a, aAt + 4) >>> 0) - (readInt32(b, bAt + 4) >>> 0)
 }
 
-/** Throws BytesError unless the bytes are a context as this file writes it. */
-export function validateContext(bytes: Buffer, start = 0, end: number = bytes.length): void {
-  const reader = new ByteReader(bytes, start, end)
+/** Throws BytesError unless the bytes are a context as this file writes it. Returns the greatest counter that was seen; 0: none was. */
+export function validateContext(bytes: Buffer, start = 0, end: number = bytes.length): number {
+  let greatest = 0
   let last = -1
-  while (reader.remaining() > 0) {
-    const actorAt = reader.position
-    reader.skip(ACTOR_BYTES)
+  for (let at = start; at < end; ) {
+    const actorAt = at
+    at += ACTOR_BYTES
+    if (at >= end) throw new BytesError('a context ends early')
     if (last >= 0 && compareBounds(bytes, last, bytes, actorAt) >= 0) throw new BytesError('actors out of order')
     last = actorAt
-    const countAt = reader.position
-    const bounds = reader.varuint()
-    if (bounds === 0 || (reader.position - countAt > 1 && bytes[reader.position - 1] === 0))
-      throw new BytesError('number of bounds in a context')
-    const at = reader.position
-    reader.skip(bounds * BOUND_BYTES)
+    let bounds = bytes[at++]!
+    if (bounds >= 0x80) {
+      const reader = new ByteReader(bytes, at - 1, end)
+      bounds = reader.varuint()
+      at = reader.position
+      if (bytes[at - 1] === 0) throw new BytesError('number of bounds in a context')
+    }
+    if (bounds === 0) throw new BytesError('number of bounds in a context')
+    const boundsEnd = at + bounds * BOUND_BYTES
+    if (boundsEnd > end) throw new BytesError('a context ends early')
     if (isLegacyActor(bytes, actorAt)) {
       if (bounds !== 1) throw new BytesError('intervals of what has no dots')
+      at = boundsEnd
       continue
     }
     // A low of 0 is left out, and so is an interval without dots.
     let before = 0
-    for (let i = 0; i < bounds; i++) {
-      const bound = at + i * BOUND_BYTES
-      if (readInt32(bytes, bound) >>> 0 >= HIGH_MAX) throw new BytesError('bound beyond all counters')
-      const counter = readCounter(bytes, bound)
+    for (; at < boundsEnd; at += BOUND_BYTES) {
+      if (readInt32(bytes, at) >>> 0 >= HIGH_MAX) throw new BytesError('bound beyond all counters')
+      const counter = readCounter(bytes, at)
       if (counter <= before) throw new BytesError('bounds out of order')
       before = counter
     }
+    if (before > greatest) greatest = before
   }
+  return greatest
 }
 
 /** What either has seen. */
@@ -364,13 +371,44 @@ export function contextEntries(bytes: Uint8Array, start: number, end: number): C
   return found
 }
 
-/** Appends what the context says of actors of versions, and of their twins (causal/delta.ts) if `withTwins`; not of what has no dots. */
-export function appendDotted(out: ByteWriter, context: Buffer, withTwins: boolean): void {
+/**
+ * Appends what the context says of actors of versions, and of their twins (causal/delta.ts) if `withTwins`; not of what has no dots. An interval of an
+ * actor of versions is joined with it.
+ */
+export function appendDottedWith(
+  out: ByteWriter,
+  context: Buffer,
+  withTwins: boolean,
+  actor: Uint8Array,
+  low: number,
+  high: number,
+): void {
   const entries = new Entries(context)
+  let isWritten = false
   while (entries.next()) {
+    const order = isWritten ? 1 : compareBounds(context, entries.actorAt, actor, 0)
+    if (order === 0) {
+      isWritten = true
+      const { bounds, boundsAt } = entries
+      if (
+        bounds === 2 &&
+        readCounter(context, boundsAt) <= low &&
+        readCounter(context, boundsAt + BOUND_BYTES) >= low
+      ) {
+        out.slice(context, entries.actorAt, boundsAt + BOUND_BYTES)
+        writeCounter(out, Math.max(high, entries.last))
+      } else appendBounds(out, actor, 0, joinBounds(boundsOf(entries), [low, high]))
+      continue
+    }
     const isTwin = (context[entries.actorAt + ACTOR_BYTES - 1]! & 1) === 1
-    if ((withTwins || !isTwin) && !entries.isLegacy) out.slice(context, entries.actorAt, entries.end)
+    if ((isTwin && !withTwins) || entries.isLegacy) continue
+    if (order > 0 && !isWritten) {
+      isWritten = true
+      appendInterval(out, actor, low, high)
+    }
+    out.slice(context, entries.actorAt, entries.end)
   }
+  if (!isWritten) appendInterval(out, actor, low, high)
 }
 
 /** Of the last dots of its actors the greatest counter less the least, and how many actors there are. */

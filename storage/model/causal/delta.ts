@@ -12,7 +12,7 @@ import { ANNOTATION_COLUMN_ID, CellFlag, compareTimestamps, RowReader, VERSION_C
 import { RowWriter } from '../row-writer.ts'
 import {
   ACTOR_BYTES,
-  appendDotted,
+  appendDottedWith,
   appendInterval,
   appendJoined,
   contextEntries,
@@ -103,7 +103,8 @@ const NO_CHANGES: readonly Change[] = []
 
 /** Makes one delta after another; it has memory for its work, and remembers nothing. */
 export class DeltaWriter {
-  readonly #out = new ByteWriter(512)
+  readonly #own = new ByteWriter(512)
+  #out = this.#own
   readonly #writer = new RowWriter(this.#out)
   readonly #value = new ByteWriter(512)
   readonly #valueWriter = new RowWriter(this.#value)
@@ -134,9 +135,17 @@ export class DeltaWriter {
 
   /** In memory of its own. */
   delta(state: Buffer | null, write: CausalWrite, dots: Dots): Buffer {
+    this.#own.reset()
+    this.append(this.#own, state, write, dots)
+    return this.#own.copy()
+  }
+
+  /** The same, appended. */
+  append(out: ByteWriter, state: Buffer | null, write: CausalWrite, dots: Dots): void {
+    this.#out = out
     this.#begin(state ?? EMPTY_ROW, write.context, dots)
     this.#last = lastCounter(this.#state, this.#actor, this.#stateContext, this.#stateContextEnd)
-    return this.#delta(write)
+    this.#delta(write)
   }
 
   /**
@@ -144,22 +153,28 @@ export class DeltaWriter {
    * counter that the actor gave the row is greater. Then no dot of the row is claimed that was not seen, and the contexts of those who write what they have
    * read stay one interval of this actor, as if the row had been read. Others' dots may have greater counters.
    */
-  deltaAfter(last: number, write: CausalWrite, dots: Dots): Buffer {
+  appendAfter(out: ByteWriter, last: number, write: CausalWrite, dots: Dots): void {
+    this.#out = out
     this.#begin(EMPTY_ROW, write.context, dots)
     this.#last = last
     this.#above = Math.max(this.#above, last)
-    return this.#delta(write)
+    this.#delta(write)
   }
 
-  #delta({ context, version, sets }: CausalWrite): Buffer {
+  #delta({ context, version, sets }: CausalWrite): void {
     const isDelete = version === null && sets === null
     const isOfVersions = version !== null || isDelete
-    if (context !== null && isOfVersions) appendDotted(this.#context, context, isDelete)
-    this.counter = isOfVersions ? this.#give(this.#actor, this.#last) : 0
+    this.counter = 0
+    if (isOfVersions) {
+      const counter = this.#next()
+      this.counter = counter
+      const low = this.#last === 0 ? counter - 1 : this.#last
+      appendDottedWith(this.#context, context ?? NO_CONTEXT, isDelete, this.#actor, low, counter)
+    }
     const changes = sets === null ? NO_CHANGES : this.#changes(sets)
     const newest = this.#above
-    this.#out.reset()
     const writer = this.#writer
+    writer.out = this.#out
     writer.begin()
     const legacy = isOfVersions && context !== null ? legacyTimestamp(context) : null
     if (legacy !== null) writer.deletion(legacy.high, legacy.low, this.#deletionTime(legacy.high, legacy.low, newest))
@@ -170,7 +185,6 @@ export class DeltaWriter {
         writer.pathTombstone(column, path, tsHigh, tsLow, Math.floor(newest / MICROS_PER_SECOND))
     if (version !== null) this.#version(version, this.counter)
     writer.end()
-    return this.#out.copy()
   }
 
   #begin(state: Buffer, seen: Buffer | null, dots: Dots): void {
@@ -198,16 +212,18 @@ export class DeltaWriter {
     return this.#actor
   }
 
-  #giveTwin(): number {
-    return this.#give(this.#twin, lastCounter(this.#state, this.#twin, this.#stateContext, this.#stateContextEnd))
-  }
-
-  /** A new dot: its counter. All of its actor between the last one that the leader knows of the row and this one are seen with it. */
-  #give(actor: Buffer, last: number): number {
+  /** A new dot's counter. All dots of its actor between the last one that the leader knows of the row and this one are to be seen with it. */
+  #next(): number {
     const counter = this.#dots!.next(this.#above)
     assert(counter > this.#above && Number.isSafeInteger(counter), 'counters ascend')
     this.#above = counter
-    this.#cover(actor, last === 0 ? counter - 1 : last, counter)
+    return counter
+  }
+
+  #giveTwin(): number {
+    const counter = this.#next()
+    const last = lastCounter(this.#state, this.#twin, this.#stateContext, this.#stateContextEnd)
+    this.#cover(this.#twin, last === 0 ? counter - 1 : last, counter)
     return counter
   }
 

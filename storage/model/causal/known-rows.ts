@@ -58,7 +58,7 @@ export class KnownRows {
 
   /** Looks for the row of the entry on which the reader stands. */
   find(entry: MutationReader): boolean {
-    if (this.#sets === 0) return false
+    if (this.#sets === 0) this.#begin()
     this.#aim(entry)
     this.#at = this.#look()
     return this.#at >= 0
@@ -79,26 +79,16 @@ export class KnownRows {
     return (this.#rooms[this.#at]! & STANDS) !== 0
   }
 
-  /** Tells of the row that was found. */
-  update(last: number, room: number, stands: boolean): void {
-    this.#put(this.#at, last, room, stands)
-  }
-
-  /** Tells of the row of the entry on which the reader stands. */
-  set(entry: MutationReader, last: number, room: number, stands: boolean): void {
-    if (this.#sets === 0) this.#begin()
-    this.#aim(entry)
-    let at = this.#look()
+  /** Tells of the row that was looked for last, found or not. */
+  set(last: number, room: number, stands: boolean): void {
+    let at = this.#at
     if (at < 0) {
       at = this.#place()
       this.#hashes[at] = this.#hash
       this.#others[at] = this.#other
       this.#lasts[at] = 0
+      this.#at = at
     }
-    this.#put(at, last, room, stands)
-  }
-
-  #put(at: number, last: number, room: number, stands: boolean): void {
     if (last > this.#lasts[at]!) this.#lasts[at] = last
     this.#rooms[at] = Math.max(0, Math.min(room, ROOM_MAX)) | (stands ? STANDS : 0)
   }
@@ -111,7 +101,7 @@ export class KnownRows {
       if (entry.kind !== EntryKind.ROW) continue
       const versions = this.#versionsIn(entry)
       this.arrivals += versions
-      if (!this.find(entry)) continue
+      if (this.#sets === 0 || !this.find(entry)) continue
       this.#rooms[this.#at] = Math.max(0, this.room - versions)
     }
   }

@@ -31,6 +31,11 @@ function rowNumber(i: number): MutationReader {
   return entryOf(1, Buffer.from(digits.slice(0, cut)), Buffer.from(digits.slice(cut)))
 }
 
+function tell(rows: KnownRows, entry: MutationReader, last: number, room: number, stands: boolean): void {
+  rows.find(entry)
+  rows.set(last, room, stands)
+}
+
 const known = (setsFirst: number, setsMax: number): KnownRows =>
   new KnownRows({ random: createSeededRandom(1), setsFirst, setsMax })
 
@@ -38,7 +43,7 @@ t.test('what was told is found while there is room for all rows', (t) => {
   const rows = known(1, 1 << 12)
   t.notOk(rows.find(rowNumber(1)))
   const ROWS = 5_000
-  for (let i = 1; i <= ROWS; i++) rows.set(rowNumber(i), i, i % ROOM_MAX, i % 2 === 0)
+  for (let i = 1; i <= ROWS; i++) tell(rows, rowNumber(i), i, i % ROOM_MAX, i % 2 === 0)
   let wrong = 0
   for (let i = 1; i <= ROWS; i++)
     if (!rows.find(rowNumber(i)) || rows.last !== i || rows.room !== i % ROOM_MAX || rows.stands !== (i % 2 === 0))
@@ -65,7 +70,7 @@ t.test('rows are told apart by each part of their names', (t) => {
     [1, key, NO_CONTEXT],
     [1, clustering, key],
   ]
-  for (const [i, name] of names.entries()) rows.set(entryOf(...name), i + 1, 0, false)
+  for (const [i, name] of names.entries()) tell(rows, entryOf(...name), i + 1, 0, false)
   t.same(
     names.map((name) => rows.find(entryOf(...name)) && rows.last),
     names.map((_, i) => i + 1),
@@ -92,23 +97,23 @@ t.test('rows go from a full table, the oldest first; none is told wrongly', (t) 
     }
     const room = dice.int(30)
     last++
-    if (is && dice.chance(0.5)) rows.update(last, room, false)
-    else rows.set(rowNumber(i), last, room, false)
+    if (is && dice.chance(0.5)) rows.set(last, room, false)
+    else tell(rows, rowNumber(i), last, room, false)
     told.set(i, { last, room })
   }
   t.ok(found > 1_000, `found ${found} times`)
-  rows.set(rowNumber(1), last, 1, false)
-  for (let i = 0; i < 7; i++) rows.set(rowNumber(200 + i), ++last, 1, false)
+  tell(rows, rowNumber(1), last, 1, false)
+  for (let i = 0; i < 7; i++) tell(rows, rowNumber(200 + i), ++last, 1, false)
   t.ok(rows.find(rowNumber(1)), 'seven younger ones leave it where it is')
   t.end()
 })
 
 t.test('counters do not go back, room has its bounds', (t) => {
   const rows = known(1, 1)
-  rows.set(rowNumber(1), 10, -5, true)
+  tell(rows, rowNumber(1), 10, -5, true)
   t.ok(rows.find(rowNumber(1)))
   t.match({ last: rows.last, room: rows.room, stands: rows.stands }, { last: 10, room: 0, stands: true })
-  rows.update(9, ROOM_MAX + 5, false)
+  rows.set(9, ROOM_MAX + 5, false)
   t.match({ last: rows.last, room: rows.room, stands: rows.stands }, { last: 10, room: ROOM_MAX, stands: false })
   t.end()
 })
@@ -127,7 +132,7 @@ t.test('what is joined with a row takes of its room: each version, and what has 
     t.ok(rows.find(entryOf(1, Buffer.from('k'), NO_CONTEXT)))
     return rows.room
   }
-  rows.set(entryOf(1, Buffer.from('k'), NO_CONTEXT), 1, 3, true)
+  tell(rows, entryOf(1, Buffer.from('k'), NO_CONTEXT), 1, 3, true)
   t.equal(joined(plain), 2)
   t.notOk(rows.stands, 'it may have taken the place of the version')
   t.equal(joined(delta), 1)
