@@ -257,6 +257,15 @@ export class MetadataLog implements SchemaDoor {
     await this.#replicated.catchUp.reach(epoch, from)
   }
 
+  /**
+   * Resolves when this node has all that was acknowledged before the call: who says that something is not there has to know. Throws UNAVAILABLE when that
+   * cannot be learned.
+   */
+  async confirm(): Promise<void> {
+    if (this.#replicated !== null)
+      await this.#append(this.#replicated, 'It cannot be learned what there is', () => null)
+  }
+
   /** The epoch that another node has at least, as far as it is known here. */
   reached(hostId: string): number {
     return this.#replicated?.reached(hostId) ?? 0

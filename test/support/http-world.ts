@@ -24,6 +24,8 @@ export interface HttpWorld extends AsyncDisposable {
     read?: RequestError | Error | Promise<void> | undefined
     write?: RequestError | Error | Promise<void>
     cas?: RequestError
+    /** Whether the schema is the newest cannot be learned. */
+    schema?: RequestError
   } | null
 }
 
@@ -67,6 +69,9 @@ export async function openHttpWorld(limits: Partial<HttpLimits> = {}, clock?: Cl
       processor,
       random,
       schema: () => node.environment.schema.current,
+      confirm: async () => {
+        if (world.fault?.schema) throw world.fault.schema
+      },
       replication: () => DATACENTERS,
     }),
     listen: listenHttpService,

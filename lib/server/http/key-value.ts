@@ -1,6 +1,6 @@
 /**
  * The tables behind key-value over HTTP, through the statements of CQL that any client may send: keyspace `kv`, a row a key, a version a sibling.
- * Always: a table is made only for a write, with what `kv` is said to be replicated by; one of another shape is refused, never changed. What is answered are
+ * Always: that a table is not there is said when the cluster's schema was asked, not only this node's. A table is made only for a write, with what `kv` is said to be replicated by; one of another shape is refused, never changed. What is answered are
  * copies, or bytes that belong to the answer alone.
  */
 import { ByteReader } from '../../base/bytes.ts'
@@ -47,6 +47,8 @@ export interface KeyValueOptions {
   readonly processor: QueryProcessor
   readonly random: Random
   schema(): Schema
+  /** Resolves when the schema has all that was acknowledged before the call; rejects with UNAVAILABLE. */
+  confirm(): Promise<void>
   /** Of the keyspace, when it is made. */
   replication(): Replication
 }
@@ -120,7 +122,7 @@ export class KeyValueTables {
     this.#options = options
   }
 
-  /** Null: there is no such table. Throws 400 for a name that none can have, and for a table of another shape. */
+  /** Null: this node knows of no such table. Throws 400 for a name that none can have, and for a table of another shape. */
   find(name: string): KeyValueTable | null {
     const schema = this.#options.schema()
     if (schema.epoch !== this.#epoch) {
@@ -136,6 +138,12 @@ export class KeyValueTables {
     const table = new KeyValueTable(name, this.#options)
     this.#tables.set(name, table)
     return table
+  }
+
+  /** Null: there is none. A node that was away may not have heard of one, in which others have stored values meanwhile. */
+  async findLate(name: string): Promise<KeyValueTable | null> {
+    await this.#options.confirm()
+    return this.find(name)
   }
 
   /** Makes it when it is not there. */

@@ -75,6 +75,7 @@ async function open({
       processor,
       random,
       schema: () => metadata.current,
+      confirm: () => metadata.confirm(),
       replication: () => settings.http_replication ?? replicationFor(cluster),
     }),
     listen: listenHttp!,

@@ -37,6 +37,21 @@ async function statusOf(method: string, path: string, options: AskOptions = {}):
   return (await tell(method, path, options)).status
 }
 
+t.test('that there is no such table is said only by who knows of all there are', async (t) => {
+  const level = { consistency: 8, required: 2, alive: 1 }
+  for (const [method, path, there] of [
+    ['GET', '/kv/unheard/a', 404],
+    ['HEAD', '/kv/unheard/a', 404],
+    ['DELETE', '/kv/unheard/a', 204],
+    ['GET', '/kv?table=unheard', 200],
+  ] as const) {
+    world.fault = { schema: new RequestError('UNAVAILABLE', 'It cannot be learned what there is', level) }
+    t.equal(await statusOf(method, path), 503, `${method} ${path}`)
+    world.fault = null
+    t.equal(await statusOf(method, path), there, `${method} ${path}`)
+  }
+})
+
 t.test('values go in and out as they are', async (t) => {
   const values: [string, string | Buffer, string | null][] = [
     ['plain', 'hello', 'text/plain; charset=utf-8'],
