@@ -1,5 +1,4 @@
 /** Where the plan's partitions, clusterings and bounds are in a store: the bytes that stand for their names. */
-
 import { createSeededRandom } from '../../../lib/runtime/simulated/random.ts'
 import { END_OF_PARTITION, START_OF_PARTITION } from '../../../storage/model/command.ts'
 import type { Plan } from './plan.ts'
