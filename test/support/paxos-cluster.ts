@@ -25,6 +25,7 @@ import { checkRegister, type RegisterInput, type RegisterOutput } from '../simul
 import { type PaxosPlant, PlantedAcceptor, PlantedStore } from './paxos-plants.ts'
 import { Disk, FakeStorage, mergeRows, mutation, readCommand, ringNode, TABLE, valueIn } from './paxos-storage.ts'
 import { createDice, type Dice } from './random.ts'
+import { REQUEST_TIMEOUTS } from './timeouts.ts'
 
 export interface PaxosRunOptions {
   readonly seed: number
@@ -232,14 +233,7 @@ class World {
         last = Math.max(last, micros)
       },
       hints: { store() {}, mayStore: () => false },
-      timeouts: {
-        readMs: 5000,
-        rangeMs: 10_000,
-        writeMs: 2000,
-        counterMs: 5000,
-        casContentionMs: 1800,
-        truncateMs: 60_000,
-      },
+      timeouts: REQUEST_TIMEOUTS,
       report: (cause) => this.#fail(cause),
     }
     // Who is dead is known only at the next look: a plan is never kept here.

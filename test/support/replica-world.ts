@@ -2,12 +2,7 @@
  * Nodes that coordinate and replicate, without storage, gossip or sockets: replicas keep the bytes they were given, messages are delivered,
  * delayed and lost by chance over virtual time.
  */
-import type {
-  CoordinatorEnvironment,
-  Hints,
-  ReplicaSide,
-  RequestTimeouts,
-} from '../../cluster/coordinator/environment.ts'
+import type { CoordinatorEnvironment, Hints, ReplicaSide } from '../../cluster/coordinator/environment.ts'
 import type { Replication } from '../../cluster/coordinator/levels.ts'
 import type { Replica } from '../../cluster/coordinator/local.ts'
 import type {
@@ -30,6 +25,7 @@ import { MutationWriter } from '../../storage/model/mutation.ts'
 import type { Store } from '../../storage/store.ts'
 import type { Dice } from './random.ts'
 import { hostId, ringNode } from './rings.ts'
+import { REQUEST_TIMEOUTS } from './timeouts.ts'
 
 export const TABLE_ID = Buffer.from('00112233445566778899aabbccddeeff', 'hex')
 export const TABLE = '00112233-4455-6677-8899-aabbccddeeff'
@@ -58,15 +54,6 @@ export interface NodeSpec {
   readonly datacenter?: string
   readonly rack?: string
   readonly joining?: boolean
-}
-
-const TIMEOUTS: RequestTimeouts = {
-  readMs: 5_000,
-  rangeMs: 10_000,
-  writeMs: 2_000,
-  counterMs: 5_000,
-  casContentionMs: 1_800,
-  truncateMs: 60_000,
 }
 
 export class ReplicaWorld {
@@ -235,7 +222,7 @@ export class WorldNode {
         this.#lastMicros = Math.max(this.#lastMicros, micros)
       },
       hints,
-      timeouts: TIMEOUTS,
+      timeouts: REQUEST_TIMEOUTS,
       report: (cause) => this.reports.push(cause),
     }
   }

@@ -2,7 +2,6 @@
  * A cluster of stores in memory: real replicas, real coordinators, messages that come after some virtual milliseconds, and nodes that may be dead, silent
  * or slow. Nothing of sockets, gossip or CQL.
  */
-
 import type { CoordinatorEnvironment } from '../../cluster/coordinator/environment.ts'
 import { RequestLatencies } from '../../cluster/coordinator/latencies.ts'
 import type { Replication } from '../../cluster/coordinator/levels.ts'
@@ -19,6 +18,7 @@ import type { ReadCommand, ReadResult } from '../../storage/model/command.ts'
 import { openStore, type Store } from '../../storage/store.ts'
 import { DEFAULT_TABLE_OPTIONS } from '../../storage/table-options.ts'
 import { memoryRuntime } from './storage-runtime.ts'
+import { REQUEST_TIMEOUTS } from './timeouts.ts'
 
 export const TABLE = '5a1c395e-b41f-11e5-9f22-ba0be0483c18'
 export const TABLE_BYTES = uuidBytes(TABLE)
@@ -168,14 +168,7 @@ export class Replicas implements AsyncDisposable {
       timestampMicros: () => ++micros,
       observe: () => {},
       hints: { store: () => {}, mayStore: () => true },
-      timeouts: {
-        readMs: 5_000,
-        rangeMs: 10_000,
-        writeMs: 2_000,
-        counterMs: 5_000,
-        casContentionMs: 1_800,
-        truncateMs: 60_000,
-      },
+      timeouts: REQUEST_TIMEOUTS,
       report: (cause) => this.errors.push(cause),
     }
     return environment

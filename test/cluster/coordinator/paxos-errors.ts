@@ -28,6 +28,7 @@ import {
   valueIn,
 } from '../../support/paxos-storage.ts'
 import { createDice } from '../../support/random.ts'
+import { REQUEST_TIMEOUTS } from '../../support/timeouts.ts'
 
 /** 'behind': as long as the coordinator has not caught up it refuses. */
 type Broken = 'silent' | 'failing' | 'answer lost' | 'behind'
@@ -102,14 +103,7 @@ class Trio {
         },
         mayStore: () => true,
       },
-      timeouts: {
-        readMs: 5000,
-        rangeMs: 10_000,
-        writeMs: 2000,
-        counterMs: 5000,
-        casContentionMs: 1800,
-        truncateMs: 60_000,
-      },
+      timeouts: REQUEST_TIMEOUTS,
       report: (cause) => {
         throw cause
       },
