@@ -4,6 +4,7 @@ import { RequestError } from '../../lib/base/errors.ts'
 import type { RowsResult } from '../../lib/cql/result.ts'
 import { decodePagingState, encodePagingState } from '../../lib/cql/select/paging.ts'
 import type { Environment } from '../../lib/cql/statement.ts'
+import { QUERY_OPTIONS } from '../support/cql-options.ts'
 import { forAll } from '../support/random.ts'
 import { openStorageNode, type StorageNode } from '../support/storage-node.ts'
 
@@ -163,16 +164,7 @@ t.test('executions of one statement that wait at the same time do not disturb ea
   }
 })
 
-const OPTIONS = {
-  protocolVersion: 5,
-  consistency: 1,
-  serialConsistency: 8,
-  values: [],
-  pageSize: 100,
-  pagingState: null,
-  timestamp: null,
-  nowSeconds: null,
-}
+const OPTIONS = { ...QUERY_OPTIONS, pageSize: 100 }
 
 t.test('a read by key is answered at once, with one read', async (t) => {
   await using node = await openStorageNode()

@@ -13,6 +13,18 @@ export const QUERY_OPTIONS: QueryOptions = {
   nowSeconds: null,
 }
 
+/** As a node has them by default, but for the size of pages. */
+export const USUAL_LIMITS: CqlLimits = {
+  batchSizeWarnBytes: 5120,
+  batchSizeFailBytes: 51200,
+  unloggedBatchAcrossPartitionsWarn: 10,
+  tombstoneWarnThreshold: 1000,
+  tombstoneFailureThreshold: 100_000,
+  pageBytesMax: 4 * 1024 * 1024,
+  unpagedBytesMax: 64 * 1024 * 1024,
+  inProductMax: 25,
+}
+
 /** Limits that no test meets. */
 export const LOOSE_LIMITS: CqlLimits = {
   batchSizeWarnBytes: 1e9,

@@ -6,8 +6,8 @@ import type { StatementResult } from '../../lib/cql/result.ts'
 import type { BoundValue, ClientState, Environment, QueryOptions, WriteKind } from '../../lib/cql/statement.ts'
 import type { Schema } from '../../lib/schema/keyspace.ts'
 import { createSystemSchema } from '../../lib/schema/system-tables.ts'
-import { Consistency } from '../../lib/types/consistency.ts'
 import { MutationReader } from '../../storage/model/mutation.ts'
+import { QUERY_OPTIONS, USUAL_LIMITS } from './cql-options.ts'
 import { conditionalDots } from './dots.ts'
 
 export interface Write {
@@ -61,16 +61,7 @@ export class TestNode {
       timestampMicros: () => ++this.#clock,
       wallMicros: () => NOW_MICROS,
       randomBytes: (target) => target.fill(7),
-      limits: {
-        batchSizeWarnBytes: 5120,
-        batchSizeFailBytes: 51200,
-        unloggedBatchAcrossPartitionsWarn: 10,
-        tombstoneWarnThreshold: 1000,
-        tombstoneFailureThreshold: 100_000,
-        pageBytesMax: 1 << 20,
-        unpagedBytesMax: 1 << 30,
-        inProductMax: 25,
-      },
+      limits: { ...USUAL_LIMITS, pageBytesMax: 1 << 20, unpagedBytesMax: 1 << 30 },
     }
     this.processor = new QueryProcessor(this.environment)
   }
@@ -110,16 +101,7 @@ export class TestNode {
   }
 }
 
-export const OPTIONS: QueryOptions = {
-  protocolVersion: 5,
-  consistency: Consistency.ONE,
-  serialConsistency: Consistency.SERIAL,
-  values: [],
-  pageSize: null,
-  pagingState: null,
-  timestamp: { high: 0, low: 5 },
-  nowSeconds: null,
-}
+export const OPTIONS: QueryOptions = { ...QUERY_OPTIONS, timestamp: { high: 0, low: 5 } }
 
 export function int(value: number): Buffer {
   const bytes = Buffer.alloc(4)

@@ -6,6 +6,7 @@ import { parseStatement } from '../../lib/cql/parser/parser.ts'
 import type { ClientState, Environment, QueryOptions, SchemaDoor } from '../../lib/cql/statement.ts'
 import type { Schema } from '../../lib/schema/keyspace.ts'
 import { createSystemSchema } from '../../lib/schema/system-tables.ts'
+import { LOOSE_LIMITS, QUERY_OPTIONS } from './cql-options.ts'
 import { conditionalDots } from './dots.ts'
 
 export interface SchemaWorld {
@@ -41,16 +42,7 @@ export function createSchemaWorld(datacenters: Readonly<Record<string, number>> 
     timestampMicros: () => (micros += 1000),
     wallMicros: () => micros,
     randomBytes: (target) => target.fill(7),
-    limits: {
-      batchSizeWarnBytes: 0,
-      batchSizeFailBytes: 0,
-      unloggedBatchAcrossPartitionsWarn: 0,
-      tombstoneWarnThreshold: 0,
-      tombstoneFailureThreshold: 0,
-      pageBytesMax: 0,
-      unpagedBytesMax: 0,
-      inProductMax: 0,
-    },
+    limits: LOOSE_LIMITS,
     cluster: {
       clusterName: 'Test Cluster',
       datacenters: () => new Map(Object.entries(datacenters)),
@@ -61,16 +53,7 @@ export function createSchemaWorld(datacenters: Readonly<Record<string, number>> 
     environment,
     payloads,
     client: { keyspace: null, user: null, remoteAddress: '127.0.0.1', remotePort: 1 },
-    options: {
-      protocolVersion: 5,
-      consistency: 1,
-      serialConsistency: 8,
-      values: [],
-      pageSize: null,
-      pagingState: null,
-      timestamp: null,
-      nowSeconds: null,
-    },
+    options: QUERY_OPTIONS,
   }
 }
 

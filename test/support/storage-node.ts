@@ -16,19 +16,8 @@ import { openIndexes } from '../../lib/server/indexes.ts'
 import { openMetadataLog } from '../../lib/server/metadata-log.ts'
 import { replicationOf } from '../../lib/server/replication.ts'
 import { openStore } from '../../storage/store.ts'
-import { QUERY_OPTIONS } from './cql-options.ts'
+import { QUERY_OPTIONS, USUAL_LIMITS } from './cql-options.ts'
 import { conditionalDots, countedDots } from './dots.ts'
-
-const LIMITS: CqlLimits = {
-  batchSizeWarnBytes: 5120,
-  batchSizeFailBytes: 51200,
-  unloggedBatchAcrossPartitionsWarn: 10,
-  tombstoneWarnThreshold: 1000,
-  tombstoneFailureThreshold: 100_000,
-  pageBytesMax: 4 * 1024 * 1024,
-  unpagedBytesMax: 64 * 1024 * 1024,
-  inProductMax: 25,
-}
 
 export interface StorageNode extends AsyncDisposable {
   readonly processor: QueryProcessor
@@ -87,7 +76,7 @@ export async function openStorageNode(limits: Partial<CqlLimits> = {}): Promise<
     timestampMicros,
     wallMicros: () => runtime.clock.wallMicros(),
     randomBytes: (target) => target.fill(7),
-    limits: { ...LIMITS, ...limits },
+    limits: { ...USUAL_LIMITS, ...limits },
   }
   const processor = new QueryProcessor(environment)
   const client: ClientState = { keyspace: null, user: null, remoteAddress: '127.0.0.1', remotePort: 1 }
