@@ -8,7 +8,7 @@ import type { Workload, WorkloadContext } from './index.ts'
 import { readPages } from './pages.ts'
 
 const PARTITIONS = 4
-const READ = 'SELECT c FROM sim.sets WHERE p = ?'
+const READ = 'SELECT c, v FROM sim.sets WHERE p = ?'
 
 export function sets({ levels }: Plan): Workload {
   const history = new History<SetInput, SetOutput>()
@@ -23,7 +23,7 @@ export function sets({ levels }: Plan): Workload {
     const pageSize = client.dice.pick(pageSizes)
     const rows = await readPages(client, READ, [int(partition)], Consistency[levels.read], pageSize)
     if (rows === null) return false
-    const elements = rows.map(([c]) => c!.toString())
+    const elements = rows.map(([c, v]) => elementOf(c!.toString(), v!.toString()))
     history.complete(operation, { kind: 'read', elements }, client.now())
     return true
   }
@@ -41,7 +41,7 @@ export function sets({ levels }: Plan): Workload {
       const operation = history.invoke(client.process, String(partition), { kind: 'add', element }, client.now())
       const answer = await client.ask(
         'INSERT INTO sim.sets (p, c, v) VALUES (?, ?, ?)',
-        [int(partition), text(element), text('x'.repeat(client.dice.int(200)))],
+        [int(partition), text(element), text(companionOf(element, client.dice.int(200)))],
         { consistency: Consistency[levels.write] },
       )
       const fate = fateOf(answer)
@@ -54,4 +54,17 @@ export function sets({ levels }: Plan): Workload {
     },
     check: () => checkSet(history, { monotonic: levels.monotonic }),
   }
+}
+
+/** What is written beside an element: it follows from it, and no two parts of it are alike, so that files keep each letter. */
+function companionOf(element: string, length: number): string {
+  const seed = Number(element.split('-')[1])
+  return Array.from({ length }, (_, i) => String.fromCharCode(33 + ((seed * 31 + i * (seed + 7) + i * i) % 90))).join(
+    '',
+  )
+}
+
+/** An element whose companion is not its own is another one. */
+function elementOf(element: string, companion: string): string {
+  return companion === companionOf(element, companion.length) ? element : `${element} with "${companion}"`
 }

@@ -61,7 +61,11 @@ export function drawDisks(
       const where = kind === 'log' ? 'log' : 'table'
       if (where === 'table') faults.push({ atMs, fault: { kind: 'compact', node } })
       faults.push({ atMs: atMs + 200, fault: { kind: 'bit rot', node, where, downMs: ms } })
+      continue
     }
+    // What it took for written is only missed by who reads the disk again.
+    if (dice.chance(0.6))
+      faults.push({ atMs: atMs + ms + 50, fault: { kind: 'crash', node, survival: dice.pick([null, 0]), downMs: 500 } })
   }
   return faults
 }
