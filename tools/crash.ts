@@ -7,15 +7,13 @@
  * Each key has one writer, which knows the last write that was acknowledged and the one that was under way: one of the two must be found. With --versions
  * the table keeps concurrent versions, and each write hands back what its writer has seen: never more than one version may be found.
  */
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { ByteReader } from '../lib/base/bytes.ts'
 import { createSeededRandom } from '../lib/runtime/simulated/random.ts'
 import { Consistency } from '../lib/types/consistency.ts'
 import { plainParameters } from '../protocol/requests.ts'
 import { ToolClient, VERSION } from './support/client.ts'
+import { temporaryDirectory } from './support/directory.ts'
 import { endProcess, type NodeProcess, startProcess } from './support/server.ts'
 
 const { values: flags } = parseArgs({
@@ -32,11 +30,13 @@ const WRITERS = 64
 const KEYS_A_WRITER = 40
 const LOAD_MS_MAX = 1_200
 const random = createSeededRandom(SEED)
-const directory = mkdtempSync(join(tmpdir(), 'polyxena-crash-'))
+const directory = temporaryDirectory('crash')
+// What was not foreseen is worth a look too.
+process.once('uncaughtExceptionMonitor', directory.keep)
 /** A memtable so small that flushes happen under the knife too. */
 const OPTIONS = [
   '--data',
-  directory,
+  directory.path,
   '--commitlog-sync',
   flags.sync,
   '--memtable-offheap-space',
@@ -198,6 +198,8 @@ for (let i = 0; i <= CYCLES; i++) {
 process.stdout.write(
   `${CYCLES} kills, ${acknowledgedWrites} writes acknowledged, ${lost} lost or wrong, ${failedStarts} failed starts\n`,
 )
-if (lost === 0 && failedStarts === 0) rmSync(directory, { recursive: true })
-else process.stdout.write('the data directory is kept for a look\n')
+if (lost > 0 || failedStarts > 0) {
+  directory.keep()
+  process.stdout.write('the data directory is kept for a look\n')
+}
 process.exit(lost === 0 && failedStarts === 0 ? 0 : 1)

@@ -9,8 +9,7 @@
  * thread waited for a processor is printed too.
  */
 import { execFile } from 'node:child_process'
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { readFileSync, rmSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs, promisify } from 'node:util'
@@ -18,6 +17,7 @@ import { Consistency } from '../lib/types/consistency.ts'
 import type { LoadPlan } from './bench/load.ts'
 import type { LoadReport } from './bench/load-report.ts'
 import { rowsOf, ToolClient } from './support/client.ts'
+import { temporaryDirectory } from './support/directory.ts'
 import { endProcess, type NodeProcess, startProcess } from './support/server.ts'
 
 const LOAD = join(dirname(fileURLToPath(import.meta.url)), 'bench/load.js')
@@ -64,7 +64,7 @@ class SoakedNode {
   }
 
   static async start(options: readonly string[], compaction: boolean): Promise<SoakedNode> {
-    const directory = mkdtempSync(join(tmpdir(), 'polyxena-soak-'))
+    const { path: directory } = temporaryDirectory('soak')
     const node = await startProcess(['--data', directory, ...options])
     const client = await ToolClient.connect(ADDRESS, node.port)
     await client.query("CREATE KEYSPACE bench WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 1}")

@@ -6,11 +6,10 @@
  * As many replicas as nodes (three at most), QUORUM, all nodes on this machine, requests spread over all of them. --periodic and --batch name the nodes of peers
  * (any CQL servers) whose writes are durable like our `commitlog_sync: periodic` and `group`.
  */
-import { mkdtempSync } from 'node:fs'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { Consistency } from '../../lib/types/consistency.ts'
+import { temporaryDirectory } from '../support/directory.ts'
 import { type NodeProcess, startProcess } from '../support/server.ts'
 import { type Asked, compareAll, type Operation, peer, type Server } from './compare.ts'
 
@@ -41,16 +40,14 @@ const asked: Asked = {
 /** Addresses of one machine, and the same ports on each. */
 async function startOurs(sync: 'periodic' | 'group'): Promise<Server> {
   const addresses = Array.from({ length: nodes }, (_, i) => `${flags.network}.${i + 1}`)
-  const directories: string[] = []
+  const { path: directory } = temporaryDirectory('bench')
   const starting: Promise<NodeProcess>[] = []
   for (const address of addresses) {
-    const directory = mkdtempSync(join(tmpdir(), 'polyxena-bench-'))
-    directories.push(directory)
     starting.push(
       startProcess(
         ['--address', address, '--port', '9042', '--admin-port', '0', '--seeds', addresses[0]!].concat([
           '--data',
-          directory,
+          join(directory, address),
           '--commitlog-sync',
           sync,
         ]),
@@ -58,7 +55,7 @@ async function startOurs(sync: 'periodic' | 'group'): Promise<Server> {
     )
   }
   const started = await Promise.all(starting)
-  return { name: `polyxena ${sync}`, addresses, port: 9042, nodes: started, directories }
+  return { name: `polyxena ${sync}`, addresses, port: 9042, nodes: started, directories: [directory] }
 }
 
 const OPERATIONS: readonly Operation[] = ['select', 'insert']

@@ -8,11 +8,9 @@
  * --periodic and --batch name peers (any CQL servers) whose writes are durable like our `commitlog_sync: periodic` and `group`. Without
  * them our node is measured alone. Figures are of this machine and this run: trust the ratios.
  */
-import { mkdtempSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { Consistency } from '../../lib/types/consistency.ts'
+import { temporaryDirectory } from '../support/directory.ts'
 import { startProcess } from '../support/server.ts'
 import { type Asked, type Contender, compareAll, type Operation, peer, type Server } from './compare.ts'
 
@@ -50,7 +48,7 @@ const asked: Asked = {
 }
 
 async function startOurs(sync: 'periodic' | 'group'): Promise<Server> {
-  const directory = mkdtempSync(join(tmpdir(), 'polyxena-bench-'))
+  const { path: directory } = temporaryDirectory('bench')
   const node = await startProcess(['--data', directory, '--commitlog-sync', sync])
   return {
     name: `polyxena ${sync}`,

@@ -7,11 +7,10 @@
  * program and others may take a part of the machine.
  */
 import { execFile } from 'node:child_process'
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs, promisify } from 'node:util'
+import { temporaryDirectory } from '../support/directory.ts'
 import { endProcess, freePort, listening, processUsage, startProcess } from '../support/server.ts'
 import type { HttpLoadPlan } from './http-load.ts'
 import type { LoadReport } from './load-report.ts'
@@ -38,7 +37,7 @@ export async function benchHttp(words: readonly string[]): Promise<void> {
     },
   })
   const { address } = flags
-  const directory = mkdtempSync(join(tmpdir(), 'polyxena-bench-'))
+  const { path: directory } = temporaryDirectory('bench')
   const port = await freePort(address)
   const options = ['--address', address, '--http-port', String(port), '--admin-port', '0']
   const node = await startProcess(['--data', directory, '--commitlog-sync', 'periodic', ...options])
@@ -73,7 +72,6 @@ export async function benchHttp(words: readonly string[]): Promise<void> {
     }
   } finally {
     await endProcess(node, 'SIGTERM')
-    rmSync(directory, { recursive: true })
   }
   process.stdout.write(`${lines.join('\n')}\n`)
   if (errors > 0) {

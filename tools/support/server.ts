@@ -23,7 +23,8 @@ export async function startProcess(options: readonly string[]): Promise<NodeProc
   const kill = (): void => {
     child.kill('SIGKILL')
   }
-  process.once('exit', kill)
+  // Before the folders go that it writes to.
+  process.prependOnceListener('exit', kill)
   child.once('exit', () => process.off('exit', kill))
   let output = ''
   const port = await new Promise<number>((resolve, reject) => {

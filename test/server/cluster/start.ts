@@ -1,16 +1,15 @@
 /** Nodes of a cluster start: in any order, again, elsewhere, with data to fetch; or are refused, and told why. */
-import { cpSync, mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { cpSync } from 'node:fs'
 import { join } from 'node:path'
 import { Client, types } from 'cassandra-driver'
 import t from 'tap'
 import type { Settings } from '../../../lib/config/settings.ts'
 import { StartError, type StartedNode, startNode } from '../../../lib/server/node.ts'
+import { temporaryDirectory } from '../../../tools/support/directory.ts'
 import { loopbackNetwork } from '../../support/loopback.ts'
 
 const network = await loopbackNetwork()
-const directory = mkdtempSync(join(tmpdir(), 'polyxena-start-'))
-t.teardown(() => rmSync(directory, { recursive: true, force: true }))
+const { path: directory } = temporaryDirectory('start')
 
 const running = new Set<StartedNode>()
 t.afterEach(async () => {
