@@ -30,8 +30,8 @@ export function drawRemote(
   return faults
 }
 
-/** What goes on at QUORUM while a node's disk is full, fails or rots. */
-const WITHOUT_A_DISK = new Set(['rows', 'sets', 'glimpses', 'expiring'])
+/** What goes on at QUORUM while a node's disk is full, fails or rots. Not glimpses: where a disk fails, they promise nothing. */
+const WITHOUT_A_DISK = new Set(['rows', 'sets', 'expiring'])
 
 /** Of one node only: each range has other copies. */
 export function drawDisks(
