@@ -1,21 +1,11 @@
 /** The Node cassandra-driver 4.10 against an embedded node: connect with defaults, metadata, put, get, delete, paging, every native type. */
 import cassandra from 'cassandra-driver'
 import t from 'tap'
-import { startNode } from '../../lib/index.ts'
+import { nodeAndClient } from '../support/driver.ts'
 
 const { types } = cassandra
 
-const node = await startNode({ memory: true })
-const client = new cassandra.Client({
-  contactPoints: [node.address],
-  protocolOptions: { port: node.port },
-  localDataCenter: 'datacenter1',
-})
-t.teardown(async () => {
-  await client.shutdown()
-  await node.close()
-})
-
+const { client } = await nodeAndClient(t)
 await client.connect()
 const run = (query: string, values: unknown[] = []): Promise<cassandra.types.ResultSet> =>
   client.execute(query, values, { prepare: true })

@@ -1,8 +1,8 @@
 /** docs/consistency.md is true: its blocks of CQL are run, and answer what stands behind `--`; so is its JavaScript. */
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { Client, types } from 'cassandra-driver'
+import { types } from 'cassandra-driver'
 import t from 'tap'
-import { startNode } from '../../../lib/index.ts'
+import { nodeAndClient } from '../../support/driver.ts'
 
 const ROOT = new URL('../../../../', import.meta.url)
 
@@ -33,16 +33,7 @@ function shown(value: unknown): string {
 }
 
 t.test('CQL', async (t) => {
-  const node = await startNode({ memory: true })
-  const client = new Client({
-    contactPoints: [node.address],
-    protocolOptions: { port: node.port },
-    localDataCenter: 'datacenter1',
-  })
-  t.teardown(async () => {
-    await client.shutdown()
-    await node.close()
-  })
+  const { client } = await nodeAndClient(t)
   const contexts = new Map<string, Buffer>()
   let statements = 0
   for (const block of blocks('docs/consistency.md', 'cql')) {
