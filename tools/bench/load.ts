@@ -55,10 +55,42 @@ interface Template {
   readonly contexts: Contexts | null
 }
 
-/** Each key's context is used once; when all are, the first are old: what was written with them stays beside. */
-interface Contexts {
-  readonly bytes: Buffer
-  next: number
+/** Each key's context is used once: what is written with an old one stays beside what came since. When all are used they are read again. */
+class Contexts {
+  readonly #read: () => Promise<Buffer>
+  readonly #keys: number
+  #bytes: Buffer = Buffer.alloc(0)
+  #next = 0
+  #usedUp: (() => void) | null = null
+
+  constructor(read: () => Promise<Buffer>, keys: number) {
+    this.#read = read
+    this.#keys = keys
+  }
+
+  get left(): number {
+    return this.#keys - this.#next
+  }
+
+  async refresh(): Promise<void> {
+    this.#bytes = await this.#read()
+    this.#next = 0
+  }
+
+  /** Resolves when none is left. */
+  usedUp(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#usedUp = resolve
+    })
+  }
+
+  /** Puts the next key's context at `at`; that key. */
+  take(out: Buffer, at: number): number {
+    const key = this.#next++
+    this.#bytes.copy(out, at, key * CONTEXT_BYTES, (key + 1) * CONTEXT_BYTES)
+    if (this.#next === this.#keys) this.#usedUp?.()
+    return key
+  }
 }
 
 function templateOf(operation: Operation, id: string, consistency: number, contexts: Contexts | null): Template {
@@ -86,7 +118,7 @@ class Pump {
   #inFlight = 0
   #done: (() => void) | null = null
   #isPaced = false
-  /** Streams without a request, when paced. */
+  /** Streams without a request: when paced, and when contexts ran out. */
   readonly #free: number[] = []
   #nextMs = 0
   /** Answered while measuring or warming. */
@@ -108,16 +140,17 @@ class Pump {
     this.#operation = operation
     this.#keys = keys
     this.#started = new Float64Array(depth)
+    for (let stream = 0; stream < depth; stream++) this.#free.push(stream)
     this.#record = record
     socket.removeAllListeners('data')
     socket.on('data', (chunk: Buffer) => this.#take(chunk))
   }
 
+  /** Also after a stop. */
   start(rate: number): void {
-    const depth = this.#started.length
+    this.#stopping = false
     this.#isPaced = rate > 0
     if (this.#isPaced) {
-      for (let stream = 0; stream < depth; stream++) this.#free.push(stream)
       this.#nextMs = performance.now()
       const timer = setInterval(() => {
         if (this.#stopping) clearInterval(timer)
@@ -125,15 +158,21 @@ class Pump {
       }, TICK_MS)
       return
     }
-    const out = Buffer.allocUnsafe(depth * this.#frame.length)
-    const now = performance.now()
-    for (let stream = 0; stream < depth; stream++) this.#put(out, stream * this.#frame.length, stream, now)
+    this.#sendFree(performance.now())
+  }
+
+  #sendFree(now: number): void {
+    const count = Math.min(this.#free.length, this.#template.contexts?.left ?? this.#free.length)
+    if (count === 0) return
+    const out = Buffer.allocUnsafe(count * this.#frame.length)
+    for (let i = 0; i < count; i++) this.#put(out, i * this.#frame.length, this.#free.pop()!, now)
     this.#socket.write(out)
   }
 
   #sendDue(periodMs: number): void {
     const now = performance.now()
-    const due = Math.min(this.#free.length, Math.floor((now - this.#nextMs) / periodMs) + 1)
+    const most = Math.min(this.#free.length, this.#template.contexts?.left ?? this.#free.length)
+    const due = Math.min(most, Math.floor((now - this.#nextMs) / periodMs) + 1)
     if (due <= 0) return
     const out = Buffer.allocUnsafe(due * this.#frame.length)
     for (let i = 0; i < due; i++, this.#nextMs += periodMs)
@@ -155,8 +194,7 @@ class Pump {
     out[at + 2] = stream >> 8
     out[at + 3] = stream
     const { contexts, contextAt } = this.#template
-    const key = contexts === null ? Math.floor(Math.random() * this.#keys) : contexts.next++ % this.#keys
-    contexts?.bytes.copy(out, at + contextAt, key * CONTEXT_BYTES, (key + 1) * CONTEXT_BYTES)
+    const key = contexts === null ? Math.floor(Math.random() * this.#keys) : contexts.take(out, at + contextAt)
     for (let i = 0; i < this.#keysAt.length; i++) {
       const keyAt = at + this.#keysAt[i]!
       out.writeUInt32BE(0, keyAt)
@@ -169,7 +207,6 @@ class Pump {
   #take(received: Buffer): void {
     const chunk = this.#rest === null ? received : Buffer.concat([this.#rest, received])
     const now = performance.now()
-    const streams: number[] = []
     let at = 0
     while (chunk.length - at >= HEADER_BYTES) {
       const length = chunk.readInt32BE(at + 5)
@@ -177,24 +214,14 @@ class Pump {
       const stream = chunk.readInt16BE(at + 2)
       if (!isRight(this.#operation, chunk, at, at + HEADER_BYTES)) this.errors++
       this.#record(now - this.#started[stream]!)
-      streams.push(stream)
+      this.#free.push(stream)
+      this.answered++
+      this.#inFlight--
       at += HEADER_BYTES + length
     }
     this.#rest = at === chunk.length ? null : chunk.subarray(at)
-    this.answered += streams.length
-    this.#inFlight -= streams.length
-    if (this.#stopping) {
-      if (this.#inFlight === 0) this.#done?.()
-      return
-    }
-    if (this.#isPaced) {
-      this.#free.push(...streams)
-      return
-    }
-    if (streams.length === 0) return
-    const out = Buffer.allocUnsafe(streams.length * this.#frame.length)
-    for (let i = 0; i < streams.length; i++) this.#put(out, i * this.#frame.length, streams[i]!, now)
-    this.#socket.write(out)
+    if (!this.#stopping && !this.#isPaced) this.#sendFree(now)
+    else if (this.#stopping && this.#inFlight === 0) this.#done?.()
   }
 }
 
@@ -208,11 +235,15 @@ async function run(plan: LoadPlan): Promise<LoadReport> {
   const keys = Math.floor(plan.keys * operation.keyShare)
   const connections = Math.min(plan.connections, plan.inFlight)
   const pumps: Pump[] = []
+  const text = operation.contexts
   let contexts: Contexts | null = null
+  if (text !== null) {
+    const reader = await ToolClient.connect(plan.addresses[0]!, plan.port)
+    contexts = new Contexts(() => contextsOf(reader, text, keys, plan.consistency), keys)
+    await contexts.refresh()
+  }
   for (let i = 0; i < connections; i++) {
     const client = await ToolClient.connect(plan.addresses[i % plan.addresses.length]!, plan.port)
-    if (operation.contexts !== null)
-      contexts ??= { bytes: await contextsOf(client, operation.contexts, keys, plan.consistency), next: 0 }
     const id = await client.prepare(operation.text)
     const depth = Math.floor(plan.inFlight / connections) + (i < plan.inFlight % connections ? 1 : 0)
     pumps.push(
@@ -220,23 +251,45 @@ async function run(plan: LoadPlan): Promise<LoadReport> {
     )
   }
   const total = (): number => pumps.reduce((sum, pump) => sum + pump.answered, 0)
-  for (const pump of pumps) pump.start((plan.rate ?? 0) / pumps.length)
-  await sleep(plan.warmSeconds * 1000)
-  const cpu = process.cpuUsage()
-  const before = total()
-  const start = performance.now()
+  const start = (): void => {
+    for (const pump of pumps) pump.start((plan.rate ?? 0) / pumps.length)
+  }
+  const stop = (): Promise<unknown> =>
+    Promise.race([
+      Promise.all(pumps.map((pump) => pump.stop())),
+      sleep(STALL_MS).then(() => Promise.reject(new Error('requests were not answered'))),
+    ])
+  /** That long under load; what it takes to read contexts again does not count. */
+  const pass = async (seconds: number): Promise<{ requests: number; seconds: number; cpuMicros: number }> => {
+    const sum = { requests: 0, seconds: 0, cpuMicros: 0 }
+    for (;;) {
+      const cpu = process.cpuUsage()
+      const before = total()
+      const began = performance.now()
+      const over = sleep((seconds - sum.seconds) * 1000)
+      if (contexts === null) await over
+      else if (contexts.left > 0) await Promise.race([over, contexts.usedUp()])
+      const isUsedUp = contexts?.left === 0
+      if (isUsedUp) await stop()
+      sum.seconds += (performance.now() - began) / 1000
+      sum.requests += total() - before
+      const { user, system } = process.cpuUsage(cpu)
+      sum.cpuMicros += user + system
+      if (isUsedUp) {
+        await contexts!.refresh()
+        start()
+      }
+      if (sum.seconds >= seconds) return sum
+    }
+  }
+  start()
+  await pass(plan.warmSeconds)
   measuring = true
-  await sleep(plan.seconds * 1000)
+  const measured = await pass(plan.seconds)
   measuring = false
-  const seconds = (performance.now() - start) / 1000
-  const requests = total() - before
-  const { user, system } = process.cpuUsage(cpu)
-  await Promise.race([
-    Promise.all(pumps.map((pump) => pump.stop())),
-    sleep(STALL_MS).then(() => Promise.reject(new Error('requests were not answered'))),
-  ])
+  await stop()
   const errors = pumps.reduce((sum, pump) => sum + pump.errors, 0)
-  return loadReport({ requests, errors, seconds, cpuMicros: user + system, histogram })
+  return loadReport({ ...measured, errors, histogram })
 }
 
 function sleep(ms: number): Promise<void> {
