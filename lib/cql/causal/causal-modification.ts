@@ -325,7 +325,8 @@ export class CausalModification extends Modification {
     const based = this.#basesOf(result, isCondition ? null : blob, nowSeconds, bases)
     const existing = this.#needsRow ? await this.read(environment, options, () => based) : null
     const [entry] = this.#entries(environment, options, existing, newest(bases))
-    return entry === undefined ? null : this.#change(entry, context, bases)!.write
+    // Other statements of this plan have turns before the decision is made.
+    return entry === undefined ? null : copied(this.#change(entry, context, bases)!).write
   }
 }
 

@@ -289,3 +289,18 @@ t.test('what has no one meaning in a batch is refused', async (t) => {
     t.same(await world.rows('SELECT JSON n FROM k.t WHERE p = 1'), [{ n: null }])
   })
 })
+
+t.test('statements that are decided at once write each its own version', async (t) => {
+  await withWorld(async (world) => {
+    const keys = Array.from({ length: 20 }, (_, i) => i)
+    const done = keys.map((c) =>
+      world.run(`INSERT INTO k.t (p, c, v) VALUES (1, ${c}, 'v${c}${'.'.repeat(c * 7)}') IF VCLOCK = null`),
+    )
+    const other = keys.map((c) => world.run(`INSERT INTO k.t (p, c, v) VALUES (2, ${c}, 'other')`))
+    await Promise.all([...done, ...other])
+    t.same(
+      (await world.rows('SELECT JSON v FROM k.t WHERE p = 1')).map(({ v }) => v),
+      keys.map((c) => `v${c}${'.'.repeat(c * 7)}`),
+    )
+  })
+})
