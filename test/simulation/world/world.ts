@@ -31,7 +31,7 @@ export interface RunResult {
 
 /** How long a cluster may take to form, and to serve everything after it has healed. */
 const FORM_MS = 120_000
-const HEAL_MS = 240_000
+const HEAL_MS = 600_000
 const RETRY_MS = 500
 const STORY_LINES = 400
 const CQL_PORT = 9042
