@@ -1,5 +1,6 @@
 /** All of a node that has to do with writes in a cluster, put together. */
 import { uuidBytes } from '../../lib/base/uuid.ts'
+import { Consistency } from '../../lib/types/consistency.ts'
 import type { Messenger } from '../internode/messenger.ts'
 import { ActorDots } from './actor-dots.ts'
 import { BatchStore, type BatchTable } from './batch-store.ts'
@@ -88,6 +89,36 @@ export class WriteSide implements ReplicaSide {
   /** Reads the batches that were kept when the node stopped. */
   async start(): Promise<void> {
     await this.batchlog.start((mutations, writtenAt) => this.deliver(mutations, writtenAt))
+  }
+
+  /**
+   * What others kept for this node while it was away. What it no longer holds goes to those who do. As ReplicaWrites' apply. Source: Cassandra's
+   * HintVerbHandler.
+   */
+  takeHinted(mutations: readonly Buffer[], writtenAt: number, epoch: number): Promise<void> | undefined {
+    const isKnown = epoch <= this.#environment.epoch()
+    if (isKnown && mutations.every((mutation) => this.#isHeld(mutation)))
+      return this.replica.apply(mutations, writtenAt, epoch)
+    return this.#takeElsewhere(
+      mutations.map((mutation) => Buffer.from(mutation)),
+      writtenAt,
+      epoch,
+    )
+  }
+
+  async #takeElsewhere(mutations: readonly Buffer[], writtenAt: number, epoch: number): Promise<void> {
+    if (epoch > this.#environment.epoch()) await this.#environment.catchUp(epoch)
+    const held = mutations.filter((mutation) => this.#isHeld(mutation))
+    const moved = mutations.filter((mutation) => !held.includes(mutation))
+    if (moved.length > 0) await this.deliver(moved, writtenAt)
+    if (held.length > 0) await this.replica.apply(held, writtenAt, epoch)
+  }
+
+  /** Tables that are unknown here are for who applies them to find out about. */
+  #isHeld(mutation: Buffer): boolean {
+    const keyspace = this.plans.keyspaceOf(mutation)
+    const plan = keyspace === null ? null : this.plans.planOf(mutation, Consistency.ONE, keyspace)
+    return plan === null || plan.self !== null
   }
 
   /** To all replicas, or hints for them. */

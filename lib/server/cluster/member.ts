@@ -204,7 +204,7 @@ export class ClusterMember implements AsyncDisposable {
         writeSide.replica,
         writeSide.batchlog,
         paxos.cleaner,
-        new HintReceiver((...write) => writeSide.replica.apply(...write), hints),
+        new HintReceiver((...write) => writeSide.takeHinted(...write), hints),
       ],
     })
     coordinator.register(this.#serving())
