@@ -62,6 +62,12 @@ t.test('imports point down', (t) => {
   t.end()
 })
 
+t.test('every file says what it is before all else', (t) => {
+  const silent = files.filter((file) => !/^(#!.*\n)?\/\*\*/.test(readFileSync(join(ROOT, file), 'utf8')))
+  t.same(silent, [])
+  t.end()
+})
+
 t.test('a file of test/ is a test, a program, or something that those are made of', (t) => {
   const isUsed = new Set<string>()
   for (const file of files)

@@ -1,3 +1,4 @@
+/** Rows that are too large for one mutation: their parts are the row again, in whatever order they come. */
 import t from 'tap'
 import { ByteWriter } from '../../lib/base/bytes.ts'
 import { DOT_BYTES, joinContexts, makeContext, makeDot, NO_CONTEXT } from '../../storage/model/causal/context.ts'

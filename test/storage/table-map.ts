@@ -1,3 +1,4 @@
+/** The map by table ids that looks at bytes. */
 import t from 'tap'
 import { uuidBytes } from '../../lib/base/uuid.ts'
 import { TableMap } from '../../storage/model/table-map.ts'

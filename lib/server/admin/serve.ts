@@ -1,3 +1,4 @@
+/** Opens the administration interface of a node that serves. */
 import type { Metrics } from '../../metrics.ts'
 import { POLYXENA_VERSION } from '../../version.ts'
 import type { RingControl } from '../assembly.ts'

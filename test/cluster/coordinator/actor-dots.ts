@@ -1,3 +1,4 @@
+/** The counters of dots, and when a node becomes another actor. */
 import t from 'tap'
 import { ActorDots } from '../../../cluster/coordinator/actor-dots.ts'
 import { createSeededRandom } from '../../../lib/runtime/simulated/random.ts'
