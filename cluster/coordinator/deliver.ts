@@ -59,7 +59,7 @@ async function deliverByRing(
   for (const [hostId, those] of dead) parts.push(hint(environment, hostId, those, writtenAt))
   for (const [hostId, { endpoint, mutations: those }] of alive)
     parts.push(
-      send(environment, endpoint, those, writtenAt).then((reason) => {
+      sendMutations(environment, endpoint, those, writtenAt).then((reason) => {
         if (reason === FailureReason.COORDINATOR_BEHIND) isRefused = true
         else if (reason !== null) return hint(environment, hostId, those, writtenAt)
         return undefined
@@ -85,8 +85,8 @@ async function applyHere(
   if (taken.length > 0) await replica.apply(taken, writtenAt, environment.epoch())
 }
 
-/** Null: it has it; else why not. */
-function send(
+/** As one message to one replica. Null: it has them; else why not. */
+export function sendMutations(
   { messenger, timeouts }: CoordinatorEnvironment,
   endpoint: Endpoint,
   mutations: readonly Buffer[],

@@ -13,14 +13,13 @@ import { FailureReason } from '../../lib/base/errors.ts'
 import { uuidBytes, uuidText } from '../../lib/base/uuid.ts'
 import { TABLE_ID_BYTES } from '../../storage/model/mutation.ts'
 import { readInt32 } from '../../storage/model/row.ts'
-import { Verb } from '../internode/verbs.ts'
 import type { ReplicaSet } from '../ring/placement.ts'
 import type { RingNode } from '../ring/topology.ts'
 import { BATCH_ID_BYTES, type BatchStore } from './batch-store.ts'
 import type { Deliver } from './batchlog.ts'
-import { isTooOld } from './deliver.ts'
+import { isTooOld, sendMutations } from './deliver.ts'
 import type { CoordinatorEnvironment } from './environment.ts'
-import { putMicros, putMutation, putMutationHead, readMicros } from './write-messages.ts'
+import { putMicros, putMutation, readMicros } from './write-messages.ts'
 
 const HOST_ID_BYTES = 16
 
@@ -112,7 +111,10 @@ export class ViewOutbox {
     const node = this.#environment.nodes().get(hostId)
     const due = errands.filter(({ mutation, writtenAt }) => !isTooOld(this.#environment, mutation, writtenAt))
     if (node === undefined || due.length === 0) return
-    const reason = liveness.isAlive(hostId) ? await this.#request(node, due) : FailureReason.NODE_DOWN
+    const mutations = due.map(({ mutation }) => mutation)
+    const reason = liveness.isAlive(hostId)
+      ? await sendMutations(this.#environment, node.endpoint, mutations, due[0]!.writtenAt)
+      : FailureReason.NODE_DOWN
     if (reason === null) return
     // Whose pair this node is by the ring that has come is not known to be who got the rest: all of them get it.
     if (reason === FailureReason.COORDINATOR_BEHIND && (await this.#sendByNewRing(due))) return
@@ -129,20 +131,6 @@ export class ViewOutbox {
       this.#environment.report(cause as Error)
       return false
     }
-  }
-
-  /** Null: it has them; else why not. */
-  #request({ endpoint }: RingNode, errands: readonly Errand[]): Promise<number | null> {
-    const { messenger, timeouts } = this.#environment
-    const out = new ByteWriter(256)
-    putMutationHead(out, errands[0]!.writtenAt, null, [])
-    for (const { mutation } of errands) putMutation(out, mutation)
-    return new Promise((resolve) => {
-      messenger.request(endpoint, Verb.MUTATION, out.view(), timeouts.writeMs, {
-        replied: () => resolve(null),
-        failed: (_from, reason) => resolve(reason),
-      })
-    })
   }
 }
 
