@@ -7,6 +7,7 @@ import { ByteWriter } from '../../lib/base/bytes.ts'
 import { FailureReason, RequestError } from '../../lib/base/errors.ts'
 import type { Endpoint, ReplyHandler } from '../internode/messenger.ts'
 import { Verb } from '../internode/verbs.ts'
+import { StillBehindError } from './behind.ts'
 import type { Waiting } from './deadlines.ts'
 import type { WriteShop } from './pending-write.ts'
 import { isReplicaFailure, reasonOf } from './request-errors.ts'
@@ -157,16 +158,9 @@ export class BatchWrite implements ReplyHandler, Waiting {
   #beginAgain(): void {
     if (this.#again !== 'no') return
     this.#again = 'under way'
-    const { level, epoch: plannedAt } = this.#plans[0]!
-    const mutations = this.#mutations
-    const past = {
-      mutations,
-      level,
-      kind: this.#kind,
-      writtenAt: this.#writtenAt,
-      plannedAt,
-      deadlineMs: this.deadlineMs,
-    }
+    const { deadlineMs } = this
+    const plan = this.#plans[0]!
+    const past = { mutations: this.#mutations, plan, kind: this.#kind, writtenAt: this.#writtenAt, deadlineMs }
     this.#shop.again(past).then(
       () => {
         this.#again = 'done'
@@ -180,7 +174,7 @@ export class BatchWrite implements ReplyHandler, Waiting {
     this.#again = 'no'
     for (const share of this.#refused) this.#hint(share)
     this.#refused = []
-    if (this.#lost !== null) this.#settle(cause.name === 'StillBehindError' ? this.#lost : cause)
+    if (this.#lost !== null) this.#settle(cause instanceof StillBehindError ? this.#lost : cause)
   }
 
   #ownFailure(share: Share, cause: unknown): void {

@@ -11,7 +11,7 @@ import { readInt32 } from '../../storage/model/row.ts'
 import { encodeStandInHead } from '../hints/messages.ts'
 import type { Endpoint, ReplyHandler } from '../internode/messenger.ts'
 import { Verb } from '../internode/verbs.ts'
-import { isPast } from './behind.ts'
+import { isPast, StillBehindError } from './behind.ts'
 import type { Deadlines, Waiting } from './deadlines.ts'
 import type { CoordinatorEnvironment } from './environment.ts'
 import { isReplicaFailure, reasonOf } from './request-errors.ts'
@@ -23,11 +23,11 @@ import type { WritePlan, WriteTarget } from './write-plan.ts'
 export interface PastWrite {
   /** Copies. */
   readonly mutations: readonly Buffer[]
-  readonly level: number
+  /** Of one of them: their levels and epochs are the same. */
+  readonly plan: WritePlan
   readonly kind: string
   /** When it began: it is no later write for being written again. */
   readonly writtenAt: number
-  readonly plannedAt: number
   /** Of the clock that never goes back. */
   readonly deadlineMs: number
 }
@@ -277,15 +277,9 @@ export class PendingWrite implements ReplyHandler, Waiting {
   #beginAgain(): void {
     if (this.#again !== 'no') return
     this.#again = 'under way'
-    const { level, epoch: plannedAt } = this.#plan!
-    const past = {
-      mutations: mutationsIn(Buffer.from(this.#body.view())),
-      level,
-      kind: this.#kind,
-      writtenAt: this.#writtenAt,
-      plannedAt,
-      deadlineMs: this.deadlineMs,
-    }
+    const { deadlineMs } = this
+    const mutations = mutationsIn(Buffer.from(this.#body.view()))
+    const past = { mutations, plan: this.#plan!, kind: this.#kind, writtenAt: this.#writtenAt, deadlineMs }
     this.#shop.again(past).then(
       () => {
         this.#again = 'done'
@@ -302,7 +296,7 @@ export class PendingWrite implements ReplyHandler, Waiting {
     this.#refused = 0
     for (const { slot, hostId, standsFor } of this.#plan!.targets)
       if ((refused & (1 << slot)) !== 0) this.#hint(standsFor ?? hostId)
-    if (this.#isLost) this.#settle(cause.name === 'StillBehindError' ? this.#tally.error(this.#kind) : cause)
+    if (this.#isLost) this.#settle(cause instanceof StillBehindError ? this.#tally.error(this.#kind) : cause)
     this.#releaseIfDone()
   }
 
@@ -345,13 +339,10 @@ export class PendingWrite implements ReplyHandler, Waiting {
   #hint(hostId: string): void {
     const { hints, report } = this.#shop.environment
     if (!hints.mayStore(hostId)) return
-    const { buffer, length } = this.#body
     const counts = this.#plan!.hintCounts && !this.#settled
     let kept: Promise<void> | null = null
-    for (let at = 0; at < length; ) {
-      const end = at + 4 + readInt32(buffer, at)
-      const done = hints.store(hostId, buffer.subarray(at + 4, end), this.#writtenAt)
-      at = end
+    for (const mutation of mutationsIn(this.#body.view())) {
+      const done = hints.store(hostId, mutation, this.#writtenAt)
       if (done !== undefined) kept = kept === null ? done : both(kept, done)
     }
     if (!counts) kept?.catch(report)

@@ -156,9 +156,10 @@ export class WriteCoordinator implements Writes {
   }
 
   /** What was refused because the ring has changed since it was planned; what became of the first try does not matter. */
-  async #again({ mutations, level, kind, writtenAt, plannedAt, deadlineMs }: PastWrite): Promise<void> {
+  async #again({ mutations, plan: past, kind, writtenAt, deadlineMs }: PastWrite): Promise<void> {
     const { clock } = this.#environment
-    if (!(await catchUpPast(this.#environment, plannedAt, deadlineMs - clock.monotonicMs())))
+    const { level } = past
+    if (!(await catchUpPast(this.#environment, past.epoch, deadlineMs - clock.monotonicMs())))
       throw new StillBehindError()
     const plans: WritePlan[] = []
     for (const mutation of mutations) {
@@ -255,11 +256,11 @@ export class WriteCoordinator implements Writes {
 
   /** The ring may have changed while the batch was being kept. */
   #writeParts(plans: readonly WritePlan[], mutations: readonly Buffer[], kind: WriteType): Promise<void> {
-    const { level, epoch: plannedAt } = plans[0]!
-    if (!isPast(this.#environment, plannedAt)) return new BatchWrite(this.#shop, plans, mutations, kind).begin()
+    const plan = plans[0]!
+    if (!isPast(this.#environment, plan.epoch)) return new BatchWrite(this.#shop, plans, mutations, kind).begin()
     const { clock, timeouts } = this.#environment
     const deadlineMs = clock.monotonicMs() + timeouts.writeMs
     const writtenAt = this.#environment.timestampMicros()
-    return this.#again({ mutations, level, kind, writtenAt, plannedAt, deadlineMs })
+    return this.#again({ mutations, plan, kind, writtenAt, deadlineMs })
   }
 }
