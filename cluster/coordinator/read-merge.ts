@@ -16,9 +16,8 @@ import {
 import { compareDeletions } from '../../storage/model/deletion.ts'
 import { Coverage, type Resolution } from '../../storage/model/merge.ts'
 import { POSITION_HEAD_BYTES } from '../../storage/model/mutation.ts'
-import { PartitionMutationWriter, REMADE_BYTES_MAX, rowBytesMax } from '../../storage/model/partition-mutation.ts'
+import { partitionMutations } from '../../storage/model/partition-mutation.ts'
 import { RowReader, readInt32, rowIsLive } from '../../storage/model/row.ts'
-import { rowParts } from '../../storage/model/row-parts.ts'
 
 const EMPTY_ROW_BYTES = 1
 const AFTER = Buffer.from([0])
@@ -85,7 +84,6 @@ class Merge {
   readonly #tableId: Uint8Array
   readonly #reader = new RowReader()
   readonly #scratch: readonly [ByteWriter, ByteWriter] = [new ByteWriter(512), new ByteWriter(512)]
-  readonly #writer = new PartitionMutationWriter()
   readonly #repairs: Buffer[][]
   #differing = 0
 
@@ -264,43 +262,35 @@ class Merge {
     let differs = false
     for (let i = 0; i < parts.length; i++) {
       const part = parts[i]!
-      const writer = this.#writer
-      writer.begin(this.#tableId, merged.position)
-      const made = this.#repairs[i]!
-      const before = made.length
-      const { deletion, staticRow, rangeTombstones } = merged
-      if (deletion && !part?.deletion?.equals(deletion)) writer.deletion(deletion)
-      if (staticRow !== null && !part?.staticRow?.equals(staticRow)) writer.staticRow(staticRow)
-      for (const range of rangeTombstones!) {
-        if (ranges[i]!.some((own) => isSame(own, range))) continue
-        writer.rangeTombstone(range)
-        this.#cutRepair(made, merged.position)
+      const { position, deletion, staticRow, rangeTombstones } = merged
+      const lacking = {
+        position,
+        deletion: deletion && !part?.deletion?.equals(deletion) ? deletion : null,
+        staticRow: staticRow !== null && !part?.staticRow?.equals(staticRow) ? staticRow : null,
+        rangeTombstones: rangeTombstones!.filter((range) => !ranges[i]!.some((own) => isSame(own, range))),
+        rows: versions.filter(
+          (version): version is KnownRow => version.row !== null && !version.of[i]?.equals(version.row),
+        ),
       }
-      for (const { clustering, row, of } of versions) {
-        if (row === null || of[i]?.equals(row)) continue
-        for (const part of rowParts(row, rowBytesMax(row))) {
-          writer.row(clustering, part)
-          this.#cutRepair(made, merged.position)
-        }
-      }
-      if (!writer.isEmpty) made.push(writer.finish())
-      if (made.length > before) differs = true
+      const made = partitionMutations(this.#tableId, lacking)
+      if (made.length === 0) continue
+      this.#repairs[i]!.push(...made)
+      differs = true
     }
     if (differs) this.#differing++
-  }
-
-  #cutRepair(made: Buffer[], position: Buffer): void {
-    if (this.#writer.length < REMADE_BYTES_MAX) return
-    made.push(this.#writer.finish())
-    this.#writer.begin(this.#tableId, position)
   }
 }
 
 interface MergedRow {
   readonly clustering: Buffer
+  /** Null: nothing is left of it. */
   readonly row: Buffer | null
   /** By answer. */
   readonly of: readonly (Buffer | null)[]
+}
+
+interface KnownRow extends MergedRow {
+  readonly row: Buffer
 }
 
 function doneWith(position: Buffer): ReadPoint {

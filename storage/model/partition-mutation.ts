@@ -10,14 +10,14 @@ import { RowFlag } from './row.ts'
 import { rowParts } from './row-parts.ts'
 
 /** Of mutations that are made again: well below half of the smallest segment of a commit log, with a row's part that comes last. */
-export const REMADE_BYTES_MAX = 32 * 1024
+const REMADE_BYTES_MAX = 32 * 1024
 
 /** A row without versions is given in one piece, so that nobody sees half of a write, unless it is too large for that. */
 const PLAIN_ROW_BYTES_MAX = 1024 * 1024
 const VERSIONS_BYTES_MAX = 24 * 1024
 
 /** Beyond which a row is given in parts. */
-export function rowBytesMax(row: Buffer): number {
+function rowBytesMax(row: Buffer): number {
   return (row[0]! & RowFlag.CAUSAL) === 0 ? PLAIN_ROW_BYTES_MAX : VERSIONS_BYTES_MAX
 }
 
@@ -117,28 +117,34 @@ export class PartitionMutationWriter {
   }
 }
 
+/** What is to be written of a partition. */
+export interface PartitionParts extends Pick<PartitionData, 'position' | 'staticRow' | 'deletion' | 'rangeTombstones'> {
+  readonly rows: readonly { readonly clustering: Buffer; readonly row: Buffer }[]
+}
+
 /** The mutations, none larger than `bytesMax` unless one entry is. */
 export function partitionMutations(
   tableId: Uint8Array,
-  data: PartitionData,
+  { position, deletion, staticRow, rangeTombstones = [], rows }: PartitionParts,
   bytesMax: number = REMADE_BYTES_MAX,
 ): Buffer[] {
   const made: Buffer[] = []
+  if (!deletion && !staticRow && rangeTombstones.length === 0 && rows.length === 0) return made
   const writer = new PartitionMutationWriter()
-  const begin = (): void => writer.begin(tableId, data.position)
+  const begin = (): void => writer.begin(tableId, position)
   const cut = (): void => {
     if (writer.length < bytesMax) return
     made.push(writer.finish())
     begin()
   }
   begin()
-  if (data.deletion) writer.deletion(data.deletion)
-  if (data.staticRow) writer.staticRow(data.staticRow)
-  for (const range of data.rangeTombstones ?? []) {
+  if (deletion) writer.deletion(deletion)
+  if (staticRow) writer.staticRow(staticRow)
+  for (const range of rangeTombstones) {
     writer.rangeTombstone(range)
     cut()
   }
-  for (const { clustering, row } of data.rows)
+  for (const { clustering, row } of rows)
     for (const part of rowParts(row, rowBytesMax(row))) {
       writer.row(clustering, part)
       cut()

@@ -66,8 +66,8 @@ export const PLANTS: readonly SimulationPlant[] = [
   {
     name: 'reads: a range tombstone that only some replicas have is not sent to the others',
     file: 'cluster/coordinator/read-merge.js',
-    from: 'if (ranges[i].some((own) => isSame(own, range))) continue;',
-    to: 'continue;',
+    from: 'rangeTombstones: rangeTombstones.filter((range) => !ranges[i].some((own) => isSame(own, range))),',
+    to: 'rangeTombstones: [],',
     workloads: 'glimpses',
   },
   {
