@@ -31,7 +31,7 @@ import {
   NO_CONTEXT,
   readCounter,
 } from './context.ts'
-import type { Dots } from './dots.ts'
+import { type Dots, twinsOf } from './dots.ts'
 
 /** A row is put if there is a version, its or-set columns are changed if there are sets, it is deleted if there is neither. */
 export interface CausalWrite {
@@ -168,8 +168,7 @@ export class DeltaWriter {
     if (isOfVersions) {
       const counter = this.#next()
       this.counter = counter
-      const low = this.#last === 0 ? counter - 1 : this.#last
-      appendDottedWith(this.#context, context ?? NO_CONTEXT, isDelete, this.#actor, low, counter)
+      appendDottedWith(this.#context, context ?? NO_CONTEXT, isDelete, this.#actor, lowOf(this.#last, counter), counter)
     }
     const changes = sets === null ? NO_CHANGES : this.#changes(sets)
     const newest = this.#above
@@ -204,10 +203,7 @@ export class DeltaWriter {
   actorOf({ actor }: Dots): Buffer {
     if (this.#given !== actor) {
       this.#given = actor
-      this.#actor = Buffer.from(actor)
-      this.#actor[ACTOR_BYTES - 1]! &= 0xfe
-      this.#twin = Buffer.from(actor)
-      this.#twin[ACTOR_BYTES - 1]! |= 1
+      ;[this.#actor, this.#twin] = twinsOf(actor)
     }
     return this.#actor
   }
@@ -223,7 +219,7 @@ export class DeltaWriter {
   #giveTwin(): number {
     const counter = this.#next()
     const last = lastCounter(this.#state, this.#twin, this.#stateContext, this.#stateContextEnd)
-    this.#cover(this.#twin, last === 0 ? counter - 1 : last, counter)
+    this.#cover(this.#twin, lowOf(last, counter), counter)
     return counter
   }
 
@@ -416,4 +412,9 @@ export class DeltaWriter {
       }
     }
   }
+}
+
+/** Where the interval of a new dot begins. `last`: the one before it that its actor is known to have given the row; 0: none is. */
+function lowOf(last: number, counter: number): number {
+  return last === 0 ? counter - 1 : last
 }

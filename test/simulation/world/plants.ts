@@ -193,8 +193,8 @@ export const PLANTS: readonly SimulationPlant[] = [
   {
     name: 'versions: a write says that it has seen all dots of its actor up to its own',
     file: 'storage/model/causal/delta.js',
-    from: 'const low = this.#last === 0 ? counter - 1 : this.#last;',
-    to: 'const low = 0;',
+    from: 'return last === 0 ? counter - 1 : last;',
+    to: 'return 0;',
     workloads: 'versions',
   },
   {
