@@ -48,10 +48,12 @@ export interface ReplayedSegment {
   readonly blank: boolean
   /** Blank, with its header and at its full size. */
   readonly prepared: boolean
-  /** A mark closes it; `continues`: one that says that another segment follows; `clean`: that the log was closed. */
-  readonly sealed: boolean
+  /** A mark closes it that says that another segment follows. */
   readonly continues: boolean
+  /** A mark closes it that says that the log was closed. */
   readonly clean: boolean
+  /** It was cut behind its clean mark, which is done only when all of it is synced. */
+  readonly cut: boolean
   /** Where its valid bytes end, before the closing mark. */
   readonly end: number
   /** All before it was synced, as marks say; what follows may be in the page cache only. */
@@ -193,9 +195,9 @@ function blankSegment(file: SegmentFile, bytes: Buffer): ReplayedSegment {
     seed: 0,
     blank: true,
     prepared: checkHeader(bytes, file.id) === null && bytes.length >= declaredSize(bytes),
-    sealed: false,
     continues: false,
     clean: false,
+    cut: false,
     end: HEADER_BYTES,
     syncedTo: HEADER_BYTES,
     tornBytes: 0,
@@ -241,7 +243,8 @@ export async function replaySegment(
     offset += padded(RECORD_HEAD_BYTES + word)
     records += 1
   }
-  if (bytes.length < declaredSize(bytes) && closing !== MarkKind.CLEAN)
+  const cut = bytes.length < declaredSize(bytes)
+  if (cut && closing !== MarkKind.CLEAN)
     throw new CorruptionError(file.path, bytes.length, `the file is cut: ${declaredSize(bytes)} bytes were prepared`)
   if (closing === null) refuseIfSynced(bytes, offset, { seed, path: file.path, last: options.last })
   return {
@@ -250,9 +253,9 @@ export async function replaySegment(
     seed,
     blank: false,
     prepared: false,
-    sealed: closing !== null,
     continues: closing === MarkKind.END,
     clean: closing === MarkKind.CLEAN,
+    cut,
     end: offset,
     syncedTo,
     tornBytes: closing === null ? lastNonZero(bytes, offset) - offset : 0,

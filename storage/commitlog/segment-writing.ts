@@ -39,14 +39,17 @@ async function writeMarkTo(segment: Segment, kind: number, offset: number): Prom
   await (await segment.file)!.write(mark, offset)
 }
 
-/** Closes the torn tail of the last segment, so that it is whole when others follow it. */
+/**
+ * Makes the last segment that holds anything whole and durable as it was read, closed by a mark, so that others may follow it. What a killed process
+ * left in the page cache is read, but may not be on disk, and if a sync of it failed, another alone would not bring it there: all behind `syncedTo`
+ * is written again, the closing mark too, for nothing says that it was synced.
+ */
 export async function sealSegment(disk: Disk, segment: ReplayedSegment): Promise<void> {
   const file = await disk.open(segment.path, 'readwrite')
   try {
     const mark = Buffer.alloc(MARK_BYTES)
     const { end, syncedTo } = segment
     writeMark(mark, 0, { kind: MarkKind.RECOVERED, syncedTo: end, segmentSeed: segment.seed, offset: end })
-    // What a killed process left in the page cache is read, but may not be on disk; and if its sync failed, another alone would not bring it there.
     // The mark must not say that it is synced before it is.
     const tail = Buffer.alloc(Math.max(0, end - syncedTo))
     await file.read(tail, syncedTo)

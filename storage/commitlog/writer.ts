@@ -151,14 +151,13 @@ export class CommitLog {
     const { disk } = this.#runtime
     const opened: DiskFile[] = []
     try {
-      for (const segment of replayed) if (!segment.blank && !segment.sealed) await sealSegment(disk, segment)
+      // Those before it were synced to their ends before anything was written to it.
+      const last = replayed.findLast((segment) => !segment.blank)
+      if (last && !last.cut) await sealSegment(disk, last)
       for (const segment of [current, spare]) opened.push(await this.#files.make(segment))
-      // Only now, and the first one last: an end mark promises that a next segment exists. And for good, before anything is written: none may come
-      // back among segments that are in use.
-      for (const segment of replayed.filter((segment) => segment.blank).reverse()) {
-        if (await disk.stat(segment.path)) await disk.remove(segment.path)
-        await disk.syncDirectory(this.#directory)
-      }
+      // For good, before anything is written: none may come back among segments that are in use.
+      for (const { blank, path } of replayed) if (blank && (await disk.stat(path))) await disk.remove(path)
+      await disk.syncDirectory(this.#directory)
     } catch (error) {
       for (const file of opened) await file.close()
       throw error

@@ -212,6 +212,47 @@ t.test('a failed sync is no want of room: the log is dead, whatever its code', a
   await t.rejects(settled(world.clock, log.close()), StorageError)
 })
 
+/**
+ * Lives of one log on one disk, each killed as soon as it fails or has done its writes; `failing`: the one sync of them all that fails. Returns what was
+ * acknowledged, what is there after the power loss that follows, and whether there were so many syncs.
+ */
+async function livesWithFailedSync(failing: number): Promise<{ kept: string[]; found: string[]; failed: boolean }> {
+  const world = await createWorld()
+  const { disk, clock } = world
+  const kept: string[] = []
+  let syncs = 0
+  disk.onOperation = (operation, path) => {
+    if (operation === 'sync' && syncs++ === failing) throw diskError('EIO', path)
+  }
+  for (const [life, writes] of [6, 1, 0, 6, 1].entries()) {
+    try {
+      const { log } = await open(world, { idleMarkMs: 0 })
+      for (let i = 0; i < writes; i++) {
+        const name = `life ${life}, write ${i}`
+        await write(world, log, name)
+        kept.push(name)
+      }
+      if (life === 1) await settled(clock, log.close())
+    } catch {
+      // The next life goes on with what this one left.
+    }
+    disk.forgetProcess()
+  }
+  const failed = syncs > failing
+  return { kept, found: await afterPowerLoss(world), failed }
+}
+
+t.test('whichever sync fails, the starts after it save what they read: a power loss then takes nothing', async (t) => {
+  let failing = 0
+  for (; ; failing++) {
+    const { kept, found, failed } = await livesWithFailedSync(failing)
+    const lost = kept.filter((name) => !found.includes(name))
+    t.same(lost, [], `sync ${failing}`)
+    if (!failed) break
+  }
+  t.ok(failing > 20, `${failing} syncs`)
+})
+
 t.test('a disk that takes seconds: writes wait, and none fails', async (t) => {
   const world = await createWorld()
   const { clock, disk } = world
