@@ -63,9 +63,7 @@ export class RowRemapper {
     const to = this.#writer
     this.#out.reset()
     to.begin()
-    if (from.hasLiveness) to.liveness(from.livenessTsHigh, from.livenessTsLow, from.livenessTtl, from.livenessExpiresAt)
-    if (from.hasDeletion) to.deletion(from.deletionTsHigh, from.deletionTsLow, from.deletionLocalTime)
-    if (from.hasContext) to.context(row, from.contextStart, from.contextEnd)
+    to.copyHead(from)
     for (const { fate, start, end } of runs) {
       from.cellEnd = start
       while (from.cellEnd < end && from.next()) {

@@ -50,7 +50,7 @@ export class BatchStore {
   putting(id: Buffer, content: Uint8Array): Buffer {
     const writer = this.#begin(id)
     writer.beginRow(NO_CLUSTERING)
-    writer.cell(COLUMN, 0, 1, content)
+    writer.row.cell(COLUMN, 0, 1, content)
     writer.endRow()
     return Buffer.from(writer.finish())
   }

@@ -130,10 +130,10 @@ export class CounterLeader implements Leader {
   ): void {
     const writer = this.#writer
     const row = this.#row.reset(mutation, valueStart, valueEnd)
-    writer.copyRowHead(row)
+    writer.row.copyHead(row)
     while (row.next()) {
       if (!isDelta(row)) {
-        writer.copyCell(row)
+        writer.row.copyCell(row)
         continue
       }
       const name = `${row.columnId}/${place}`
@@ -145,7 +145,7 @@ export class CounterLeader implements Leader {
       const value = Buffer.allocUnsafe(COUNT_BYTES)
       value.writeBigInt64BE(count)
       const low = Number(BigInt.asIntN(32, clock))
-      writer.pathCell(row.columnId, this.#options.shard, Number(clock >> 32n), low, value)
+      writer.row.pathCell(row.columnId, this.#options.shard, Number(clock >> 32n), low, value)
     }
     writer.endRow()
   }

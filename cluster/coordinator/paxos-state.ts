@@ -108,7 +108,7 @@ export class PaxosStore {
       const value = Buffer.allocUnsafe(8)
       value.writeUInt32BE(Math.floor(micros / TWO_32), 0)
       value.writeUInt32BE(micros % TWO_32, 4)
-      writer.cell(Column.FLOOR, Math.floor(micros / TWO_32), micros | 0, value)
+      writer.row.cell(Column.FLOOR, Math.floor(micros / TWO_32), micros | 0, value)
       writer.endRow()
       mutations.push(Buffer.from(writer.finish()))
       // Before it is on disk: who is refused needlessly only tries again.
@@ -116,7 +116,7 @@ export class PaxosStore {
     }
     this.#begin(register.position)
     writer.beginRow(uuidBytes(register.table))
-    writer.rowDeletion(Math.floor(micros / TWO_32), micros | 0, nowSeconds)
+    writer.row.deletion(Math.floor(micros / TWO_32), micros | 0, nowSeconds)
     writer.endRow()
     mutations.push(writer.finish())
     await this.#replica.apply(mutations)
@@ -183,7 +183,7 @@ export class PaxosStore {
   }
 
   #cell(column: number, { micros }: Ballot, value: Buffer): void {
-    this.#writer.cell(column, Math.floor(micros / TWO_32), micros | 0, value)
+    this.#writer.row.cell(column, Math.floor(micros / TWO_32), micros | 0, value)
   }
 
   #command(target: ReadCommand['target'], slices: ReadCommand['slices']): ReadCommand {

@@ -95,7 +95,7 @@ export class EntryWriter {
     const low = timestamp >>> 0
     const rounded = expiresAt === 0 ? 0 : roundedExpiry(expiresAt, nowSeconds)
     writer.beginRow(entryBytes(position, clustering, rounded))
-    writer.liveness(high, low, rounded === 0 ? 0 : Math.max(rounded - nowSeconds, 1), rounded)
+    writer.row.liveness(high, low, rounded === 0 ? 0 : Math.max(rounded - nowSeconds, 1), rounded)
     writer.endRow()
     return Buffer.from(writer.finish())
   }
@@ -105,7 +105,7 @@ export class EntryWriter {
     this.#begin(indexId, entry.term)
     const writer = this.#mutation
     writer.beginRow(entry.bytes)
-    writer.rowDeletion(entry.tsHigh, entry.tsLow, nowSeconds)
+    writer.row.deletion(entry.tsHigh, entry.tsLow, nowSeconds)
     writer.endRow()
     return Buffer.from(writer.finish())
   }

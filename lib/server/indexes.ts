@@ -103,7 +103,7 @@ export class StoredMarks implements IndexMarks {
     this.#begin(BUILT + id)
     const { high, low } = this.#time()
     this.#mutation.beginRow(Buffer.alloc(0))
-    this.#mutation.liveness(high, low, 0, 0)
+    this.#mutation.row.liveness(high, low, 0, 0)
     this.#mutation.endRow()
     const mark = Buffer.from(this.#mutation.finish())
     // A commit log may be told to promise little: the mark must not outlive the entries.
@@ -126,7 +126,7 @@ export class StoredMarks implements IndexMarks {
     const value = Buffer.alloc(8)
     value.writeBigInt64BE(BigInt(untilMicros))
     this.#mutation.beginRow(Buffer.alloc(0))
-    this.#mutation.cell(COLUMN, high, low, value)
+    this.#mutation.row.cell(COLUMN, high, low, value)
     this.#mutation.endRow()
     void this.#apply()
   }

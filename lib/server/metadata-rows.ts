@@ -91,8 +91,8 @@ export class MetadataWriter {
     const low = timestamp | 0
     this.#begin(partition)
     this.#mutation.beginRow(clusteringOf(epoch, part))
-    this.#mutation.liveness(high, low, 0, 0)
-    this.#mutation.cell(PAYLOAD_COLUMN, high, low, Buffer.from(payload))
+    this.#mutation.row.liveness(high, low, 0, 0)
+    this.#mutation.row.cell(PAYLOAD_COLUMN, high, low, Buffer.from(payload))
     this.#mutation.endRow()
     return Buffer.from(this.#mutation.finish())
   }

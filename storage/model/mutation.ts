@@ -16,15 +16,7 @@ import { assert } from '../../lib/base/assert.ts'
 import { ByteReader, BytesError, ByteWriter } from '../../lib/base/bytes.ts'
 import { ACTOR_BYTES, coversDot, coversLegacy, DOT_BYTES, validateContext } from './causal/context.ts'
 import type { CausalWrite } from './causal/delta.ts'
-import {
-  type CellBytes,
-  CellFlag,
-  compareRanges,
-  RowFlag,
-  type RowReader,
-  readInt32,
-  VERSION_COLUMN_ID,
-} from './row.ts'
+import { CellFlag, compareRanges, RowFlag, readInt32, VERSION_COLUMN_ID } from './row.ts'
 import { RowWriter } from './row-writer.ts'
 
 /** Also the order of a partition's entries in memtable and SSTable keys; CAUSAL_WRITE is in none. */
@@ -46,12 +38,13 @@ export function tableKeyOf(mutation: Buffer): string {
 /** Writes one mutation at a time; it is reused, so that a write of a row allocates nothing. */
 export class MutationWriter {
   readonly #out: ByteWriter
-  readonly #row: RowWriter
+  /** Writes what is between beginRow (or beginStaticRow) and endRow. */
+  readonly row: RowWriter
   #rowLengthAt = -1
 
   constructor() {
     this.#out = new ByteWriter(512)
-    this.#row = new RowWriter(this.#out)
+    this.row = new RowWriter(this.#out)
   }
 
   /** Starts the mutation of a partition; the token as two signed halves. What finish() gave before is overwritten. */
@@ -86,7 +79,7 @@ export class MutationWriter {
     this.#deletion(tsHigh, tsLow, localDeletionTime)
   }
 
-  /** Opens a row: then liveness, rowDeletion, cells by ascending column id (and path), and endRow. */
+  /** Opens a row: what it holds is written by `row`, then endRow closes it. */
   beginRow(clustering: Uint8Array): void {
     const out = this.#out
     out.uint8(EntryKind.ROW)
@@ -100,71 +93,9 @@ export class MutationWriter {
     this.#openRow()
   }
 
-  /** ttl 0: none, expiresAt is ignored then. */
-  liveness(tsHigh: number, tsLow: number, ttl: number, expiresAt: number): void {
-    this.#row.liveness(tsHigh, tsLow, ttl, expiresAt)
-  }
-
-  rowDeletion(tsHigh: number, tsLow: number, localDeletionTime: number): void {
-    this.#row.deletion(tsHigh, tsLow, localDeletionTime)
-  }
-
-  cell(columnId: number, tsHigh: number, tsLow: number, value: Uint8Array): void {
-    this.#row.cell(columnId, tsHigh, tsLow, value)
-  }
-
-  expiringCell(
-    columnId: number,
-    tsHigh: number,
-    tsLow: number,
-    ttl: number,
-    expiresAt: number,
-    value: Uint8Array,
-  ): void {
-    this.#row.expiringCell(columnId, tsHigh, tsLow, ttl, expiresAt, value)
-  }
-
-  tombstone(columnId: number, tsHigh: number, tsLow: number, localDeletionTime: number): void {
-    this.#row.tombstone(columnId, tsHigh, tsLow, localDeletionTime)
-  }
-
-  /** Comes before the cells of its column, which it covers up to and including its timestamp. */
-  complexDeletion(columnId: number, tsHigh: number, tsLow: number, localDeletionTime: number): void {
-    this.#row.complexDeletion(columnId, tsHigh, tsLow, localDeletionTime)
-  }
-
-  pathCell(columnId: number, path: Uint8Array, tsHigh: number, tsLow: number, value: Uint8Array): void {
-    this.#row.pathCell(columnId, path, tsHigh, tsLow, value)
-  }
-
-  expiringPathCell(
-    columnId: number,
-    path: Uint8Array,
-    tsHigh: number,
-    tsLow: number,
-    ttl: number,
-    expiresAt: number,
-    value: Uint8Array,
-  ): void {
-    this.#row.expiringPathCell(columnId, path, tsHigh, tsLow, ttl, expiresAt, value)
-  }
-
-  pathTombstone(columnId: number, path: Uint8Array, tsHigh: number, tsLow: number, localDeletionTime: number): void {
-    this.#row.pathTombstone(columnId, path, tsHigh, tsLow, localDeletionTime)
-  }
-
-  /** With the path and value of another cell. ttl 0: none, expiresAt is ignored then. */
-  pathCellOf(from: CellBytes, columnId: number, tsHigh: number, tsLow: number, ttl: number, expiresAt: number): void {
-    this.#row.pathCellOf(from, columnId, tsHigh, tsLow, ttl, expiresAt)
-  }
-
-  pathTombstoneOf(from: CellBytes, columnId: number, tsHigh: number, tsLow: number, localDeletionTime: number): void {
-    this.#row.pathTombstoneOf(from, columnId, tsHigh, tsLow, localDeletionTime)
-  }
-
   endRow(): void {
     assert(this.#rowLengthAt >= 0, 'no row is open')
-    this.#row.end()
+    this.row.end()
     this.#out.putInt32(this.#rowLengthAt, this.#out.length - this.#rowLengthAt - 4)
     this.#rowLengthAt = -1
   }
@@ -206,19 +137,6 @@ export class MutationWriter {
     this.#out.bytes(row)
   }
 
-  /** Copies what the reader's row says of itself, before its cells. */
-  copyRowHead(from: RowReader): void {
-    if (from.hasLiveness)
-      this.liveness(from.livenessTsHigh, from.livenessTsLow, from.livenessTtl, from.livenessExpiresAt)
-    if (from.hasDeletion) this.rowDeletion(from.deletionTsHigh, from.deletionTsLow, from.deletionLocalTime)
-    if (from.hasContext) this.#row.context(from.buffer, from.contextStart, from.contextEnd)
-  }
-
-  /** Copies the reader's current cell into the open row. */
-  copyCell(from: RowReader): void {
-    this.#row.copyCell(from)
-  }
-
   /** Copies an entry that is no row: a deletion. */
   copyEntry({ kind, buffer, boundStart, boundEnd, rangeEndStart, rangeEndEnd, valueStart }: MutationReader): void {
     const high = readInt32(buffer, valueStart)
@@ -240,7 +158,7 @@ export class MutationWriter {
   #openRow(): void {
     assert(this.#rowLengthAt < 0, 'the row before is still open')
     this.#rowLengthAt = this.#out.reserve(4)
-    this.#row.begin()
+    this.row.begin()
   }
 
   #deletion(tsHigh: number, tsLow: number, localDeletionTime: number): void {

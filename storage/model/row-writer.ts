@@ -73,6 +73,22 @@ export class RowWriter {
     this.out.slice(bytes, start, end)
   }
 
+  copyLiveness(from: RowReader): void {
+    if (from.hasLiveness)
+      this.liveness(from.livenessTsHigh, from.livenessTsLow, from.livenessTtl, from.livenessExpiresAt)
+  }
+
+  copyDeletion(from: RowReader): void {
+    if (from.hasDeletion) this.deletion(from.deletionTsHigh, from.deletionTsLow, from.deletionLocalTime)
+  }
+
+  /** Copies what the reader's row says of itself, before its cells. */
+  copyHead(from: RowReader): void {
+    this.copyLiveness(from)
+    this.copyDeletion(from)
+    if (from.hasContext) this.context(from.buffer, from.contextStart, from.contextEnd)
+  }
+
   cell(columnId: number, tsHigh: number, tsLow: number, value: Uint8Array): void {
     this.#head(columnId, 0, tsHigh, tsLow, 0, 0)
     this.#bytes(value)
@@ -94,6 +110,7 @@ export class RowWriter {
     this.#head(columnId, CellFlag.TOMBSTONE, tsHigh, tsLow, localDeletionTime, 0)
   }
 
+  /** Comes before the cells of its column, which it covers up to and including its timestamp. */
   complexDeletion(columnId: number, tsHigh: number, tsLow: number, localDeletionTime: number): void {
     this.#head(columnId, CellFlag.COMPLEX_DELETION, tsHigh, tsLow, localDeletionTime, 0)
     this.#complexColumn = columnId

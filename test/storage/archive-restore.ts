@@ -88,12 +88,12 @@ t.test('the newest timestamp of a mutation is that of any of its parts', (t) => 
   t.equal(
     newest(() => {
       writer.beginRow(Buffer.from('a'))
-      writer.liveness(0, 3, 0, 0)
-      writer.cell(1, 0, 3, Buffer.from('v'))
-      writer.cell(2, 0, 9, Buffer.from('v'))
+      writer.row.liveness(0, 3, 0, 0)
+      writer.row.cell(1, 0, 3, Buffer.from('v'))
+      writer.row.cell(2, 0, 9, Buffer.from('v'))
       writer.endRow()
       writer.beginRow(Buffer.from('b'))
-      writer.rowDeletion(0, 8, 1)
+      writer.row.deletion(0, 8, 1)
       writer.endRow()
     }),
     9n,

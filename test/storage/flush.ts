@@ -37,8 +37,8 @@ const STORED = {
 function row(writer: MutationWriter, dice: Dice, partition: number, valueBytes: number): Buffer {
   writer.begin(TABLE_BYTES, Math.imul(partition, 0x9e3779b1), partition, Buffer.from(`p${partition}`))
   writer.beginRow(Buffer.from([dice.int(128)]))
-  writer.liveness(0, 1, 0, 0)
-  writer.cell(1, 0, 1, Buffer.alloc(valueBytes, dice.int(256)))
+  writer.row.liveness(0, 1, 0, 0)
+  writer.row.cell(1, 0, 1, Buffer.alloc(valueBytes, dice.int(256)))
   writer.endRow()
   return writer.finish()
 }

@@ -43,8 +43,8 @@ function write({ clock, store }: World): Promise<void> {
   for (let i = 0; i < 100; i++) {
     writer.begin(uuidBytes(TABLE), i, 0, Buffer.from(`partition ${i}`))
     writer.beginRow(Buffer.alloc(0))
-    writer.liveness(0, 1, 0, 0)
-    writer.cell(0, 0, 1, Buffer.alloc(200, 'the same again and again; '))
+    writer.row.liveness(0, 1, 0, 0)
+    writer.row.cell(0, 0, 1, Buffer.alloc(200, 'the same again and again; '))
     writer.endRow()
     store.apply([Buffer.from(writer.finish())])
   }

@@ -142,8 +142,8 @@ export function rowMutation(tableId: Uint8Array, key: number, clustering: Uint8A
   writer.begin(tableId, key, 0, Buffer.of(key))
   writer.beginRow(clustering)
   const reader = new RowReader().reset(row)
-  writer.copyRowHead(reader)
-  while (reader.next()) writer.copyCell(reader)
+  writer.row.copyHead(reader)
+  while (reader.next()) writer.row.copyCell(reader)
   writer.endRow()
   return Buffer.from(writer.finish())
 }

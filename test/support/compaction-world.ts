@@ -86,7 +86,7 @@ export async function openWorld(given: WorldOptions = {}): Promise<World> {
     put(partition, timestamp, value) {
       begin(partition)
       writer.beginRow(Buffer.from('c'))
-      writer.cell(1, 0, timestamp, Buffer.from(value))
+      writer.row.cell(1, 0, timestamp, Buffer.from(value))
       writer.endRow()
       void world.store.apply([writer.finish()])
     },

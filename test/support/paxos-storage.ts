@@ -199,8 +199,8 @@ export function mutation(
   const before = expected === null ? ['-', '-'] : expected.split('|')
   const after = value === null ? ['-', '-'] : value.split('|')
   after.forEach((column, id) => {
-    if (value === null) writer.tombstone(id, high, low, nowSeconds)
-    else if (column !== before[id]) writer.cell(id, high, low, Buffer.from(column))
+    if (value === null) writer.row.tombstone(id, high, low, nowSeconds)
+    else if (column !== before[id]) writer.row.cell(id, high, low, Buffer.from(column))
   })
   writer.endRow()
   return Buffer.from(writer.finish())

@@ -117,7 +117,7 @@ export function mutationAt(token: number, text: string, table: Buffer = TABLE_ID
   const writer = new MutationWriter()
   writer.begin(table, token | 0, 0, Buffer.from(text))
   writer.beginRow(Buffer.alloc(0))
-  writer.liveness(0, 1, 0, 0)
+  writer.row.liveness(0, 1, 0, 0)
   writer.endRow()
   return Buffer.from(writer.finish())
 }

@@ -146,8 +146,8 @@ export function encodeWrite(write: ModelWrite, tableId: Buffer): Buffer {
       if (change.isStatic) writer.beginStaticRow()
       else writer.beginRow(latin(change.clustering))
       const { liveness, deletion } = change
-      if (liveness) writer.liveness(high(liveness.ts), low(liveness.ts), liveness.ttl, liveness.expiresAt)
-      if (deletion) writer.rowDeletion(high(deletion.ts), low(deletion.ts), deletion.localTime)
+      if (liveness) writer.row.liveness(high(liveness.ts), low(liveness.ts), liveness.ttl, liveness.expiresAt)
+      if (deletion) writer.row.deletion(high(deletion.ts), low(deletion.ts), deletion.localTime)
       for (const cell of change.cells) encodeCell(writer, cell)
       writer.endRow()
     }
@@ -158,14 +158,15 @@ export function encodeWrite(write: ModelWrite, tableId: Buffer): Buffer {
 function encodeCell(writer: MutationWriter, cell: ModelCell): void {
   const { column, path, kind, ts, localTime, ttl } = cell
   const value = latin(cell.value)
-  if (kind === 'complex') writer.complexDeletion(column, high(ts), low(ts), localTime)
+  if (kind === 'complex') writer.row.complexDeletion(column, high(ts), low(ts), localTime)
   else if (path === null) {
-    if (kind === 'live') writer.cell(column, high(ts), low(ts), value)
-    else if (kind === 'expiring') writer.expiringCell(column, high(ts), low(ts), ttl, localTime, value)
-    else writer.tombstone(column, high(ts), low(ts), localTime)
-  } else if (kind === 'live') writer.pathCell(column, latin(path), high(ts), low(ts), value)
-  else if (kind === 'expiring') writer.expiringPathCell(column, latin(path), high(ts), low(ts), ttl, localTime, value)
-  else writer.pathTombstone(column, latin(path), high(ts), low(ts), localTime)
+    if (kind === 'live') writer.row.cell(column, high(ts), low(ts), value)
+    else if (kind === 'expiring') writer.row.expiringCell(column, high(ts), low(ts), ttl, localTime, value)
+    else writer.row.tombstone(column, high(ts), low(ts), localTime)
+  } else if (kind === 'live') writer.row.pathCell(column, latin(path), high(ts), low(ts), value)
+  else if (kind === 'expiring')
+    writer.row.expiringPathCell(column, latin(path), high(ts), low(ts), ttl, localTime, value)
+  else writer.row.pathTombstone(column, latin(path), high(ts), low(ts), localTime)
 }
 
 export function encodePosition(partition: string): Buffer {

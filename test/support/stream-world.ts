@@ -207,19 +207,19 @@ export function randomMutation(dice: Dice, timestamp: number): Buffer {
   else if (roll < 3) writer.rangeTombstone(clustering(), Buffer.from([25]), 0, timestamp, NOW_SECONDS - 20 * 86_400)
   else if (roll < 5) {
     writer.beginRow(clustering())
-    writer.rowDeletion(0, timestamp, NOW_SECONDS)
+    writer.row.deletion(0, timestamp, NOW_SECONDS)
     writer.endRow()
   } else if (roll < 7) {
     writer.beginStaticRow()
-    writer.cell(1, 0, timestamp, Buffer.from(`${TEXT} ${timestamp}`))
+    writer.row.cell(1, 0, timestamp, Buffer.from(`${TEXT} ${timestamp}`))
     writer.endRow()
   } else {
     writer.beginRow(clustering())
-    writer.liveness(0, timestamp, 0, 0)
-    if (dice.chance(0.2)) writer.tombstone(2, 0, timestamp, NOW_SECONDS)
-    else writer.cell(2, 0, timestamp, Buffer.from(`${TEXT} ${timestamp}`))
+    writer.row.liveness(0, timestamp, 0, 0)
+    if (dice.chance(0.2)) writer.row.tombstone(2, 0, timestamp, NOW_SECONDS)
+    else writer.row.cell(2, 0, timestamp, Buffer.from(`${TEXT} ${timestamp}`))
     if (dice.chance(0.2))
-      writer.expiringCell(3, 0, timestamp, 100, NOW_SECONDS + dice.int(200) - 100, Buffer.from('short-lived'))
+      writer.row.expiringCell(3, 0, timestamp, 100, NOW_SECONDS + dice.int(200) - 100, Buffer.from('short-lived'))
     writer.endRow()
   }
   return Buffer.from(writer.finish())

@@ -98,8 +98,8 @@ class Ours implements Engine {
       const writer = this.#writers[i]!
       writer.begin(this.#tableId, key.readInt32BE(0) ^ 0x80000000, key.readInt32BE(4), key.subarray(8))
       writer.beginRow(EMPTY)
-      writer.liveness(high, low, 0, 0)
-      writer.cell(0, high, low, values[i]!)
+      writer.row.liveness(high, low, 0, 0)
+      writer.row.cell(0, high, low, values[i]!)
       writer.endRow()
       mutations[i] = writer.finish()
     }

@@ -247,8 +247,8 @@ export class ChangeWriter {
     for (const { clustering, row } of rows) {
       const reader = new RowReader().reset(row)
       this.#writer.beginRow(clustering)
-      this.#writer.copyRowHead(reader)
-      while (reader.next()) this.#writer.copyCell(reader)
+      this.#writer.row.copyHead(reader)
+      while (reader.next()) this.#writer.row.copyCell(reader)
       this.#writer.endRow()
     }
     return Buffer.from(this.#writer.finish())

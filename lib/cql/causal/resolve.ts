@@ -154,8 +154,7 @@ export class Resolver {
     const writer = new RowWriter(out)
     const reader = this.#reader.reset(own.row)
     writer.begin()
-    if (reader.hasLiveness)
-      writer.liveness(reader.livenessTsHigh, reader.livenessTsLow, reader.livenessTtl, reader.livenessExpiresAt)
+    writer.copyLiveness(reader)
     let last = -1
     for (let i = 0; i < sources.length; i++) {
       const { id } = this.#columns[i]!.column

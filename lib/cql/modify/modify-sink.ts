@@ -175,26 +175,26 @@ export class MutationSink {
   liveness(): void {
     if (this.#pending !== null) this.#openRow(this.#pending)
     if (this.ttl !== 0) this.dataBytes += EXPIRY_BYTES
-    this.#writer.liveness(this.timestampHigh, this.timestampLow, this.ttl, this.expiresAt)
+    this.#writer.row.liveness(this.timestampHigh, this.timestampLow, this.ttl, this.expiresAt)
   }
 
   rowDeletion(): void {
     if (this.#pending !== null) this.#openRow(this.#pending)
-    this.#writer.rowDeletion(this.timestampHigh, this.timestampLow, this.nowSeconds)
+    this.#writer.row.deletion(this.timestampHigh, this.timestampLow, this.nowSeconds)
   }
 
   cell(columnId: number, value: Uint8Array): void {
     if (this.#pending !== null) this.#openRow(this.#pending)
     this.dataBytes += CELL_BYTES + value.length
     if (value.length >= INDEXED_BYTES) checkIndexedValue(this.#table(), columnId, value.length)
-    if (this.ttl === 0) this.#writer.cell(columnId, this.timestampHigh, this.timestampLow, value)
-    else this.#writer.expiringCell(columnId, this.timestampHigh, this.timestampLow, this.ttl, this.expiresAt, value)
+    if (this.ttl === 0) this.#writer.row.cell(columnId, this.timestampHigh, this.timestampLow, value)
+    else this.#writer.row.expiringCell(columnId, this.timestampHigh, this.timestampLow, this.ttl, this.expiresAt, value)
   }
 
   tombstone(columnId: number): void {
     if (this.#pending !== null) this.#openRow(this.#pending)
     this.dataBytes += CELL_BYTES
-    this.#writer.tombstone(columnId, this.timestampHigh, this.timestampLow, this.nowSeconds)
+    this.#writer.row.tombstone(columnId, this.timestampHigh, this.timestampLow, this.nowSeconds)
   }
 
   /** A cell with that path and value. */
@@ -203,7 +203,7 @@ export class MutationSink {
     const bytes = from.pathEnd - from.pathStart + (from.valueEnd - from.valueStart)
     this.dataBytes += CELL_BYTES + bytes
     if (bytes >= INDEXED_BYTES_NEAR) checkIndexedCell(this.#table(), columnId, from, false)
-    this.#writer.pathCellOf(from, columnId, this.timestampHigh, this.timestampLow, this.ttl, this.expiresAt)
+    this.#writer.row.pathCellOf(from, columnId, this.timestampHigh, this.timestampLow, this.ttl, this.expiresAt)
   }
 
   /** Removes the cell with that path. */
@@ -212,21 +212,21 @@ export class MutationSink {
     const bytes = from.pathEnd - from.pathStart
     this.dataBytes += CELL_BYTES + bytes
     if (bytes >= INDEXED_BYTES) checkIndexedCell(this.#table(), columnId, from, true)
-    this.#writer.pathTombstoneOf(from, columnId, this.timestampHigh, this.timestampLow, this.nowSeconds)
+    this.#writer.row.pathTombstoneOf(from, columnId, this.timestampHigh, this.timestampLow, this.nowSeconds)
   }
 
   /** What the leader of a counter adds to it. */
   counterDelta(columnId: number, delta: Uint8Array): void {
     if (this.#pending !== null) this.#openRow(this.#pending)
     this.dataBytes += CELL_BYTES + delta.length
-    this.#writer.pathCell(columnId, DELTA_PATH, this.timestampHigh, this.timestampLow, delta)
+    this.#writer.row.pathCell(columnId, DELTA_PATH, this.timestampHigh, this.timestampLow, delta)
   }
 
   /** Removes a counter, for good. */
   counterDeletion(columnId: number): void {
     if (this.#pending !== null) this.#openRow(this.#pending)
     this.dataBytes += CELL_BYTES
-    this.#writer.complexDeletion(columnId, COUNTER_DELETION.high, COUNTER_DELETION.low, this.nowSeconds)
+    this.#writer.row.complexDeletion(columnId, COUNTER_DELETION.high, COUNTER_DELETION.low, this.nowSeconds)
   }
 
   /** Removes what a collection held; `before`: only what is older than this write, which then adds to it. */
@@ -234,9 +234,9 @@ export class MutationSink {
     if (this.#pending !== null) this.#openRow(this.#pending)
     this.dataBytes += COMPLEX_DELETION_BYTES
     const { timestampHigh: high, timestampLow: low } = this
-    if (!before) this.#writer.complexDeletion(columnId, high, low, this.nowSeconds)
-    else if (low === 0) this.#writer.complexDeletion(columnId, (high - 1) | 0, -1, this.nowSeconds)
-    else this.#writer.complexDeletion(columnId, high, (low - 1) | 0, this.nowSeconds)
+    if (!before) this.#writer.row.complexDeletion(columnId, high, low, this.nowSeconds)
+    else if (low === 0) this.#writer.row.complexDeletion(columnId, (high - 1) | 0, -1, this.nowSeconds)
+    else this.#writer.row.complexDeletion(columnId, high, (low - 1) | 0, this.nowSeconds)
   }
 
   /** All mutations since `start`: the last one is a view that holds until the next `start`. */

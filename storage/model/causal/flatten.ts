@@ -40,9 +40,8 @@ function copyUndotted(out: ByteWriter, row: Buffer): void {
   const reader = new RowReader().reset(row)
   const writer = new RowWriter(out)
   writer.begin()
-  if (reader.hasLiveness)
-    writer.liveness(reader.livenessTsHigh, reader.livenessTsLow, reader.livenessTtl, reader.livenessExpiresAt)
-  if (reader.hasDeletion) writer.deletion(reader.deletionTsHigh, reader.deletionTsLow, reader.deletionLocalTime)
+  writer.copyLiveness(reader)
+  writer.copyDeletion(reader)
   while (reader.next()) if (!reader.isDotted) writer.copyCellBytes(reader)
   writer.end()
 }

@@ -25,7 +25,7 @@ function delta(token: number, key: string, amount: number, rows = ['a']): Buffer
   value.writeBigInt64BE(BigInt(amount))
   for (const row of rows) {
     writer.beginRow(Buffer.from(row))
-    writer.pathCell(COLUMN, DELTA_PATH, 0, 1, value)
+    writer.row.pathCell(COLUMN, DELTA_PATH, 0, 1, value)
     writer.endRow()
   }
   return Buffer.from(writer.finish())

@@ -71,9 +71,9 @@ function older(dice: Dice, key: number): Buffer {
     writer.rangeTombstone(Buffer.from([0x20]), Buffer.from([0x50]), 0, timestamp, dice.int(2 * BEGIN))
   else {
     writer.beginRow(CLUSTERING)
-    if (dice.chance(0.7)) writer.liveness(0, timestamp, 0, 0)
-    if (dice.chance(0.3)) writer.tombstone(1, 0, timestamp, dice.int(2 * BEGIN))
-    else writer.cell(1, 0, timestamp, Buffer.from(`old${timestamp}`))
+    if (dice.chance(0.7)) writer.row.liveness(0, timestamp, 0, 0)
+    if (dice.chance(0.3)) writer.row.tombstone(1, 0, timestamp, dice.int(2 * BEGIN))
+    else writer.row.cell(1, 0, timestamp, Buffer.from(`old${timestamp}`))
     writer.endRow()
   }
   return Buffer.from(writer.finish())

@@ -14,7 +14,7 @@ function statistics(expiries: readonly number[], timestamp: number) {
   for (const [i, expiresAt] of expiries.entries()) {
     writer.begin(Buffer.alloc(16), i, 0, Buffer.from('key'))
     writer.beginRow(Buffer.alloc(0))
-    writer.liveness(Math.floor(timestamp / 2 ** 32), timestamp | 0, expiresAt === 0 ? 0 : 60, expiresAt)
+    writer.row.liveness(Math.floor(timestamp / 2 ** 32), timestamp | 0, expiresAt === 0 ? 0 : 60, expiresAt)
     writer.endRow()
     memtable.apply(new MutationReader().reset(writer.finish()))
   }

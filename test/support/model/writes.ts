@@ -63,8 +63,8 @@ export function encodeDelta(
   writer.begin(table, partition.high, partition.low, latin(partition.key))
   writer.beginRow(latin(clustering))
   const reader = new RowReader().reset(delta)
-  writer.copyRowHead(reader)
-  while (reader.next()) writer.copyCell(reader)
+  writer.row.copyHead(reader)
+  while (reader.next()) writer.row.copyCell(reader)
   writer.endRow()
   return Buffer.from(writer.finish())
 }
@@ -73,21 +73,21 @@ function encodeRow(writer: MutationWriter, row: Extract<Written, { kind: 'row' }
   const { clustering, liveness, deletion } = row
   if (clustering === null) writer.beginStaticRow()
   else writer.beginRow(latin(clustering))
-  if (liveness) writer.liveness(high(liveness.ts), low(liveness.ts), liveness.ttl, liveness.expiresAt)
-  if (deletion) writer.rowDeletion(high(deletion.ts), low(deletion.ts), deletion.localTime)
+  if (liveness) writer.row.liveness(high(liveness.ts), low(liveness.ts), liveness.ttl, liveness.expiresAt)
+  if (deletion) writer.row.deletion(high(deletion.ts), low(deletion.ts), deletion.localTime)
   for (const cell of row.cells) {
     const { column, ts, kind, localTime } = cell
     const [tsHigh, tsLow] = [high(ts), low(ts)]
-    if (kind === 'complex') writer.complexDeletion(column, tsHigh, tsLow, localTime)
+    if (kind === 'complex') writer.row.complexDeletion(column, tsHigh, tsLow, localTime)
     else if (cell.path === null) {
-      if (kind === 'live') writer.cell(column, tsHigh, tsLow, latin(cell.value))
-      else if (kind === 'tombstone') writer.tombstone(column, tsHigh, tsLow, localTime)
-      else writer.expiringCell(column, tsHigh, tsLow, cell.ttl, localTime, latin(cell.value))
+      if (kind === 'live') writer.row.cell(column, tsHigh, tsLow, latin(cell.value))
+      else if (kind === 'tombstone') writer.row.tombstone(column, tsHigh, tsLow, localTime)
+      else writer.row.expiringCell(column, tsHigh, tsLow, cell.ttl, localTime, latin(cell.value))
     } else {
       const path = latin(cell.path)
-      if (kind === 'live') writer.pathCell(column, path, tsHigh, tsLow, latin(cell.value))
-      else if (kind === 'tombstone') writer.pathTombstone(column, path, tsHigh, tsLow, localTime)
-      else writer.expiringPathCell(column, path, tsHigh, tsLow, cell.ttl, localTime, latin(cell.value))
+      if (kind === 'live') writer.row.pathCell(column, path, tsHigh, tsLow, latin(cell.value))
+      else if (kind === 'tombstone') writer.row.pathTombstone(column, path, tsHigh, tsLow, localTime)
+      else writer.row.expiringPathCell(column, path, tsHigh, tsLow, cell.ttl, localTime, latin(cell.value))
     }
   }
   writer.endRow()
