@@ -9,11 +9,11 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createHistogram } from 'node:perf_hooks'
-import { parseArgs } from 'node:util'
 import { Consistency } from '../lib/types/consistency.ts'
 import { plainParameters } from '../protocol/requests.ts'
 import type { Response } from '../protocol/responses.ts'
 import { rowsOf, ToolClient, VERSION } from './support/client.ts'
+import { readOptions } from './support/options.ts'
 import { endProcess, type NodeProcess, processUsage, startProcess } from './support/server.ts'
 
 const MB = 1e6
@@ -31,17 +31,18 @@ const SLICES = 2_000
 const SLICE_ROWS = 100
 const PAGE_ROWS = 5_000
 
-const { values: flags, positionals } = parseArgs({
-  options: {
-    gigabytes: { type: 'string', default: '5' },
-    'partition-megabytes': { type: 'string', default: '500' },
-    data: { type: 'string' },
-    keep: { type: 'boolean', default: false },
+const flags = readOptions(
+  'npm run big',
+  "a table larger than memory and a partition of half a gigabyte, in a node of its own; options after a second -- are the node's",
+  {
+    gigabytes: { type: 'number', default: 5, describe: 'Of the table' },
+    'partition-megabytes': { type: 'number', default: 500, describe: 'Of the partition' },
+    data: { type: 'string', describe: 'Where; default: a temporary directory' },
+    keep: { type: 'boolean', default: false, describe: 'Leave the data there' },
   },
-  allowPositionals: true,
-})
-const rowCount = Math.floor((Number(flags.gigabytes) * 1e9) / ROW_BYTES)
-const wideCount = Math.floor((Number(flags['partition-megabytes']) * MB) / ROW_BYTES)
+)
+const rowCount = Math.floor((flags.gigabytes * 1e9) / ROW_BYTES)
+const wideCount = Math.floor((flags['partition-megabytes'] * MB) / ROW_BYTES)
 const directory = flags.data ?? mkdtempSync(join(tmpdir(), 'polyxena-big-'))
 
 const failures: string[] = []
@@ -56,7 +57,7 @@ const watch = setInterval(() => {
 }, 200)
 
 function start(): Promise<NodeProcess> {
-  return startProcess(['--data', directory, ...positionals])
+  return startProcess(['--data', directory, ...flags._.map(String)])
 }
 
 /** Half of it is noise, so that it compresses to about a half; all of it follows from the key. */

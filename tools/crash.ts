@@ -7,25 +7,27 @@
  * Each key has one writer, which knows the last write that was acknowledged and the one that was under way: one of the two must be found. With --versions
  * the table keeps concurrent versions, and each write hands back what its writer has seen: never more than one version may be found.
  */
-import { parseArgs } from 'node:util'
 import { ByteReader } from '../lib/base/bytes.ts'
 import { createSeededRandom } from '../lib/runtime/simulated/random.ts'
 import { Consistency } from '../lib/types/consistency.ts'
 import { plainParameters } from '../protocol/requests.ts'
 import { ToolClient, VERSION } from './support/client.ts'
 import { temporaryDirectory } from './support/directory.ts'
+import { readOptions, seedOr } from './support/options.ts'
 import { endProcess, type NodeProcess, startProcess } from './support/server.ts'
 
-const { values: flags } = parseArgs({
-  options: {
-    cycles: { type: 'string', default: '50' },
-    seed: { type: 'string' },
-    sync: { type: 'string', default: 'group' },
-    versions: { type: 'boolean', default: false },
+const flags = readOptions(
+  'npm run crash',
+  'a node under load is killed, started again, and asked for every write that it had acknowledged',
+  {
+    cycles: { type: 'number', default: 50, describe: 'How often' },
+    seed: { type: 'number', describe: 'Replays a run' },
+    sync: { choices: ['group', 'batch', 'periodic'] as const, default: 'group', describe: 'commitlog_sync' },
+    versions: { type: 'boolean', default: false, describe: 'On a table that keeps concurrent versions' },
   },
-})
-const SEED = Number(flags.seed ?? Math.floor(Math.random() * 2 ** 31))
-const CYCLES = Number(flags.cycles)
+)
+const SEED = seedOr(flags.seed)
+const CYCLES = flags.cycles
 const WRITERS = 64
 const KEYS_A_WRITER = 40
 const LOAD_MS_MAX = 1_200

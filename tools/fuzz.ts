@@ -10,22 +10,24 @@ import net from 'node:net'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { parseArgs } from 'node:util'
 import type { Random } from '../lib/runtime/runtime.ts'
 import { createSeededRandom } from '../lib/runtime/simulated/random.ts'
 import { fuzzHttp } from './http-fuzz.ts'
 import { ToolClient } from './support/client.ts'
+import { readOptions, seedOr } from './support/options.ts'
 import { endProcess, freePort, listening, type NodeProcess, processUsage, startProcess } from './support/server.ts'
 
-const { values: flags } = parseArgs({
-  options: {
-    frames: { type: 'string', default: '200000' },
-    texts: { type: 'string', default: '100000' },
-    seed: { type: 'string' },
-    http: { type: 'string' },
+const flags = readOptions(
+  'npm run fuzz',
+  'broken frames and mutated statements, or with --http requests, against a node that goes on to serve another connection',
+  {
+    frames: { type: 'number', default: 200_000, describe: 'Broken frames' },
+    texts: { type: 'number', default: 100_000, describe: 'Mutated statements' },
+    seed: { type: 'number', describe: 'Replays a run' },
+    http: { type: 'number', describe: 'So many HTTP requests instead' },
   },
-})
-const SEED = Number(flags.seed ?? Math.floor(Math.random() * 2 ** 31))
+)
+const SEED = seedOr(flags.seed)
 const GOLDEN = join(dirname(fileURLToPath(import.meta.url)), '../../test/golden/frames')
 const STALL_MS_MAX = 50
 const GROWTH_BYTES_MAX = 64 * 1024 ** 2
@@ -234,12 +236,12 @@ async function run(node: NodeProcess): Promise<string[]> {
   const before = processUsage(node.process.pid).rssBytes
   const watcher = watch(node.port)
   const began = performance.now()
-  await fuzzFrames(node.port, Number(flags.frames))
+  await fuzzFrames(node.port, flags.frames)
   const between = performance.now()
   process.stdout.write(
     `${flags.frames} frames in ${((between - began) / 1000).toFixed(1)} s, longest wait ${watcher.worst().toFixed(0)} ms\n`,
   )
-  const outcomes = await fuzzTexts(node.port, Number(flags.texts))
+  const outcomes = await fuzzTexts(node.port, flags.texts)
   process.stdout.write(
     `${flags.texts} texts in ${((performance.now() - between) / 1000).toFixed(1)} s: ${[...outcomes].map(([name, times]) => `${times} ${name}`).join(', ')}\n`,
   )
@@ -310,7 +312,7 @@ const httpOptions = {
 const node = await startProcess(
   flags.http === undefined ? ['--memory'] : Object.entries(httpOptions).map(([name, value]) => `--${name}=${value}`),
 )
-const running = flags.http === undefined ? run(node) : runHttp(node, httpPort, Number(flags.http))
+const running = flags.http === undefined ? run(node) : runHttp(node, httpPort, flags.http)
 const problems = await running.catch((error: Error) => [`the run broke off: ${error.stack}`])
 const ended = await endProcess(node, 'SIGTERM')
 rmSync(directory, { recursive: true, force: true })

@@ -12,12 +12,13 @@ import { execFile } from 'node:child_process'
 import { readFileSync, rmSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { parseArgs, promisify } from 'node:util'
+import { promisify } from 'node:util'
 import { Consistency } from '../lib/types/consistency.ts'
 import type { LoadPlan } from './bench/load.ts'
 import type { LoadReport } from './bench/load-report.ts'
 import { rowsOf, ToolClient } from './support/client.ts'
 import { temporaryDirectory } from './support/directory.ts'
+import { readOptions } from './support/options.ts'
 import { endProcess, type NodeProcess, startProcess } from './support/server.ts'
 
 const LOAD = join(dirname(fileURLToPath(import.meta.url)), 'bench/load.js')
@@ -33,18 +34,16 @@ const HEAP_MB_MAX = 80
 /** Bytes on disk in the last third of the time against those in the second. */
 const GROWTH_MAX = 1.5
 
-const { values: flags } = parseArgs({
-  options: {
-    gc: { type: 'boolean', default: false },
-    minutes: { type: 'string', default: '10' },
-    rate: { type: 'string' },
-    memtables: { type: 'string' },
-    share: { type: 'string', default: '0.6' },
-    keys: { type: 'string', default: '1000000' },
-    'value-bytes': { type: 'string', default: '256' },
-    megabytes: { type: 'string', default: '256' },
-    'row-bytes': { type: 'string', default: '100' },
-  },
+const flags = readOptions('npm run soak', 'a node under steady writes for minutes: pauses, collections, growth', {
+  gc: { type: 'boolean', default: false, describe: 'Only a memtable full of small rows, then more writes' },
+  minutes: { type: 'number', default: 10, describe: 'How long' },
+  rate: { type: 'number', describe: 'Writes a second; default: --share of the measured peak' },
+  memtables: { type: 'string', describe: 'Their size, like 64MiB' },
+  share: { type: 'number', default: 0.6, describe: 'Of the measured peak' },
+  keys: { type: 'number', default: 1_000_000, describe: 'How many there are' },
+  'value-bytes': { type: 'number', default: 256, describe: 'Of a row' },
+  megabytes: { type: 'number', default: 256, describe: '--gc: of the memtable' },
+  'row-bytes': { type: 'number', default: 100, describe: '--gc: of a row' },
 })
 
 type Figures = ReadonlyMap<string, number>
@@ -92,8 +91,8 @@ class SoakedNode {
       connections: 16,
       seconds: 10,
       warmSeconds: 1,
-      keys: Number(flags.keys),
-      valueBytes: Number(flags['value-bytes']),
+      keys: flags.keys,
+      valueBytes: flags['value-bytes'],
       ...plan,
     }
     const { stdout } = await promisify(execFile)(process.execPath, [LOAD, 'run', JSON.stringify(whole)])
@@ -191,9 +190,9 @@ async function measurePeak(seconds: number): Promise<number> {
 }
 
 async function steady(): Promise<void> {
-  const seconds = Number(flags.minutes) * 60
+  const seconds = flags.minutes * 60
   const options = flags.memtables === undefined ? [] : ['--memtable-offheap-space', flags.memtables]
-  const rate = flags.rate === undefined ? (await measurePeak(seconds)) * Number(flags.share) : Number(flags.rate)
+  const rate = flags.rate === undefined ? (await measurePeak(seconds)) * flags.share : flags.rate
   line(`${Math.round(rate)} writes/s, in flight as many as it takes`)
   const paced = { rate, inFlight: 4096, warmSeconds: 10 }
 
@@ -230,8 +229,8 @@ async function steady(): Promise<void> {
 }
 
 async function collections(): Promise<void> {
-  const bytes = Number(flags.megabytes) * MIB
-  const rowBytes = Number(flags['row-bytes'])
+  const bytes = flags.megabytes * MIB
+  const rowBytes = flags['row-bytes']
   // So large that it is not flushed before it is as full as it shall be.
   const node = await SoakedNode.start(['--memtable-offheap-space', `${bytes * 4}B`], false)
   let figures = await node.figures()

@@ -2,15 +2,20 @@
  * Random histories of rows that keep versions against the model of causality (test/support/causal-history.ts), as many as one has time for.
  *   node dist/test/causal/run.js [--histories 1000000] [--seed 1]
  */
-import { parseArgs } from 'node:util'
+import { readOptions } from '../../tools/support/options.ts'
 import { runHistory } from '../support/causal-history.ts'
 import { createDice, testSeed } from '../support/random.ts'
 
-const { values } = parseArgs({
-  options: { histories: { type: 'string', default: '1000000' }, seed: { type: 'string' } },
-})
-const histories = Number(values.histories)
-const seed = values.seed === undefined ? testSeed() : Number(values.seed)
+const values = readOptions(
+  'npm run causal',
+  'random histories of rows that keep versions against the model of causality',
+  {
+    histories: { type: 'number', default: 1_000_000, describe: 'How many' },
+    seed: { type: 'number', describe: 'Of the first one' },
+  },
+)
+const histories = values.histories
+const seed = values.seed === undefined ? testSeed() : values.seed
 console.log(`seed ${seed}, ${histories} histories`)
 const REPORTS = 10
 let differing = 0

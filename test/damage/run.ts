@@ -3,7 +3,7 @@
  *
  *     npm run damage -- [--seed N] [--stride 1]
  */
-import { parseArgs } from 'node:util'
+import { readOptions, seedOr } from '../../tools/support/options.ts'
 import {
   commitLogSubject,
   damageEverywhere,
@@ -13,11 +13,16 @@ import {
   tableSubject,
 } from '../support/damage.ts'
 
-const { values: flags } = parseArgs({
-  options: { seed: { type: 'string' }, stride: { type: 'string', default: '1' } },
-})
-const seed = Number(flags.seed ?? Math.floor(Math.random() * 2 ** 31))
-const stride = Number(flags.stride)
+const flags = readOptions(
+  'npm run damage',
+  'every byte of a commit log, an SSTable and a manifest is flipped, zeroed and cut off',
+  {
+    seed: { type: 'number', describe: 'Replays a run' },
+    stride: { type: 'number', default: 1, describe: 'Every so many bytes' },
+  },
+)
+const seed = seedOr(flags.seed)
+const stride = flags.stride
 const print = (line: string): void => {
   process.stdout.write(`${line}\n`)
 }

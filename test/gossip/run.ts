@@ -1,12 +1,15 @@
 /**
  * Gossip at size, in virtual time: how many rounds a change takes to reach all, what it costs, and whether anybody goes down who should not.
- * `npm run gossip -- [nodes] [virtual seconds]`, by default 300 and 120. Exit 1 when a bound is passed. TEST_SEED replays.
+ * `npm run gossip -- [--nodes 300] [--seconds 120]`: seconds are virtual. Exit 1 when a bound is passed. TEST_SEED replays.
  */
+import { readOptions } from '../../tools/support/options.ts'
 import { GossipWorld } from '../support/gossip-world.ts'
 import { testSeed } from '../support/random.ts'
 
-const nodes = Number(process.argv[2] ?? 300)
-const seconds = Number(process.argv[3] ?? 120)
+const { nodes, seconds } = readOptions('npm run gossip', 'gossip at size, in virtual time', {
+  nodes: { type: 'number', default: 300, describe: 'How many' },
+  seconds: { type: 'number', default: 120, describe: 'Virtual time' },
+})
 const seed = testSeed()
 let failed = false
 

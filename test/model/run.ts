@@ -11,27 +11,28 @@
 import { spawn } from 'node:child_process'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
-import { parseArgs } from 'node:util'
+import { readOptions } from '../../tools/support/options.ts'
 import { checkSeed, explain } from '../support/model/check.ts'
 import { PLANTS } from '../support/model/plants.ts'
 
-const { values: flags } = parseArgs({
-  options: {
-    seeds: { type: 'string', default: '2000' },
-    operations: { type: 'string', default: '1000' },
-    seed: { type: 'string' },
-    first: { type: 'string' },
-    twice: { type: 'string', default: '20' },
-    jobs: { type: 'string', default: '1' },
-    plants: { type: 'boolean', default: false },
-    only: { type: 'string', default: '' },
-    /** Only says at which seed it failed. */
-    brief: { type: 'boolean', default: false },
+const flags = readOptions(
+  'npm run model',
+  'random operations on a store with a simulated disk, held against a slow obvious model',
+  {
+    seeds: { type: 'number', default: 2000, describe: 'How many' },
+    operations: { type: 'number', default: 1000, describe: 'Of each' },
+    seed: { type: 'number', describe: 'This one alone' },
+    first: { type: 'number', describe: 'The first seed; default: by chance' },
+    twice: { type: 'number', default: 20, describe: 'One seed in so many runs a second time and must do the same' },
+    jobs: { type: 'number', default: 1, describe: 'Processes' },
+    plants: { type: 'boolean', default: false, describe: 'Plants bugs, each until it is found' },
+    only: { type: 'string', default: '', describe: '--plants: those whose names contain it' },
+    brief: { type: 'boolean', default: false, describe: '--seed: only whether it fails' },
   },
-})
-const operations = Number(flags.operations)
-const twice = Number(flags.twice)
-const jobs = Number(flags.jobs)
+)
+const operations = flags.operations
+const twice = flags.twice
+const jobs = flags.jobs
 const FAILURES_MAX = 5
 const PLANT_SEEDS = 200
 
@@ -44,8 +45,8 @@ else if (jobs > 1 && flags.seed === undefined) await runJobs()
 else await runSeeds()
 
 async function runSeeds(): Promise<void> {
-  const count = flags.seed === undefined ? Number(flags.seeds) : 1
-  const first = Number(flags.seed ?? flags.first ?? Math.floor(Math.random() * 2 ** 30))
+  const count = flags.seed === undefined ? flags.seeds : 1
+  const first = flags.seed ?? flags.first ?? Math.floor(Math.random() * 2 ** 30)
   const began = performance.now()
   const rate = (done: number): string => (done / ((performance.now() - began) / 1000)).toFixed(1)
   let failed = 0
@@ -96,8 +97,8 @@ async function again(args: readonly string[], take: (line: string) => void, plan
 
 /** The seeds shared out to as many processes. */
 async function runJobs(): Promise<void> {
-  const seeds = Number(flags.seeds)
-  const first = Number(flags.first ?? Math.floor(Math.random() * 2 ** 30))
+  const seeds = flags.seeds
+  const first = flags.first ?? Math.floor(Math.random() * 2 ** 30)
   const share = Math.ceil(seeds / jobs)
   let passed = 0
   let failed = 0
@@ -120,7 +121,7 @@ async function runJobs(): Promise<void> {
 
 /** Each planted bug must be found. */
 async function runPlants(): Promise<void> {
-  const first = Number(flags.first ?? Math.floor(Math.random() * 2 ** 30))
+  const first = flags.first ?? Math.floor(Math.random() * 2 ** 30)
   let missed = 0
   let tried = 0
   print(`${PLANT_SEEDS} seeds from ${first} for each plant`)

@@ -2,8 +2,7 @@
  * npm run lwt [-- --operations n] [--seed n] [--plants]: lightweight transactions and serial reads of simulated clusters, judged for linearizability
  * key by key. --plants: each planted bug, until it is found.
  */
-import yargs from 'yargs'
-import { hideBin } from 'yargs/helpers'
+import { readOptions } from '../../tools/support/options.ts'
 import { runPaxos } from '../support/paxos-cluster.ts'
 import type { PaxosPlant } from '../support/paxos-plants.ts'
 
@@ -23,12 +22,15 @@ const PLANTS: readonly PaxosPlant[] = [
 const OPERATIONS_EACH = 300
 const SEEDS_PER_PLANT = 200
 
-const options = await yargs(hideBin(process.argv))
-  .option('operations', { type: 'number', default: 100_000, describe: 'How many in all' })
-  .option('seed', { type: 'number', default: 1, describe: 'Of the first run; the next follow' })
-  .option('plants', { type: 'boolean', default: false, describe: 'Look for the planted bugs instead' })
-  .strict()
-  .parse()
+const options = readOptions(
+  'npm run lwt',
+  'lightweight transactions and serial reads of simulated clusters, judged for linearizability',
+  {
+    operations: { type: 'number', default: 100_000, describe: 'How many in all' },
+    seed: { type: 'number', default: 1, describe: 'Of the first run; the next follow' },
+    plants: { type: 'boolean', default: false, describe: 'Look for the planted bugs instead' },
+  },
+)
 
 if (options.plants) await findPlants(options.seed)
 else await runAll(options.operations, options.seed)

@@ -7,19 +7,21 @@
  *
  * --version-steps: of the script on a table that keeps versions.
  */
-import { parseArgs } from 'node:util'
+import { readOptions, seedOr } from '../../tools/support/options.ts'
 import { losePowerUnderVersions } from '../support/causal-power-loss.ts'
 import { failEverywhere, killThenLosePower, losePowerEverywhere, type Outcome } from '../support/power-loss.ts'
 
-const { values: flags } = parseArgs({
-  options: {
-    steps: { type: 'string', default: '1800' },
-    'version-steps': { type: 'string', default: '450' },
-    'error-steps': { type: 'string', default: '150' },
-    seed: { type: 'string' },
+const flags = readOptions(
+  'npm run powerloss',
+  'a scripted load loses power at each of its disk operations, or each fails; what was acknowledged must be found',
+  {
+    steps: { type: 'number', default: 1800, describe: 'Of the script' },
+    'version-steps': { type: 'number', default: 450, describe: 'Of the script on a table that keeps versions' },
+    'error-steps': { type: 'number', default: 150, describe: 'Of the script whose operations fail' },
+    seed: { type: 'number', describe: 'Replays a run' },
   },
-})
-const seed = Number(flags.seed ?? Math.floor(Math.random() * 2 ** 31))
+)
+const seed = seedOr(flags.seed)
 const print = (line: string): void => {
   process.stdout.write(`${line}\n`)
 }
@@ -42,15 +44,15 @@ async function prove(what: string, run: (report: (done: Outcome) => void) => Pro
 }
 
 print(`seed ${seed}`)
-const steps = Number(flags.steps)
+const steps = flags.steps
 await prove(`power loss at every operation of a script of ${steps} steps, 0, 50 and 100 % survival`, (report) =>
   losePowerEverywhere({ seed, steps }, report),
 )
-const versionSteps = Number(flags['version-steps'])
+const versionSteps = flags['version-steps']
 await prove(`power loss at every operation of a script of ${versionSteps} steps on rows that keep versions`, () =>
   losePowerUnderVersions({ seed, steps: versionSteps }),
 )
-const errorSteps = Number(flags['error-steps'])
+const errorSteps = flags['error-steps']
 for (const code of ['EIO', 'ENOSPC', 'EMFILE'] as const)
   await prove(`${code} at every operation of a script of ${errorSteps} steps`, (report) =>
     failEverywhere({ seed, steps: errorSteps }, code, 1, report),

@@ -1,18 +1,20 @@
 /** `npm run races -- --seeds 100 --first 1`: schema races and foundings in virtual time, one seed after another; each failure with its seed. */
-import yargs from 'yargs'
-import { hideBin } from 'yargs/helpers'
+import { readOptions } from '../../tools/support/options.ts'
 import { raceFounding } from '../support/founding-races.ts'
 import { raceSchemas } from '../support/schema-races.ts'
 
-const { seeds, first, sabotage } = await yargs(hideBin(process.argv))
-  .option('seeds', { type: 'number', default: 100, describe: 'how many' })
-  .option('first', { type: 'number', default: 1, describe: 'the first one' })
-  .option('sabotage', {
-    choices: ['acceptors forget', 'accepted hidden', 'progress hidden', 'vote before sync'] as const,
-    describe: 'with a bug that must be found',
-  })
-  .strict()
-  .parse()
+const { seeds, first, sabotage } = readOptions(
+  'npm run races',
+  'schema races and foundings of clusters in virtual time',
+  {
+    seeds: { type: 'number', default: 100, describe: 'how many' },
+    first: { type: 'number', default: 1, describe: 'the first one' },
+    sabotage: {
+      choices: ['acceptors forget', 'accepted hidden', 'progress hidden', 'vote before sync'] as const,
+      describe: 'with a bug that must be found',
+    },
+  },
+)
 
 const sums = { statements: 0, applied: 0, refused: 0, unknown: 0, epochs: 0, kills: 0 }
 let violations = 0

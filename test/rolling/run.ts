@@ -8,20 +8,22 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as wait } from 'node:timers/promises'
 import cassandra from 'cassandra-driver'
-import yargs from 'yargs'
-import { hideBin } from 'yargs/helpers'
 import { ClusterProcess } from '../../tools/cluster/node-process.ts'
 import { planCluster } from '../../tools/cluster/plan.ts'
+import { readOptions } from '../../tools/support/options.ts'
 
-const { restarts, address, share, kill, level, pause } = await yargs(hideBin(process.argv))
-  .option('restarts', { type: 'number', default: 10, describe: 'how many' })
-  .option('address', { type: 'string', default: '127.0.0.1', describe: 'of the first node' })
-  .option('share', { type: 'number', default: 0.5, describe: 'of the peak' })
-  .option('kill', { type: 'boolean', default: false, describe: 'kill -9 instead of a clean stop' })
-  .option('level', { type: 'string', default: 'QUORUM', describe: 'consistency level' })
-  .option('pause', { type: 'number', default: 2, describe: 'seconds between two restarts' })
-  .strict()
-  .parse()
+const { restarts, address, share, kill, level, pause } = readOptions(
+  'npm run rolling',
+  'a cluster of three processes is restarted node by node under load; nothing may fail, nothing be lost',
+  {
+    restarts: { type: 'number', default: 10, describe: 'how many' },
+    address: { type: 'string', default: '127.0.0.1', describe: 'of the first node' },
+    share: { type: 'number', default: 0.5, describe: 'of the peak' },
+    kill: { type: 'boolean', default: false, describe: 'kill -9 instead of a clean stop' },
+    level: { type: 'string', default: 'QUORUM', describe: 'consistency level' },
+    pause: { type: 'number', default: 2, describe: 'seconds between two restarts' },
+  },
+)
 
 const IN_FLIGHT_AT_PEAK = 64
 const PEAK_MS = 5_000

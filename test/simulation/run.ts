@@ -15,33 +15,31 @@ import { spawn } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
-import { parseArgs } from 'node:util'
+import { readOptions } from '../../tools/support/options.ts'
 import { WORKLOADS } from './workloads/index.ts'
 import { drawPlan, type LevelName, type Levels, type Plan, type PlanOptions } from './world/plan.ts'
 import { PLANTS } from './world/plants.ts'
 import { shrinkPlan } from './world/shrink.ts'
 import { runPlan } from './world/world.ts'
 
-const { values: flags } = parseArgs({
-  options: {
-    seeds: { type: 'string', default: '100' },
-    seconds: { type: 'string', default: '60' },
-    seed: { type: 'string' },
-    first: { type: 'string' },
-    nodes: { type: 'string' },
-    workloads: { type: 'string' },
-    levels: { type: 'string' },
-    twice: { type: 'string', default: '20' },
-    quiet: { type: 'boolean', default: false },
-    joins: { type: 'boolean', default: false },
-    leaves: { type: 'boolean', default: false },
-    shrink: { type: 'boolean', default: false },
-    story: { type: 'boolean', default: false },
-    failures: { type: 'string', default: '5' },
-    plants: { type: 'boolean', default: false },
-    only: { type: 'string', default: '' },
-    plan: { type: 'string' },
-  },
+const flags = readOptions('npm run simulate', 'whole clusters under faults, over virtual time, held against oracles', {
+  seeds: { type: 'number', default: 100, describe: 'How many' },
+  seconds: { type: 'number', default: 60, describe: 'Virtual time of each' },
+  seed: { type: 'number', describe: 'This one alone' },
+  first: { type: 'number', describe: 'The first seed; default: by chance' },
+  nodes: { type: 'number', describe: 'Only clusters of so many' },
+  workloads: { type: 'string', describe: 'Only these, like rows,sets' },
+  levels: { type: 'string', describe: 'Writes/reads, like QUORUM/QUORUM' },
+  twice: { type: 'number', default: 20, describe: 'One seed in so many runs a second time and must do the same' },
+  quiet: { type: 'boolean', default: false, describe: 'Without faults' },
+  joins: { type: 'boolean', default: false, describe: 'Only clusters that a node joins' },
+  leaves: { type: 'boolean', default: false, describe: 'Only clusters that a node leaves' },
+  shrink: { type: 'boolean', default: false, describe: 'Cuts a failing plan down to what still fails' },
+  story: { type: 'boolean', default: false, describe: 'Tells what happened' },
+  failures: { type: 'number', default: 5, describe: 'After so many it ends' },
+  plants: { type: 'boolean', default: false, describe: 'Plants bugs, each until it is found' },
+  only: { type: 'string', default: '', describe: '--plants: those whose names contain it' },
+  plan: { type: 'string', describe: 'Runs the plan in this file' },
 })
 
 const PLANT_SEEDS = 200
@@ -52,8 +50,8 @@ const print = (line: string): void => {
 }
 
 const options: PlanOptions = {
-  seconds: Number(flags.seconds),
-  nodes: flags.nodes === undefined ? null : Number(flags.nodes),
+  seconds: flags.seconds,
+  nodes: flags.nodes ?? null,
   workloads: flags.workloads?.split(',') ?? Object.keys(WORKLOADS),
   levels: flags.levels === undefined ? null : levelsOf(flags.levels),
   quiet: flags.quiet,
@@ -82,8 +80,8 @@ async function explain(plan: Plan): Promise<void> {
 }
 
 async function runSeeds(): Promise<void> {
-  const count = flags.seed === undefined && flags.plan === undefined ? Number(flags.seeds) : 1
-  const first = Number(flags.seed ?? flags.first ?? Math.floor(Math.random() * 2 ** 30))
+  const count = flags.seed === undefined && flags.plan === undefined ? flags.seeds : 1
+  const first = flags.seed ?? flags.first ?? Math.floor(Math.random() * 2 ** 30)
   const began = performance.now()
   let failed = 0
   let requests = 0
@@ -92,7 +90,7 @@ async function runSeeds(): Promise<void> {
   let virtualMs = 0
   let done = 0
   print(`SEEDS ${first} to ${first + count - 1}, ${options.seconds} virtual seconds each`)
-  for (let i = 0; i < count && failed < Number(flags.failures); i++) {
+  for (let i = 0; i < count && failed < flags.failures; i++) {
     const seed = first + i
     const plan =
       flags.plan === undefined ? drawPlan(seed, options) : (JSON.parse(readFileSync(flags.plan, 'utf8')) as Plan)
@@ -112,7 +110,7 @@ async function runSeeds(): Promise<void> {
       print(`SEED=${seed} failed (${summary(plan)}):`)
       for (const problem of result.problems.slice(0, 3)) print(`  ${problem}`)
       if (flags.shrink) await explain(plan)
-    } else if (Number(flags.twice) > 0 && i % Number(flags.twice) === 0) {
+    } else if (flags.twice > 0 && i % flags.twice === 0) {
       const again = await runPlan(plan)
       if (again.trace !== result.trace) {
         failed++
@@ -131,7 +129,7 @@ async function runSeeds(): Promise<void> {
 
 /** Each planted bug must be found: this program again, with the bug in it. */
 async function runPlants(): Promise<void> {
-  const first = Number(flags.first ?? Math.floor(Math.random() * 2 ** 30))
+  const first = flags.first ?? Math.floor(Math.random() * 2 ** 30)
   const register = new URL('./world/plant-register.js', import.meta.url).href
   let missed = 0
   let tried = 0
@@ -151,7 +149,7 @@ async function runPlants(): Promise<void> {
       '--twice',
       0,
     ].map(String)
-    if (flags.nodes !== undefined) args.push('--nodes', flags.nodes)
+    if (flags.nodes !== undefined) args.push('--nodes', String(flags.nodes))
     if (plant.leaves) args.push('--leaves')
     if (plant.plan !== undefined) args.push('--plan', fileURLToPath(new URL(plant.plan, PLANS)))
     const workloads = flags.workloads ?? plant.workloads

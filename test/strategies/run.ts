@@ -4,20 +4,22 @@
  *
  *     npm run strategies -- [--flushes 2000] [--runs 2000] [--seed N]
  */
-import { parseArgs } from 'node:util'
 import { DEFAULT_SIZE_TIERED, DEFAULT_TABLE_OPTIONS, type StrategyOptions } from '../../storage/table-options.ts'
+import { readOptions, seedOr } from '../../tools/support/options.ts'
 import { randomLoad } from '../support/compaction-loads.ts'
 import { CompactionSimulation, type Load } from '../support/compaction-simulation.ts'
 import { createDice } from '../support/random.ts'
 
-const { values: flags } = parseArgs({
-  options: {
-    flushes: { type: 'string', default: '2000' },
-    runs: { type: 'string', default: '2000' },
-    seed: { type: 'string' },
+const flags = readOptions(
+  'npm run strategies',
+  'what each compaction strategy writes, reads and keeps, on simulated tables',
+  {
+    flushes: { type: 'number', default: 2000, describe: 'Of the measured load' },
+    runs: { type: 'number', default: 2000, describe: 'Random loads, each of which must lose nothing' },
+    seed: { type: 'number', describe: 'Replays a run' },
   },
-})
-const seed = Number(flags.seed ?? Math.floor(Math.random() * 2 ** 31))
+)
+const seed = seedOr(flags.seed)
 const KIB = 1024
 const TASKS_MOST = 10_000
 const print = (line: string): void => {
@@ -78,7 +80,7 @@ for (const [name, load] of LOADS) {
     const compaction = { ...DEFAULT_TABLE_OPTIONS.compaction, strategy }
     const options = { ...DEFAULT_TABLE_OPTIONS, gcGraceSeconds, compaction }
     const simulation = new CompactionSimulation({ ...BASE, ...load, options }, createDice(seed))
-    for (let i = 0; i < Number(flags.flushes); i++) {
+    for (let i = 0; i < flags.flushes; i++) {
       simulation.flush()
       simulation.work(4)
     }
@@ -99,7 +101,7 @@ for (const [name, load] of LOADS) {
   }
 }
 
-const runs = Number(flags.runs)
+const runs = flags.runs
 let failed = 0
 for (let run = 0; run < runs; run++) {
   const dice = createDice(seed + run)

@@ -7,33 +7,31 @@
  * (any CQL servers) whose writes are durable like our `commitlog_sync: periodic` and `group`.
  */
 import { join } from 'node:path'
-import { parseArgs } from 'node:util'
 import { Consistency } from '../../lib/types/consistency.ts'
 import { temporaryDirectory } from '../support/directory.ts'
+import { readOptions } from '../support/options.ts'
 import { type NodeProcess, startProcess } from '../support/server.ts'
 import { type Asked, compareAll, type Operation, peer, type Server } from './compare.ts'
 
-const { values: flags } = parseArgs({
-  options: {
-    cluster: { type: 'string', default: '3' },
-    periodic: { type: 'string' },
-    batch: { type: 'string' },
-    seconds: { type: 'string', default: '8' },
-    keys: { type: 'string', default: '20000' },
-    only: { type: 'string' },
-    warm: { type: 'string', default: '20' },
-    network: { type: 'string', default: '127.0.61' },
-  },
+const flags = readOptions('npm run bench -- --cluster N', 'a cluster and its peers under the same load, in one run', {
+  cluster: { type: 'number', default: 3, describe: 'Nodes' },
+  periodic: { type: 'string', describe: "Addresses of a peer's nodes that sync as `commitlog_sync: periodic`" },
+  batch: { type: 'string', describe: "Addresses of a peer's nodes that sync before they answer" },
+  seconds: { type: 'number', default: 8, describe: 'Of each row' },
+  keys: { type: 'number', default: 20_000, describe: 'How many' },
+  only: { type: 'string', describe: 'Which requests, like select,insert' },
+  warm: { type: 'number', default: 20, describe: 'Seconds before' },
+  network: { type: 'string', default: '127.0.61', describe: 'Of our nodes' },
 })
 
-const nodes = Number(flags.cluster)
+const nodes = flags.cluster
 const shapes = [32, 256].map((inFlight) => ({ inFlight, connections: 2 * nodes }))
 const asked: Asked = {
-  keys: Number(flags.keys),
+  keys: flags.keys,
   replicas: Math.min(3, nodes),
   consistency: Consistency.QUORUM,
-  seconds: Number(flags.seconds),
-  warmSeconds: Number(flags.warm),
+  seconds: flags.seconds,
+  warmSeconds: flags.warm,
   shapesOf: () => shapes,
 }
 

@@ -8,9 +8,9 @@
  * --periodic and --batch name peers (any CQL servers) whose writes are durable like our `commitlog_sync: periodic` and `group`. Without
  * them our node is measured alone. Figures are of this machine and this run: trust the ratios.
  */
-import { parseArgs } from 'node:util'
 import { Consistency } from '../../lib/types/consistency.ts'
 import { temporaryDirectory } from '../support/directory.ts'
+import { readOptions } from '../support/options.ts'
 import { startProcess } from '../support/server.ts'
 import { type Asked, type Contender, compareAll, type Operation, peer, type Server } from './compare.ts'
 
@@ -27,23 +27,25 @@ const OTHERS: readonly Operation[] = ['slice', 'collect', 'collected', 'batch', 
 const OWN: readonly Operation[] = ['vget', 'vput', 'vget20']
 const OTHER_SHAPES = SHAPES.filter(({ inFlight }) => inFlight === 32)
 
-const { values: flags } = parseArgs({
-  options: {
-    periodic: { type: 'string' },
-    batch: { type: 'string' },
-    seconds: { type: 'string', default: '5' },
-    keys: { type: 'string', default: '100000' },
-    only: { type: 'string' },
-    warm: { type: 'string', default: '20' },
+const flags = readOptions(
+  'npm run bench',
+  'this node and its peers under the same load, in one run; also --cluster N, --storage, --http, --internode, each with a --help of its own',
+  {
+    periodic: { type: 'string', describe: 'Address of a peer that syncs as `commitlog_sync: periodic`' },
+    batch: { type: 'string', describe: 'Address of a peer that syncs before it answers' },
+    seconds: { type: 'number', default: 5, describe: 'Of each row' },
+    keys: { type: 'number', default: 100_000, describe: 'How many' },
+    only: { type: 'string', describe: 'Which requests, like select,insert' },
+    warm: { type: 'number', default: 20, describe: 'Seconds before' },
   },
-})
+)
 
 const asked: Asked = {
-  keys: Number(flags.keys),
+  keys: flags.keys,
   replicas: 1,
   consistency: Consistency.ONE,
-  seconds: Number(flags.seconds),
-  warmSeconds: Number(flags.warm),
+  seconds: flags.seconds,
+  warmSeconds: flags.warm,
   shapesOf: (operation) => (FULL.includes(operation) ? SHAPES : OTHER_SHAPES),
 }
 

@@ -9,8 +9,9 @@
 import { execFile } from 'node:child_process'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { parseArgs, promisify } from 'node:util'
+import { promisify } from 'node:util'
 import { temporaryDirectory } from '../support/directory.ts'
+import { readOptions } from '../support/options.ts'
 import { endProcess, freePort, listening, processUsage, startProcess } from '../support/server.ts'
 import type { HttpLoadPlan } from './http-load.ts'
 import type { LoadReport } from './load-report.ts'
@@ -24,24 +25,26 @@ async function load(plan: HttpLoadPlan): Promise<LoadReport> {
 }
 
 export async function benchHttp(words: readonly string[]): Promise<void> {
-  const { values: flags } = parseArgs({
-    args: [...words],
-    options: {
-      http: { type: 'boolean' },
-      seconds: { type: 'string', default: '5' },
-      warm: { type: 'string', default: '5' },
-      keys: { type: 'string', default: '20000' },
-      value: { type: 'string', default: '256' },
-      only: { type: 'string', default: 'get,put' },
-      address: { type: 'string', default: '127.0.0.1' },
+  const flags = readOptions(
+    'npm run bench -- --http',
+    'keys and values over HTTP, one node',
+    {
+      http: { type: 'boolean', describe: 'This bench' },
+      seconds: { type: 'number', default: 5, describe: 'Of each row' },
+      warm: { type: 'number', default: 5, describe: 'Seconds before' },
+      keys: { type: 'number', default: 20_000, describe: 'How many' },
+      value: { type: 'number', default: 256, describe: 'Bytes' },
+      only: { type: 'string', default: 'get,put', describe: 'Which requests' },
+      address: { type: 'string', default: '127.0.0.1', describe: 'Of the node' },
     },
-  })
+    words,
+  )
   const { address } = flags
   const { path: directory } = temporaryDirectory('bench')
   const port = await freePort(address)
   const options = ['--address', address, '--http-port', String(port), '--admin-port', '0']
   const node = await startProcess(['--data', directory, '--commitlog-sync', 'periodic', ...options])
-  const plan = { address, port, keys: Number(flags.keys), valueBytes: Number(flags.value) }
+  const plan = { address, port, keys: flags.keys, valueBytes: flags.value }
   const lines = [
     '| request | connections | requests/s | requests a CPU second of the node | p50 ms | p99 ms | errors |',
     '|---|---|---|---|---|---|---|',
@@ -52,10 +55,10 @@ export async function benchHttp(words: readonly string[]): Promise<void> {
     const filled = await load({ ...plan, operation: 'fill', connections: 16, seconds: 0, warmSeconds: 0 })
     errors += filled.errors
     for (const operation of flags.only.split(',') as ('get' | 'put')[]) {
-      await load({ ...plan, operation, connections: 16, seconds: Number(flags.warm), warmSeconds: 0 })
+      await load({ ...plan, operation, connections: 16, seconds: flags.warm, warmSeconds: 0 })
       for (const connections of CONNECTIONS) {
         const before = processUsage(node.process.pid).cpuSeconds
-        const report = await load({ ...plan, operation, connections, seconds: Number(flags.seconds), warmSeconds: 0 })
+        const report = await load({ ...plan, operation, connections, seconds: flags.seconds, warmSeconds: 0 })
         const cpuSeconds = processUsage(node.process.pid).cpuSeconds - before
         errors += report.errors
         const cells = [

@@ -13,7 +13,7 @@ import { cpus, tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
-import { parseArgs } from 'node:util'
+import { readOptions } from '../support/options.ts'
 import { ENGINES, type EngineName, hasRocks } from './storage-engines.ts'
 import type { PhaseReport, StoragePlan } from './storage-load.ts'
 
@@ -21,32 +21,34 @@ const LOAD = join(dirname(fileURLToPath(import.meta.url)), 'storage-load.js')
 const MIB = 1024 * 1024
 
 export async function benchStorage(argv: readonly string[]): Promise<void> {
-  const { values: flags } = parseArgs({
-    args: [...argv],
-    options: {
-      storage: { type: 'boolean' },
-      count: { type: 'string', default: '2000000' },
-      value: { type: 'string', default: '200' },
-      batch: { type: 'string', default: '100' },
-      memtable: { type: 'string', default: '64' },
-      cache: { type: 'string', default: '64' },
-      seconds: { type: 'string', default: '5' },
-      engines: { type: 'string' },
-      only: { type: 'string' },
-      directory: { type: 'string', default: tmpdir() },
+  const flags = readOptions(
+    'npm run bench -- --storage',
+    'the storage engine in process beside others',
+    {
+      storage: { type: 'boolean', describe: 'This bench' },
+      count: { type: 'number', default: 2_000_000, describe: 'Rows' },
+      value: { type: 'number', default: 200, describe: 'Bytes of a value' },
+      batch: { type: 'number', default: 100, describe: 'Rows written at once' },
+      memtable: { type: 'number', default: 64, describe: 'MiB' },
+      cache: { type: 'number', default: 64, describe: 'MiB' },
+      seconds: { type: 'number', default: 5, describe: 'Of each phase of reads' },
+      engines: { type: 'string', describe: 'Like polyxena,leveldb' },
+      only: { type: 'string', describe: 'One phase' },
+      directory: { type: 'string', default: tmpdir(), describe: 'On which disk' },
     },
-  })
+    argv,
+  )
   const engines = (flags.engines?.split(',') ??
     ENGINES.filter((name) => name !== 'rocksdb' || hasRocks())) as EngineName[]
   for (const engine of engines)
     if (!ENGINES.includes(engine)) throw new Error(`no engine ${engine}: ${ENGINES.join(', ')}`)
   const plan = {
-    count: Number(flags.count),
-    valueBytes: Number(flags.value),
-    batch: Number(flags.batch),
-    memtableBytes: Number(flags.memtable) * MIB,
-    cacheBytes: Number(flags.cache) * MIB,
-    seconds: Number(flags.seconds),
+    count: flags.count,
+    valueBytes: flags.value,
+    batch: flags.batch,
+    memtableBytes: flags.memtable * MIB,
+    cacheBytes: flags.cache * MIB,
+    seconds: flags.seconds,
     only: flags.only ?? null,
   }
   const results = new Map<EngineName, PhaseReport[]>()

@@ -6,9 +6,9 @@
  * Without --server a node is started in this process, in memory. A seed that differs is shown with its first difference; --shrink makes its list of statements
  * as short as it can be made; --indexes makes secondary indexes first. Ends with status 1 on a difference.
  */
-import { parseArgs } from 'node:util'
 import { startNode } from '../../../lib/index.ts'
 import { ToolClient } from '../../../tools/support/client.ts'
+import { readOptions } from '../../../tools/support/options.ts'
 import { createDice } from '../../support/random.ts'
 import { askServer, type Question } from './answer.ts'
 import { drawIndexes } from './indexes.ts'
@@ -16,18 +16,20 @@ import { drawSchema, type HuntTable } from './schema.ts'
 import { drawSelect } from './selects.ts'
 import { drawWrite } from './writes.ts'
 
-const { values: flags } = parseArgs({
-  options: {
-    reference: { type: 'string' },
-    server: { type: 'string' },
-    seeds: { type: 'string', default: '300' },
-    statements: { type: 'string', default: '500' },
-    seed: { type: 'string' },
-    shrink: { type: 'boolean', default: false },
-    indexes: { type: 'boolean', default: false },
-    keyspace: { type: 'string', default: 'hunt' },
+const flags = readOptions(
+  'npm run hunt',
+  'the same random statements to a node of ours and to a real Cassandra, and each difference between their answers',
+  {
+    reference: { type: 'string', describe: 'Address of the Cassandra' },
+    server: { type: 'string', describe: 'Address of ours; default: a node in this process' },
+    seeds: { type: 'number', default: 300, describe: 'How many' },
+    statements: { type: 'number', default: 500, describe: 'Of each' },
+    seed: { type: 'number', describe: 'This one alone' },
+    shrink: { type: 'boolean', default: false, describe: 'Cuts the list of statements down to what still differs' },
+    indexes: { type: 'boolean', default: false, describe: 'With secondary indexes' },
+    keyspace: { type: 'string', default: 'hunt', describe: 'Where, on both' },
   },
-})
+)
 
 /** Waits until TTLs of a second have run out. */
 const WAIT = 'wait'
@@ -145,7 +147,7 @@ async function shrink(servers: Servers, plan: Plan, found: Difference): Promise<
 }
 
 async function hunt(servers: Servers, seed: number): Promise<boolean> {
-  const plan = drawPlan(seed, Number(flags.statements))
+  const plan = drawPlan(seed, flags.statements)
   const found = await runPlan(servers, plan)
   if (found === null) return true
   process.stdout.write(`\nseed ${seed} differs, ${found.text}`)
@@ -166,8 +168,8 @@ const servers: Servers = {
   ours: await ToolClient.connect(flags.server ?? node!.address, node?.port ?? PORT),
   theirs: await ToolClient.connect(flags.reference, PORT),
 }
-const first = flags.seed ? Number(flags.seed) : 1
-const seeds = flags.seed ? 1 : Number(flags.seeds)
+const first = flags.seed ? flags.seed : 1
+const seeds = flags.seed ? 1 : flags.seeds
 let different = 0
 for (let seed = first; seed < first + seeds; seed++) if (!(await hunt(servers, seed))) different++
 process.stdout.write(`${seeds - different} seeds without a difference, ${different} with\n`)
