@@ -48,7 +48,7 @@ export function compileSchemaStatement(statement: SchemaStatement, keyspace: str
     case 'create_view':
     case 'alter_view':
     case 'drop_view':
-      return compileView(statement, keyspaceName(statement.view.keyspace, keyspace), keyspace)
+      return compileView(statement, keyspaceName(statement.view.keyspace, keyspace))
     case 'create_type':
     case 'alter_type':
     case 'drop_type':

@@ -15,16 +15,15 @@ import { propertyMap, refuseRepeatedOrder } from './schema-properties.ts'
 
 type Statement<Kind extends SchemaStatement['kind']> = Extract<SchemaStatement, { kind: Kind }>
 
-/** `keyspace` is the view's, `current` the connection's. */
+/** `keyspace` is the view's. */
 export function compileView(
   statement: Statement<'create_view' | 'alter_view' | 'drop_view'>,
   keyspace: string,
-  current: string | null,
 ): CompiledStatement {
   const { name } = statement.view
   switch (statement.kind) {
     case 'create_view':
-      return compileCreate(statement, keyspace, current)
+      return compileCreate(statement, keyspace)
     case 'alter_view': {
       const properties = propertyMap(statement.properties)
       return new SchemaPlan(keyspace, name, (schema) =>
@@ -36,13 +35,10 @@ export function compileView(
   }
 }
 
-function compileCreate(
-  statement: Statement<'create_view'>,
-  keyspace: string,
-  current: string | null,
-): CompiledStatement {
+/** A base table without a keyspace is in the view's, whichever the connection uses. */
+function compileCreate(statement: Statement<'create_view'>, keyspace: string): CompiledStatement {
   const { select, view, primaryKeys, ifNotExists } = statement
-  if ((select.table.keyspace ?? current ?? keyspace) !== keyspace)
+  if ((select.table.keyspace ?? keyspace) !== keyspace)
     throw invalid('Cannot create a materialized view on a table in a different keyspace')
   if (hasMarker(select.where)) throw invalid('Bind variables are not allowed in CREATE MATERIALIZED VIEW statements')
   const { partitionKey, clustering } = primaryKeys[0]!
