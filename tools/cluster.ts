@@ -15,6 +15,8 @@ import { processUsage } from './support/server.ts'
 
 const LOOK_EVERY_MS = 1_000
 const FIRST_LOOK_MS = 100
+/** Who says nothing for so long stands still: the next node is asked. */
+const SILENCE_MS_MAX = 500
 const STATES = { joining: 'J', normal: 'N', leaving: 'L' } as const
 
 const isTerminal = process.stdout.isTTY === true
@@ -143,7 +145,7 @@ async function look(plan: ClusterPlan, nodes: readonly ClusterProcess[]): Promis
   let report: RingReport | null = null
   for (const { plan: node, phase } of nodes) {
     if (phase !== 'serving') continue
-    const client = new AdminClient({ host: node.address, port: plan.ports.admin, socket: null })
+    const client = new AdminClient({ host: node.address, port: plan.ports.admin, socket: null }, SILENCE_MS_MAX)
     report = await client.get<RingReport>('ring').catch(() => null)
     if (report) break
   }

@@ -1,7 +1,7 @@
 /** The administration interface of a real node, and polyxena-nodetool over it: what they do, and whom they refuse. */
 import { spawn } from 'node:child_process'
 import { copyFileSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { request } from 'node:http'
+import { createServer, request } from 'node:http'
 import net from 'node:net'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
@@ -337,6 +337,28 @@ t.test('drain: no clients any more, all is in files; then the node ends', async 
   await t.rejects(ToolClient.connect(node.address, node.port))
   await node.close()
   t.match(await tool('info'), { status: 2, output: /^nodetool: Failed to connect to '.*' - ConnectException/ })
+})
+
+t.test('a node that stands still is not waited for; what it has begun is', async (t) => {
+  const silent = net.createServer()
+  await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', resolve))
+  const { port } = silent.address() as net.AddressInfo
+  const connect = (place: AdminPlace) => new AdminClient(place, 200)
+  let told = ''
+  const printError = (text: string): void => {
+    told += text
+  }
+  for (const name of ['status', 'drain'])
+    t.equal(await runTool(['-p', String(port), name], { connect, print: () => {}, printError }), 2, name)
+  const once = `nodetool: Failed to connect to '127.0.0.1:${port}' - SocketTimeoutException: 'Read timed out'.\n`
+  t.equal(told, once.repeat(2))
+  silent.close()
+
+  const slow = createServer((_, answer) => void setTimeout(() => answer.end('{"done": true}'), 3_000))
+  await new Promise<void>((resolve) => slow.listen(0, '127.0.0.1', resolve))
+  const place = { host: '127.0.0.1', port: (slow.address() as net.AddressInfo).port, socket: null }
+  t.same(await new AdminClient(place, 2_000).post('compact', { keyspaces: ['shop'] }), { done: true })
+  slow.close()
 })
 
 t.test('a place that is taken or not on loopback costs only the interface', async (t) => {

@@ -8,6 +8,9 @@ export interface AdminPlace {
   readonly socket: string | null
 }
 
+/** A process that stands still (SIGSTOP, a swapping machine) takes connections and says nothing. What takes long is another matter: it was begun. */
+const SILENCE_MS_MAX = 10_000
+
 /** The node could not be asked. */
 export class UnreachableError extends Error {
   override name = 'UnreachableError'
@@ -34,10 +37,12 @@ export interface Asked {
 
 export class AdminClient implements Asked {
   readonly place: AdminPlace
+  readonly #silenceMsMax: number
   readonly #agent = new Agent({ keepAlive: false })
 
-  constructor(place: AdminPlace) {
+  constructor(place: AdminPlace, silenceMsMax = SILENCE_MS_MAX) {
     this.place = place
+    this.#silenceMsMax = silenceMsMax
   }
 
   async get<T>(report: string, values: Values = {}): Promise<T> {
@@ -58,6 +63,7 @@ export class AdminClient implements Asked {
     const where = socket === null ? { host, port } : { socketPath: socket, headers: { host: 'localhost' } }
     return new Promise<T>((resolve, reject) => {
       const asked = request({ ...where, method, path, agent: this.#agent }, (answer) => {
+        clearTimeout(silence)
         const chunks: Buffer[] = []
         answer.on('data', (chunk: Buffer) => chunks.push(chunk))
         answer.on('error', reject)
@@ -69,7 +75,17 @@ export class AdminClient implements Asked {
           }
         })
       })
-      asked.on('error', (error: NodeJS.ErrnoException) => reject(new UnreachableError(whyUnreachable(error))))
+      const silence = setTimeout(
+        () => asked.destroy(Object.assign(new Error('Read timed out'), { code: SILENT })),
+        this.#silenceMsMax,
+      )
+      // The node says at once that it has the request; the answer may take as long as what is asked for does.
+      asked.setHeader('expect', '100-continue')
+      asked.on('continue', () => clearTimeout(silence))
+      asked.on('error', (error: NodeJS.ErrnoException) => {
+        clearTimeout(silence)
+        reject(new UnreachableError(whyUnreachable(error)))
+      })
       if (body !== null) asked.setHeader('content-type', 'application/json')
       asked.end(body ?? undefined)
     })
@@ -87,6 +103,8 @@ function read<T>(status: number, text: string): T {
   const { kind, error } = value as { kind?: unknown; error?: unknown }
   throw new RefusedError(kind === 'usage' ? 'usage' : 'failure', String(error ?? `status ${status}`))
 }
+
+const SILENT = 'SocketTimeoutException'
 
 /** In the words of Java's exceptions, as scripts look for them. */
 function whyUnreachable({ code, message }: NodeJS.ErrnoException): string {
