@@ -309,7 +309,7 @@ export function info(node: AdminNode): object {
     exceptions: metrics.clients.counters.incidents,
     caches: statistics.caches,
     repairedShare: raw === 0 ? 1 : repaired / raw,
-    tokens: identity.tokens,
+    tokens: node.cluster.self().tokens,
     problems: store.problems,
   }
 }

@@ -77,6 +77,14 @@ t.test('a dead node is removed, and a living one leaves: others have all before 
   const one = await connect(t, cluster, 1)
   await fill(one, 'three', 3)
   const hostId = cluster.node(4).hostId!
+  const ringTokens = [...(await nodetool(cluster, 2, 'ring')).matchAll(/^(\S+) .* (-?\d+) *$/gm)]
+    .filter(([, address]) => address === cluster.node(2).address)
+    .map(([, , token]) => token)
+  const infoTokens = [...(await nodetool(cluster, 2, 'info', '-T')).matchAll(/^Token +: (\S+)$/gm)].map(
+    ([, one]) => one,
+  )
+  t.same([...infoTokens].sort(), [...ringTokens].sort(), 'its tokens are those that it has in the ring')
+  t.ok(infoTokens.length > 1)
   t.equal(await nodetool(cluster, 1, 'removenode', 'status'), '0 RemovalStatus: No token removals in process.\n')
   t.match(
     await nodetool(cluster, 1, 'removenode', hostId),
