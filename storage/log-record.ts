@@ -3,8 +3,8 @@
  * payload := (length u32 | mutation)*
  */
 import { BytesError } from '../lib/base/bytes.ts'
-import { validateMutation } from './model/mutation.ts'
 import { readInt32 } from './model/row.ts'
+import { validateMutation } from './model/validation.ts'
 
 const LENGTH_BYTES = 4
 

@@ -18,7 +18,8 @@
  */
 import { ByteReader, ByteWriter } from '../../lib/base/bytes.ts'
 import { uuidBytes, uuidText } from '../../lib/base/uuid.ts'
-import { POSITION_HEAD_BYTES, TABLE_ID_BYTES, validateMutation } from '../../storage/model/mutation.ts'
+import { POSITION_HEAD_BYTES, TABLE_ID_BYTES } from '../../storage/model/mutation.ts'
+import { validateMutation } from '../../storage/model/validation.ts'
 import { BALLOT_BYTES, type Ballot, encodeBallot, readBallot } from '../paxos/ballot.ts'
 import type { PrepareReply, Proposal, ProposeReply } from '../paxos/core.ts'
 import { checkValue, mutationOf, type Register } from '../paxos/register.ts'

@@ -17,7 +17,8 @@ import {
   type Slice,
 } from '../../storage/model/command.ts'
 import { DELETION_BYTES } from '../../storage/model/deletion.ts'
-import { POSITION_HEAD_BYTES, TABLE_ID_BYTES, validateMutation } from '../../storage/model/mutation.ts'
+import { POSITION_HEAD_BYTES, TABLE_ID_BYTES } from '../../storage/model/mutation.ts'
+import { validateMutation } from '../../storage/model/validation.ts'
 import type { TableIds } from './table-ids.ts'
 
 const VERSION = 1

@@ -9,7 +9,7 @@
  * All mutations of a message are applied at once, as one record of the commit log. MUTATION is answered with nothing.
  */
 import { ByteReader, BytesError, type ByteWriter } from '../../lib/base/bytes.ts'
-import { validateMutation } from '../../storage/model/mutation.ts'
+import { validateMutation } from '../../storage/model/validation.ts'
 import type { Endpoint } from '../internode/messenger.ts'
 
 const HAND_ON = 1

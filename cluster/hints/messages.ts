@@ -6,7 +6,7 @@
  */
 import { ByteReader, BytesError, ByteWriter } from '../../lib/base/bytes.ts'
 import { uuidBytes, uuidText } from '../../lib/base/uuid.ts'
-import { validateMutation } from '../../storage/model/mutation.ts'
+import { validateMutation } from '../../storage/model/validation.ts'
 
 export interface WrittenMutation {
   readonly writtenAt: number

@@ -9,7 +9,7 @@
 import { ByteReader, BytesError, ByteWriter } from '../../lib/base/bytes.ts'
 import { uuidBytes, uuidText } from '../../lib/base/uuid.ts'
 import type { ReadPoint } from '../../storage/model/command.ts'
-import { validateMutation } from '../../storage/model/mutation.ts'
+import { validateMutation } from '../../storage/model/validation.ts'
 import type { Range } from './plan.ts'
 
 export interface OpenRequest {

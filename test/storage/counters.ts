@@ -3,9 +3,9 @@ import t from 'tap'
 import { ByteWriter } from '../../lib/base/bytes.ts'
 import { COUNTER_DELETION } from '../../storage/model/counter.ts'
 import { LastWriteWins } from '../../storage/model/merge.ts'
-import { validateRow } from '../../storage/model/mutation.ts'
 import { RowReader } from '../../storage/model/row.ts'
 import { RowWriter } from '../../storage/model/row-writer.ts'
+import { validateRow } from '../../storage/model/validation.ts'
 import { type Dice, forAll } from '../support/random.ts'
 
 const COLUMN = 3

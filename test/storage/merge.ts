@@ -2,8 +2,9 @@
 import t from 'tap'
 import { ByteWriter } from '../../lib/base/bytes.ts'
 import { Coverage, LastWriteWins } from '../../storage/model/merge.ts'
-import { EntryKind, MutationReader, validateMutation } from '../../storage/model/mutation.ts'
+import { EntryKind, MutationReader } from '../../storage/model/mutation.ts'
 import { RowReader, rowIsLive } from '../../storage/model/row.ts'
+import { validateMutation } from '../../storage/model/validation.ts'
 import { type Dice, forAll } from '../support/random.ts'
 import { encodeWrite, high, low, randomWrite } from '../support/storage-model.ts'
 

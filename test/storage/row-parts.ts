@@ -3,10 +3,10 @@ import t from 'tap'
 import { ByteWriter } from '../../lib/base/bytes.ts'
 import { DOT_BYTES, joinContexts, makeContext, makeDot, NO_CONTEXT } from '../../storage/model/causal/context.ts'
 import { CausalVersions, LastWriteWins, type Resolution } from '../../storage/model/merge.ts'
-import { validateRow } from '../../storage/model/mutation.ts'
 import { RowReader, VERSION_COLUMN_ID } from '../../storage/model/row.ts'
 import { rowParts } from '../../storage/model/row-parts.ts'
 import { RowWriter } from '../../storage/model/row-writer.ts'
+import { validateRow } from '../../storage/model/validation.ts'
 import { createDice, type Dice, testSeed } from '../support/random.ts'
 
 const EMPTY: Buffer = Buffer.from([0])

@@ -20,10 +20,11 @@ import type { Dots } from '../../storage/model/causal/dots.ts'
 import { KnownRows } from '../../storage/model/causal/known-rows.ts'
 import { CausalRow } from '../../storage/model/causal/state.ts'
 import { CausalVersions } from '../../storage/model/merge.ts'
-import { MutationReader, validateRow } from '../../storage/model/mutation.ts'
+import { MutationReader } from '../../storage/model/mutation.ts'
 import { PartitionMutationWriter } from '../../storage/model/partition-mutation.ts'
 import { RowReader } from '../../storage/model/row.ts'
 import { RowWriter } from '../../storage/model/row-writer.ts'
+import { validateRow } from '../../storage/model/validation.ts'
 import type { Dice } from './random.ts'
 
 /** The code under test; planted bugs replace parts of it. */

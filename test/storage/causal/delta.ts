@@ -6,15 +6,10 @@ import { type CausalWrite, deltaOf, lacksSeen } from '../../../storage/model/cau
 import type { Dots } from '../../../storage/model/causal/dots.ts'
 import { CausalRow } from '../../../storage/model/causal/state.ts'
 import { CausalVersions } from '../../../storage/model/merge.ts'
-import {
-  EntryKind,
-  MutationReader,
-  MutationWriter,
-  validateMutation,
-  validateRow,
-} from '../../../storage/model/mutation.ts'
+import { EntryKind, MutationReader, MutationWriter } from '../../../storage/model/mutation.ts'
 import { RowReader } from '../../../storage/model/row.ts'
 import { RowWriter } from '../../../storage/model/row-writer.ts'
+import { validateMutation, validateRow } from '../../../storage/model/validation.ts'
 
 const NOW = 1_000
 const law = new CausalVersions()

@@ -3,7 +3,7 @@ import t from 'tap'
 import { BytesError } from '../../../lib/base/bytes.ts'
 import { deltaOf } from '../../../storage/model/causal/delta.ts'
 import { CausalRow } from '../../../storage/model/causal/state.ts'
-import { validateMutation, validateRow } from '../../../storage/model/mutation.ts'
+import { validateMutation, validateRow } from '../../../storage/model/validation.ts'
 import { CausalWriter, joinRows, makeRow, rowMutation, versionRow } from '../../support/causal-writes.ts'
 import { type Dice, forAll } from '../../support/random.ts'
 
