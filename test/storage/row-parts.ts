@@ -10,6 +10,7 @@ import { validateRow } from '../../storage/model/validation.ts'
 import { createDice, type Dice, testSeed } from '../support/random.ts'
 
 const EMPTY: Buffer = Buffer.from([0])
+const NO_BYTES = Buffer.alloc(0)
 
 function merged(law: Resolution, rows: readonly Buffer[]): Buffer {
   let row: Buffer = EMPTY
@@ -55,9 +56,24 @@ function versionsOf(row: Buffer): string[] {
   return found
 }
 
-const ACTORS = [2, 4, 6].map((byte) => Buffer.alloc(8, byte))
+/** Of versions, and of elements. */
+const ACTORS = [2, 3, 4, 5, 6].map((byte) => Buffer.alloc(8, byte))
 
-/** Some versions, and some that were superseded, of each actor. */
+function isOfVersion(dot: Buffer): boolean {
+  return dot[0]! % 2 === 0
+}
+
+/** Its lower half: the counters here are small. */
+function timestampOf(dot: Buffer): number {
+  return dot.readUInt32BE(DOT_BYTES - 4)
+}
+
+/** No other element has that dot. */
+function elementOf(dot: Buffer): Buffer {
+  return Buffer.concat([dot, Buffer.alloc(timestampOf(dot) * 3, 'e')])
+}
+
+/** Some versions or elements, and some that were superseded, of each actor. */
 function versionsRow(dice: Dice): Buffer {
   const dots: Buffer[] = []
   let context: Buffer = NO_CONTEXT
@@ -77,7 +93,9 @@ function versionsRow(dice: Dice): Buffer {
     writer.context(context, 0, context.length)
     if (dice.chance(0.3)) writer.cell(3, 0, 15, value(dice))
     for (const dot of dots)
-      writer.dottedCell(VERSION_COLUMN_ID, dot, 0, dot.readUInt32BE(DOT_BYTES - 4), 0, 0, plainRow(dice))
+      if (!isOfVersion(dot)) writer.dottedCell(4, elementOf(dot), 0, timestampOf(dot), 0, 0, NO_BYTES)
+    for (const dot of dots.filter(isOfVersion))
+      writer.dottedCell(VERSION_COLUMN_ID, dot, 0, timestampOf(dot), 0, 0, plainRow(dice))
   })
 }
 
@@ -111,4 +129,19 @@ t.test('until the last part comes, nothing is taken away', async (t) => {
   }
   const row = merged(law, [versionsRow(createDice(7))])
   t.same(rowParts(row, row.length), [row], 'a row that is small enough is one part')
+})
+
+t.test('a set of very many elements, each of a write of its own', async (t) => {
+  const actor = Buffer.alloc(8, 3)
+  const ELEMENTS = 200_000
+  const row = made((writer) => {
+    const context = makeContext(actor, 0, 2 * ELEMENTS)
+    writer.context(context, 0, context.length)
+    for (let counter = 2; counter <= 2 * ELEMENTS; counter += 2)
+      writer.dottedCell(4, makeDot(actor, counter), 0, counter, 0, 0, NO_BYTES)
+  })
+  const parts = rowParts(row, row.length - 100)
+  t.equal(parts.length, 2)
+  for (const part of parts) validateRow(part, 0, part.length)
+  t.ok(merged(new CausalVersions(), parts).equals(row))
 })

@@ -107,8 +107,12 @@ class Entries {
   covers(dot: Uint8Array, counterAt: number): boolean {
     // The number of bounds below it says on which side of an interval's edges it lies.
     let below = 0
-    while (below < this.bounds && compareBounds(this.bytes, this.boundsAt + below * BOUND_BYTES, dot, counterAt) < 0)
-      below++
+    let end = this.bounds
+    while (below < end) {
+      const middle = (below + end) >>> 1
+      if (compareBounds(this.bytes, this.boundsAt + middle * BOUND_BYTES, dot, counterAt) < 0) below = middle + 1
+      else end = middle
+    }
     return below < this.bounds && ((this.bounds - below) & 1) === 1
   }
 
@@ -443,18 +447,37 @@ export function withoutEntries(bytes: Buffer, start: number, end: number, gone: 
   return Buffer.concat(kept)
 }
 
-/** What has seen the same but for these dots. */
+/** What has seen these dots, which ascend, and no others. */
+export function contextOfDots(dots: readonly Buffer[]): Buffer {
+  const out = new ByteWriter(dots.length * BOUND_BYTES)
+  for (let i = 0; i < dots.length; ) {
+    const first = dots[i]!
+    const bounds: number[] = []
+    for (; i < dots.length && compareBounds(dots[i]!, 0, first, 0) === 0; i++) {
+      const counter = readCounter(dots[i]!, ACTOR_BYTES)
+      const last = bounds.length - 1
+      if (last >= 0 && counter - 1 <= bounds[last]!) bounds[last] = counter
+      else bounds.push(counter - 1, counter)
+    }
+    appendBounds(out, first, 0, bounds)
+  }
+  return out.view()
+}
+
+/** What has seen the same but for these dots, which ascend. */
 export function withoutDots(context: Buffer, dots: readonly Buffer[]): Buffer {
   const entries = new Entries(context)
   const out = new ByteWriter(context.length + dots.length * BOUND_BYTES)
+  let next = 0
   while (entries.next()) {
-    const own = dots.filter((dot) => compareBounds(context, entries.actorAt, dot, 0) === 0)
-    if (own.length === 0 || entries.isLegacy) {
-      out.slice(context, entries.actorAt, entries.end)
-      continue
+    const counters: number[] = []
+    for (; next < dots.length; next++) {
+      const order = compareBounds(dots[next]!, 0, context, entries.actorAt)
+      if (order > 0) break
+      if (order === 0) counters.push(readCounter(dots[next]!, ACTOR_BYTES))
     }
-    const counters = own.map((dot) => readCounter(dot, ACTOR_BYTES)).sort((a, b) => a - b)
-    appendBounds(out, context, entries.actorAt, cutOut(boundsOf(entries), counters))
+    if (counters.length === 0 || entries.isLegacy) out.slice(context, entries.actorAt, entries.end)
+    else appendBounds(out, context, entries.actorAt, cutOut(boundsOf(entries), counters))
   }
   return out.view()
 }
@@ -462,11 +485,13 @@ export function withoutDots(context: Buffer, dots: readonly Buffer[]): Buffer {
 /** The intervals without these counters, which ascend. */
 function cutOut(bounds: readonly number[], counters: readonly number[]): number[] {
   const left: number[] = []
+  let next = 0
   for (let i = 0; i < bounds.length; i += 2) {
     let low = bounds[i]!
     const high = bounds[i + 1]!
-    for (const counter of counters) {
-      if (counter <= low || counter > high) continue
+    for (; next < counters.length && counters[next]! <= high; next++) {
+      const counter = counters[next]!
+      if (counter <= low) continue
       if (counter - 1 > low) left.push(low, counter - 1)
       low = counter
     }

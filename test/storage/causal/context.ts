@@ -3,6 +3,7 @@ import fc from 'fast-check'
 import t from 'tap'
 import {
   ACTOR_BYTES,
+  contextOfDots,
   contextSize,
   coversContext,
   coversDot,
@@ -16,6 +17,7 @@ import {
   makeLegacyContext,
   NO_CONTEXT,
   validateContext,
+  withoutDots,
 } from '../../../storage/model/causal/context.ts'
 import { testSeed } from '../../support/random.ts'
 
@@ -110,6 +112,30 @@ t.test('one covers another as its set contains the other set', (t) => {
       whole(own, a)
       const contains = [...whole(wanted, b)].every((dot) => own.has(dot))
       return coversContext(contextOf(a), contextOf(b)) === contains
+    }),
+  )
+  t.end()
+})
+
+t.test('the context of dots has seen these alone, and one without dots all others', (t) => {
+  const dot = fc.tuple(fc.nat(ACTORS.length - 1), fc.nat(STEPS - 1))
+  check(
+    fc.property(some, fc.array(dot, { maxLength: 10 }), (intervals, chosen) => {
+      const dots = chosen.map(([actor, i]) => makeDot(ACTORS[actor]!, COUNTERS[i]!)).sort(Buffer.compare)
+      const seen = chosen.map(([actor, i]) => [actor, i, i] as const)
+      const context = contextOf(intervals)
+      const left = withoutDots(context, dots)
+      validateContext(left)
+      const isGone = (other: Buffer): boolean => dots.some((dot) => dot.equals(other))
+      for (const actor of ACTORS)
+        for (const counter of COUNTERS) {
+          const other = makeDot(actor, counter)
+          if (coversDot(left, other, 0) !== (coversDot(context, other, 0) && !isGone(other))) return false
+        }
+      return (
+        contextOfDots(dots).equals(contextOf(seen)) &&
+        joinContexts(left, contextOf(seen)).equals(joinContexts(context, contextOf(seen)))
+      )
     }),
   )
   t.end()
