@@ -102,7 +102,13 @@ function newColumns(definition: NewTable, types: ReadonlyMap<string, CqlType>): 
     const inClustering = definition.clustering.indexOf(column.name)
     if (inClustering >= 0) {
       const order = definition.clusteringOrder.find((entry) => entry.column === column.name)
-      return { ...base, id: -1, kind: 'clustering', position: inClustering, reversed: order?.descending ?? false }
+      return {
+        ...base,
+        id: -1,
+        kind: 'clustering',
+        position: inClustering,
+        reversed: column.type.isReversed || order?.descending === true,
+      }
     }
     const kind = column.isStatic ? 'static' : 'regular'
     return { ...base, id: nextId++, kind, position: -1, reversed: false }

@@ -16,6 +16,8 @@ export interface TypeReference {
   readonly isCounter: boolean
   /** A bare name that is no native type. */
   readonly isBareUserType: boolean
+  /** A Java class that reverses the order of another one. */
+  readonly isReversed: boolean
   /** As messages show it, user types with their keyspace. */
   referenceText(keyspace: string): string
   /** Looks it up; throws when it is wrong or not there. */

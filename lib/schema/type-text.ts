@@ -3,7 +3,7 @@
  * Always: parseTypeText(typeToCql(type)) equals type, given the user types of its keyspace.
  */
 import { assert } from '../base/assert.ts'
-import { freeze, nativeType } from '../types/names.ts'
+import { EMPTY_TYPE_CLASS, freeze, nativeType } from '../types/names.ts'
 import type { CqlType, UserType } from '../types/type.ts'
 
 /** Bugs only: the text is our own. */
@@ -37,7 +37,7 @@ class TypeTextParser {
     const start = this.#at
     while (this.#at < this.#text.length && !'<>,'.includes(this.#text[this.#at]!)) this.#at += 1
     const name = this.#text.slice(start, this.#at)
-    if (this.#text[this.#at] !== '<') return nativeType(name) ?? this.#userType(name)
+    if (this.#text[this.#at] !== '<') return nativeType(name) ?? this.#named(name)
     this.#at += 1
     const type = this.#parametrised(name)
     this.#expect('>')
@@ -73,6 +73,12 @@ class TypeTextParser {
         return { kind: 'vector', element, dimension: Number(this.#text.slice(start, this.#at)) }
       }
     }
+  }
+
+  /** A user type, or the class that is shown by a name that no statement can give. */
+  #named(name: string): CqlType {
+    if (name === 'empty' && !this.#userTypes.has(name)) return { kind: 'custom', className: EMPTY_TYPE_CLASS }
+    return this.#userType(name)
   }
 
   #userType(name: string): UserType {

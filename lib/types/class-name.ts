@@ -4,7 +4,7 @@
  */
 import { unreachable } from '../base/assert.ts'
 import { configError } from '../base/errors.ts'
-import { NATIVE } from './names.ts'
+import { NATIVE, someType } from './names.ts'
 import type { CqlType, NativeTypeName } from './type.ts'
 
 const MARSHAL = 'org.apache.cassandra.db.marshal.'
@@ -38,6 +38,22 @@ const NATIVE_BY_CLASS = new Map<string, NativeTypeName>(
 
 // The name that timestamps had before they were compared as signed numbers.
 NATIVE_BY_CLASS.set('DateType', 'timestamp')
+
+/** Classes without a CQL name that tables may have all the same. */
+const KNOWN_CLASSES: ReadonlySet<string> = new Set([
+  'CompositeType',
+  'DynamicCompositeType',
+  'EmptyType',
+  'LexicalUUIDType',
+  'PartitionerDefinedOrder',
+])
+
+/** Of this type itself, whatever it holds. */
+export function isUnknownClass(type: CqlType): boolean {
+  if (type.kind !== 'custom') return false
+  const [name] = type.className.split('(', 1)
+  return !KNOWN_CLASSES.has(name!.startsWith(MARSHAL) ? name!.slice(MARSHAL.length) : name!)
+}
 
 /** The type as Cassandra's toString writes it; inside a frozen collection the inner `frozen` is left out. */
 export function typeToClassName(type: CqlType): string {
@@ -82,7 +98,8 @@ function hex(name: string): string {
 }
 
 /**
- * The type of a class name, with or without its package. Unknown classes become custom types. ReversedType is read as what it reverses.
+ * The type of a class name, with or without its package. Unknown classes become custom types; composite ones are named as Cassandra names them,
+ * whatever blanks and packages the text has. ReversedType is read as what it reverses.
  * Throws CONFIG_ERROR when parentheses or parameters are wrong.
  */
 export function parseTypeClassName(text: string): CqlType {
@@ -90,6 +107,11 @@ export function parseTypeClassName(text: string): CqlType {
   const type = parser.type(false)
   parser.end()
   return type
+}
+
+/** Whether the class reverses the order of another one: a clustering column of it is descending. */
+export function isReversedClassName(text: string): boolean {
+  return /^ *(FrozenType *\( *)*(org\.apache\.cassandra\.db\.marshal\.)?ReversedType *\(/.test(text)
 }
 
 /** Nesting beyond this is refused rather than answered with a stack overflow. */
@@ -157,6 +179,10 @@ class ClassNameParser {
         this.#expect(')')
         return { kind: 'vector', element, dimension }
       }
+      case 'CompositeType':
+        return { kind: 'custom', className: `${MARSHAL}CompositeType(${this.#components().join(',')})` }
+      case 'DynamicCompositeType':
+        return { kind: 'custom', className: `${MARSHAL}DynamicCompositeType(${this.#aliases().join(',')})` }
       default: {
         const native = NATIVE_BY_CLASS.get(short)
         if (native) return NATIVE[native]
@@ -190,6 +216,54 @@ class ClassNameParser {
     const type = this.type(frozen)
     this.#expect(')')
     return type
+  }
+
+  #components(): string[] {
+    const components: string[] = []
+    if (!this.#accept('(') || this.#accept(')')) return components
+    do components.push(this.#component())
+    while (this.#accept(','))
+    this.#expect(')')
+    return components
+  }
+
+  /** `s=>UTF8Type` and so on, in the order in which a Java HashMap of bytes gives them. The last one of a name counts. */
+  #aliases(): string[] {
+    const aliases = new Map<number, string>()
+    if (this.#accept('(') && !this.#accept(')')) {
+      do {
+        this.#blanks()
+        const alias = this.#text.charCodeAt(this.#at)
+        this.#at += 1
+        this.#expect('=')
+        this.#expect('>')
+        aliases.set(alias, this.#component())
+      } while (this.#accept(','))
+      this.#expect(')')
+    }
+    let buckets = 16
+    while (aliases.size > buckets * 0.75) buckets *= 2
+    return [...aliases]
+      .sort(([a], [b]) => (a % buckets) - (b % buckets))
+      .map(([alias, className]) => `${String.fromCharCode(alias)}=>${className}`)
+  }
+
+  /** A class inside a composite one: its order is a part of it. */
+  #component(): string {
+    const start = this.#at
+    const name = this.#word()
+    const short = name.startsWith(MARSHAL) ? name.slice(MARSHAL.length) : name
+    if (short === 'DateType') return MARSHAL + short
+    if (short === 'ReversedType') {
+      this.#expect('(')
+      const reversed = this.#component()
+      this.#expect(')')
+      return `${MARSHAL}ReversedType(${reversed})`
+    }
+    this.#at = start
+    const type = this.type(false)
+    if (someType(type, isUnknownClass)) throw this.#wrong('a known class')
+    return typeToClassName(type)
   }
 
   /** Parameters of a class that we only carry: balanced parentheses. */

@@ -6,22 +6,13 @@ import { unreachable } from '../../base/assert.ts'
 import { invalid, RequestError, syntaxError } from '../../base/errors.ts'
 import type { KeyspaceSchema, Schema } from '../../schema/keyspace.ts'
 import type { TypeReference } from '../../schema/type-changes.ts'
-import { parseTypeClassName } from '../../types/class-name.ts'
+import { isReversedClassName, isUnknownClass, parseTypeClassName } from '../../types/class-name.ts'
 import { freeze, NATIVE, nativeType, someType, typeEquals } from '../../types/names.ts'
 import type { CqlType } from '../../types/type.ts'
 import type { TypeNode } from '../ast.ts'
 
 const INT_MAX = 2147483647
 const MARSHAL = 'org.apache.cassandra.db.marshal.'
-
-/** Classes without a CQL name that tables may have all the same. */
-const KNOWN_CLASSES: ReadonlySet<string> = new Set([
-  'CompositeType',
-  'DynamicCompositeType',
-  'EmptyType',
-  'LexicalUUIDType',
-  'PartitionerDefinedOrder',
-])
 
 /** The type of a node in a statement about `keyspace`. Throws INVALID or SYNTAX_ERROR. */
 export function resolveType(node: TypeNode, keyspace: string | null, schema: Schema): CqlType {
@@ -34,6 +25,7 @@ export function typeReference(node: TypeNode): TypeReference {
   return {
     isCounter: node.kind === 'named' && !node.quoted && node.keyspace === null && node.name === 'counter',
     isBareUserType: isUserTypeName(node),
+    isReversed: node.kind === 'custom' && isReversedClassName(node.className),
     referenceText: (keyspace) => typeText(node, false, keyspace),
     resolve: (keyspace) => resolve(node, keyspace.name, keyspace, false),
   }
@@ -200,11 +192,11 @@ function classType(className: string): CqlType {
     throw error
   }
   someType(type, (inner) => {
-    if (inner.kind === 'custom' && !isKnownClass(inner.className))
+    if (inner.kind === 'custom' && isUnknownClass(inner))
       throw wrong(`Unable to find abstract-type class '${withPackage(inner.className)}'`)
     return false
   })
-  return type.kind === 'custom' ? { kind: 'custom', className: withPackages(type.className) } : type
+  return type
 }
 
 function keyspaceClassType(className: string, keyspace: KeyspaceSchema | null): CqlType {
@@ -236,10 +228,4 @@ function withPackages(className: string): string {
   return className.replace(/[A-Za-z0-9_.]+(?!=>|[A-Za-z0-9_.])/g, (word) =>
     word.includes('.') ? word : MARSHAL + word,
   )
-}
-
-function isKnownClass(className: string): boolean {
-  const open = className.indexOf('(')
-  const name = open < 0 ? className : className.slice(0, open)
-  return KNOWN_CLASSES.has(name.startsWith(MARSHAL) ? name.slice(MARSHAL.length) : name)
 }
