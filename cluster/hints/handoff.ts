@@ -70,6 +70,11 @@ export interface HintCounts {
   readonly hosts: readonly HostHintCounts[]
 }
 
+interface Moment {
+  readonly monotonicMs: number
+  readonly wallMs: number
+}
+
 interface Host {
   readonly hints: HostHints
   unsyncedBytes: number
@@ -84,8 +89,8 @@ export class HintedHandoff implements Hints {
   isPaused = false
   readonly #options: HintedHandoffOptions
   readonly #hosts = new Map<string, Host>()
-  /** Nodes that are away, since when by the monotonic clock. */
-  readonly #awaySinceMs = new Map<string, number>()
+  /** Nodes that are away, since when. */
+  readonly #awaySince = new Map<string, Moment>()
   /** Those among them of which the ledger knows that they get nothing. */
   readonly #refused = new Set<string>()
   readonly #listening: Disposable
@@ -125,17 +130,22 @@ export class HintedHandoff implements Hints {
       if (host.unsyncedBytes > UNSYNCED_BYTES_MAX) return this.#refuse(hostId)
       if (settings.hostBytesMax > 0 && host.hints.bytes >= settings.hostBytesMax) return this.#refuse(hostId)
     }
-    let since = this.#awaySinceMs.get(hostId)
+    let since = this.#awaySince.get(hostId)
     if (since === undefined) {
       if (liveness.isAlive(hostId)) return true
-      since = clock.monotonicMs()
-      this.#awaySinceMs.set(hostId, since)
+      since = this.#now()
+      this.#awaySince.set(hostId, since)
     }
-    if (clock.monotonicMs() - since > settings.windowMs) return this.#refuse(hostId)
     // It was away before this node's last start, too.
-    const oldestMs = host?.hints.oldestMs ?? null
-    if (oldestMs !== null && clock.wallMicros() / 1000 - oldestMs > settings.windowMs) return this.#refuse(hostId)
-    return true
+    const sinceWallMs = Math.min(since.wallMs, host?.hints.oldestMs ?? Infinity)
+    // By either clock: what slept did not count its sleep, and what was set back would wait for ever.
+    const awayMs = Math.max(clock.monotonicMs() - since.monotonicMs, clock.wallMicros() / 1000 - sinceWallMs)
+    return awayMs <= settings.windowMs || this.#refuse(hostId)
+  }
+
+  #now(): Moment {
+    const { clock } = this.#options
+    return { monotonicMs: clock.monotonicMs(), wallMs: clock.wallMicros() / 1000 }
   }
 
   #refuse(hostId: string): false {
@@ -240,10 +250,10 @@ export class HintedHandoff implements Hints {
 
   #changed(hostId: string, isAlive: boolean): void {
     if (!isAlive) {
-      if (!this.#awaySinceMs.has(hostId)) this.#awaySinceMs.set(hostId, this.#options.clock.monotonicMs())
+      if (!this.#awaySince.has(hostId)) this.#awaySince.set(hostId, this.#now())
       return
     }
-    this.#awaySinceMs.delete(hostId)
+    this.#awaySince.delete(hostId)
     this.#refused.delete(hostId)
     if (!this.#hosts.has(hostId)) return
     const timer = this.#options.clock.after(this.#options.random.float() * RETURN_DELAY_MS, () => {

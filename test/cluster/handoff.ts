@@ -7,7 +7,7 @@ import { HintReceiver } from '../../cluster/hints/receiver.ts'
 import { Verb } from '../../cluster/internode/verbs.ts'
 import { FailureReason, ReplicaFailure } from '../../lib/base/errors.ts'
 import { openSimulatedDisk, type SimulatedDisk } from '../../lib/runtime/simulated/disk.ts'
-import { Kernel } from '../../lib/runtime/simulated/kernel.ts'
+import { Kernel, type WallFaults } from '../../lib/runtime/simulated/kernel.ts'
 import { SimulatedNetwork } from '../../lib/runtime/simulated/network.ts'
 import { createSeededRandom } from '../../lib/runtime/simulated/random.ts'
 import { answerText, ask, createMemoryLog, hostIdOf, openTestMessenger } from '../support/messengers.ts'
@@ -53,6 +53,7 @@ class World {
   /** What the node that was away says to a key, instead of taking it. */
   readonly refusals = new Map<string, number>()
   endpoint: string | null | undefined
+  wall!: WallFaults
   isAlive = false
   handoff!: HintedHandoff
   #options!: HintedHandoffOptions
@@ -67,6 +68,7 @@ class World {
     const random = createSeededRandom(1)
     const network = new SimulatedNetwork({ clock: kernel.clock, random })
     const [pa, pb] = [kernel.process('a'), kernel.process('b')]
+    this.wall = pa.wall
     const [doorA, doorB] = [network.attach('10.0.0.1', pa.clock), network.attach('10.0.0.2', pb.clock)]
     const a = await openTestMessenger({ network: doorA, clock: pa.clock, endpoint: '10.0.0.1:7000' })
     const b = await openTestMessenger({ network: doorB, clock: pb.clock, endpoint: '10.0.0.2:7000', seed: 2 })
@@ -217,6 +219,21 @@ t.test('the window', async (t) => {
   t.equal(world.handoff.mayStore(B), true)
   world.handoff.isEnabled = false
   t.equal(world.handoff.mayStore(B), false)
+})
+
+t.test('the window by a wall clock that was moved on', async (t) => {
+  const world = new World()
+  await world.open()
+  world.setAlive(false)
+  world.wall.skewMicros += 2.9 * HOUR_MS * 1000
+  t.equal(world.handoff.mayStore(B), true)
+  world.wall.skewMicros += 0.2 * HOUR_MS * 1000
+  t.equal(world.handoff.mayStore(B), false, 'nothing was kept for it yet')
+  world.setAlive(true)
+  world.setAlive(false)
+  world.wall.skewMicros -= 20 * HOUR_MS * 1000
+  await world.run(3.1 * HOUR_MS)
+  t.equal(world.handoff.mayStore(B), false, 'one that is set back makes it no longer')
 })
 
 t.test('no room', async (t) => {

@@ -61,7 +61,7 @@ export interface ClusterNode {
 }
 
 export interface ClusterClock {
-  /** Moves the wall clock of all nodes on (`'11d'`, `'90s'`, or ms): data expires, hints and tombstones age. Timers do not run sooner. */
+  /** Moves the wall clock of all nodes on (`'11d'`, `'90s'`, or ms): data expires, hints and tombstones age, who is away is away for longer (`max_hint_window`). Timers do not run sooner. */
   advance(by: string | number): void
 }
 
