@@ -238,10 +238,12 @@ function logSubstitutes(metadata: MetadataLog, log: Log): void {
     for (const what of substitutes(table.options)) log.warn(SOURCE, `${table.keyspace}.${table.name}: ${what}`)
   }
   for (const table of metadata.current.tablesById.values()) if (!table.isVirtual) say(table)
-  metadata.listen(({ target, change, keyspace, name }, schema) => {
-    const table =
-      target === 'TABLE' && change !== 'DROPPED' ? schema.keyspaces.get(keyspace)?.tables.get(name) : undefined
-    if (table) say(table)
+  metadata.listen((changes, schema) => {
+    for (const { target, change, keyspace, name } of changes) {
+      const table =
+        target === 'TABLE' && change !== 'DROPPED' ? schema.keyspaces.get(keyspace)?.tables.get(name) : undefined
+      if (table) say(table)
+    }
   })
 }
 
@@ -426,7 +428,9 @@ async function serve({
     http: () => httpCounters,
   })
   late.metrics = metrics
-  metadata.listen((change) => clients.events.broadcast({ kind: 'SCHEMA_CHANGE', change }))
+  metadata.listen((changes) => {
+    for (const change of changes) clients.events.broadcast({ kind: 'SCHEMA_CHANGE', change })
+  })
   await member?.enter().catch((error: unknown) => {
     metrics[Symbol.dispose]()
     throw error

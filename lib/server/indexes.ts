@@ -42,7 +42,7 @@ export interface OpenIndexesOptions {
   readonly store: IndexesStore
   readonly metadata: {
     readonly current: Schema
-    listen(listener: (change: SchemaChange, schema: Schema) => void): Disposable
+    listen(listener: (changes: readonly SchemaChange[], schema: Schema) => void): Disposable
   }
   readonly clock: Clock
   readonly log: Log

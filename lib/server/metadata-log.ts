@@ -93,7 +93,8 @@ export interface MetadataClusterOptions {
   readonly times?: Partial<LogTimes>
 }
 
-export type SchemaListener = (change: SchemaChange, schema: Schema) => void
+/** All that one entry, or one snapshot, changed: at least one thing. */
+export type SchemaListener = (changes: readonly SchemaChange[], schema: Schema) => void
 export type MetadataListener = (after: ClusterMetadata, before: ClusterMetadata) => void
 
 /**
@@ -358,7 +359,7 @@ export class MetadataLog implements SchemaDoor {
     const epoch = before.epoch + 1
     await this.#prepareDrop(droppedTables(before.schema, schema))
     const after = schema.epoch === epoch ? { ...before, epoch, schema } : applyEntries(before, [{ epoch, payload }])
-    await this.#advance(after, [this.#writer.entry(epoch, payload)], [change])
+    await this.#advance(after, [this.#writer.entry(epoch, payload)])
     this.#appendedAlone += 1
     return change
   }
@@ -427,9 +428,8 @@ export class MetadataLog implements SchemaDoor {
     for (const logged of entries) {
       if (logged.epoch <= this.#state.epoch) continue
       assert(logged.epoch === this.#state.epoch + 1, `entry ${logged.epoch} after ${this.#state.epoch}`)
-      const { change } = decodeEntry(logged.payload)
       const after = applyEntries(this.#state, [logged])
-      await this.#advance(after, [this.#writer.entry(logged.epoch, logged.payload)], change ? [change] : [])
+      await this.#advance(after, [this.#writer.entry(logged.epoch, logged.payload)])
     }
   }
 
@@ -441,14 +441,13 @@ export class MetadataLog implements SchemaDoor {
     const dropped = [...droppedTables(before.schema, after.schema), ...droppedIndexes(before.schema, after.schema)]
     const { epoch } = head
     for (const [index, part] of parts.entries()) await this.#write([this.#writer.part(epoch, index, part)])
-    const changes = schemaDifference(before.schema, after.schema)
-    await this.#advance(after, this.#headRows({ ...head, dropped }), changes)
+    await this.#advance(after, this.#headRows({ ...head, dropped }))
     this.#entries = 0
     this.#snapshotsTaken += 1
   }
 
   /** From one state to the next, durably, with all that follows from it. */
-  async #advance(after: ClusterMetadata, rows: readonly Buffer[], changes: readonly SchemaChange[]): Promise<void> {
+  async #advance(after: ClusterMetadata, rows: readonly Buffer[]): Promise<void> {
     const before = this.#state
     const dropped = droppedTables(before.schema, after.schema)
     await this.#prepareDrop(dropped).catch((error: unknown) => {
@@ -463,7 +462,9 @@ export class MetadataLog implements SchemaDoor {
     for (const id of [...dropped, ...droppedIndexes(before.schema, after.schema)]) await this.#store.dropTable(id)
     for (const id of dropped) this.#prepared.delete(id)
     for (const watcher of this.#watchers) watcher(after, before)
-    for (const change of changes) for (const listener of this.#listeners) listener(change, after.schema)
+    if (this.#listeners.size === 0) return
+    const changes = schemaDifference(before.schema, after.schema)
+    if (changes.length > 0) for (const listener of this.#listeners) listener(changes, after.schema)
   }
 
   async #prepareDrop(dropped: readonly string[]): Promise<void> {

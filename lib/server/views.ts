@@ -16,7 +16,7 @@ export interface OpenViewsOptions {
   readonly replica: ViewStore
   readonly metadata: {
     readonly current: Schema
-    listen(listener: (change: SchemaChange, schema: Schema) => void): Disposable
+    listen(listener: (changes: readonly SchemaChange[], schema: Schema) => void): Disposable
   }
   readonly clock: Clock
   readonly log: Log

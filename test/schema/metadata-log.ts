@@ -115,7 +115,7 @@ t.test('records replayed at once give what they gave one by one', async (t) => {
 t.test('changes that come together are made one after another, and listeners hear of each', async (t) => {
   const log = await openMetadataLog({ store: await memoryStore(), nowSeconds })
   const heard: string[] = []
-  log.listen((change) => heard.push(`${change.change} ${change.target} ${change.name}`))
+  log.listen((changes) => heard.push(...changes.map(({ change, target, name }) => `${change} ${target} ${name}`)))
   await run(log, HISTORY.slice(0, 1))
   const environment = { ...world.environment, schema: log }
   const statements = Array.from({ length: 20 }, (_, i) =>

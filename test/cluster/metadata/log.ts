@@ -126,7 +126,7 @@ for (const snapshotEvery of [1000, 3])
       await ddl(log(world, 1), 'DROP TABLE k.gone')
       for (let i = 0; i < 10; i++) await ddl(log(world, i % 2), `CREATE TABLE k.t${i} (k int PRIMARY KEY)`)
       const back = await world.start(2)
-      log(world, 2).listen(({ change, name }) => heard.push(`${change} ${name}`))
+      log(world, 2).listen((changes) => heard.push(...changes.map(({ change, name }) => `${change} ${name}`)))
       const { epoch } = log(world, 1).state
       await back.established
       t.equal(log(world, 2).state.epoch, epoch, 'before it serves')
