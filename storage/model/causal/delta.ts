@@ -16,6 +16,7 @@ import {
   appendInterval,
   appendJoined,
   contextEntries,
+  contextOfDots,
   counterHigh,
   counterLow,
   coversContext,
@@ -29,7 +30,6 @@ import {
   makeDot,
   makeLegacyContext,
   NO_CONTEXT,
-  readCounter,
 } from './context.ts'
 import { type Dots, twinsOf } from './dots.ts'
 
@@ -97,6 +97,12 @@ interface Change {
   readonly expiresAt: number
   /** Null: a tombstone. */
   readonly value: Buffer | null
+}
+
+/** Of or-set columns: elements with dots are gone once their dots are in the context, those of before the table kept versions by tombstones. */
+interface Removed {
+  readonly dots: Buffer[]
+  readonly cells: Change[]
 }
 
 const NO_CHANGES: readonly Change[] = []
@@ -230,11 +236,17 @@ export class DeltaWriter {
       return
     }
     const interval = this.#interval
-    const joined = this.#nextContext
     interval.reset()
-    joined.reset()
     appendInterval(interval, actor, low, high)
-    appendJoined(joined, context.buffer, 0, context.length, interval.buffer, 0, interval.length)
+    this.#coverAll(interval.buffer, interval.length)
+  }
+
+  /** What the context in bytes[0, length) has seen. */
+  #coverAll(bytes: Buffer, length: number): void {
+    const context = this.#context
+    const joined = this.#nextContext
+    joined.reset()
+    appendJoined(joined, context.buffer, 0, context.length, bytes, 0, length)
     this.#nextContext = context
     this.#context = joined
   }
@@ -296,7 +308,7 @@ export class DeltaWriter {
   /** In the order of cells. Removed dots go into the context. */
   #changes(sets: Buffer): Change[] {
     const added: Change[] = []
-    const removed: Change[] = []
+    const removed: Removed = { dots: [], cells: [] }
     const known = this.#known()
     const reader = this.#other.reset(sets)
     let column = -1
@@ -333,8 +345,12 @@ export class DeltaWriter {
     }
     // A removal is a write, too: whoever has seen its dot knows of it.
     if (added.length === 0) this.#giveTwin()
+    if (removed.dots.length > 0) {
+      const gone = contextOfDots(removed.dots.sort(Buffer.compare))
+      this.#coverAll(gone, gone.length)
+    }
     if (mayBeGone) this.#tellElements(added)
-    return [...removed, ...added].sort(
+    return [...removed.cells, ...added].sort(
       (a, b) =>
         a.column - b.column || Number(a.value !== null) - Number(b.value !== null) || Buffer.compare(a.path, b.path),
     )
@@ -364,11 +380,7 @@ export class DeltaWriter {
     known.reset()
     for (const { actorAt, end } of contextEntries(state, this.#stateContext, this.#stateContextEnd))
       if ((state[actorAt + ACTOR_BYTES - 1]! & 1) === 1) known.slice(state, actorAt, end)
-    const joined = this.#nextContext
-    joined.reset()
-    appendJoined(joined, context.buffer, 0, context.length, known.buffer, 0, known.length)
-    this.#nextContext = context
-    this.#context = joined
+    this.#coverAll(known.buffer, known.length)
   }
 
   /** Where the cells of each element are that the leader has, by column and path. */
@@ -392,7 +404,7 @@ export class DeltaWriter {
   }
 
   /** The dots of an element that were seen are removed; one that is added takes the place of all that the leader has of it. */
-  #remove(cells: readonly number[], column: number, removed: Change[], isRemoval: boolean): void {
+  #remove(cells: readonly number[], column: number, { dots, cells: removed }: Removed, isRemoval: boolean): void {
     const seen = this.#seen
     const state = this.#state
     const reader = this.#reader.reset(state)
@@ -402,8 +414,7 @@ export class DeltaWriter {
       const { pathStart, pathEnd, tsHigh, tsLow } = reader
       if (reader.isDotted) {
         if (isRemoval && seen !== null && !coversDot(seen, state, pathStart)) continue
-        const counter = readCounter(state, pathStart + ACTOR_BYTES)
-        this.#cover(state.subarray(pathStart, pathStart + ACTOR_BYTES), counter - 1, counter)
+        dots.push(state.subarray(pathStart, pathStart + DOT_BYTES))
       } else if (isRemoval && !reader.isTombstone) {
         if (seen !== null && !coversContext(seen, makeLegacyContext(tsHigh, tsLow))) continue
         const path = Buffer.from(state.subarray(pathStart, pathEnd))
