@@ -22,6 +22,7 @@ import {
 } from '../../cluster/ring/topology.ts'
 import { assert } from '../base/assert.ts'
 import { RequestError } from '../base/errors.ts'
+import { SharedRuns } from '../base/shared-runs.ts'
 import { stampUuid, uuidText } from '../base/uuid.ts'
 import type { SchemaDoor } from '../cql/statement.ts'
 import type { MetadataFigures } from '../metrics.ts'
@@ -155,6 +156,9 @@ export class MetadataLog implements SchemaDoor {
   /** After a write of the log failed nobody knows what is in it. */
   #failed = false
   readonly #acceptor: AcceptorRecord | null
+  readonly #confirmations = new SharedRuns(() =>
+    this.#append(this.#replicated!, 'It cannot be learned what there is', () => null),
+  )
 
   /** Use openMetadataLog. */
   constructor(options: MetadataLogOptions, { builtIn, state, entries, acceptor }: Opened) {
@@ -260,11 +264,10 @@ export class MetadataLog implements SchemaDoor {
 
   /**
    * Resolves when this node has all that was acknowledged before the call: who says that something is not there has to know. Throws UNAVAILABLE when that
-   * cannot be learned.
+   * cannot be learned. However many ask at once, the members are asked by one at a time.
    */
   async confirm(): Promise<void> {
-    if (this.#replicated !== null)
-      await this.#append(this.#replicated, 'It cannot be learned what there is', () => null)
+    if (this.#replicated !== null) await this.#confirmations.run()
   }
 
   /** The epoch that another node has at least, as far as it is known here. */

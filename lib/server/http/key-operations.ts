@@ -86,22 +86,20 @@ export function getKey(exchange: HttpExchange, context: HttpContext): void | Pro
   const { table: name, key } = placeOf(exchange)
   const levels = levelsOf(exchange)
   const table = context.tables.find(name)
-  if (table === null) return getLate(exchange, context, name, key, levels)
+  if (table instanceof Promise) return table.then((late) => getFrom(late, exchange, key, levels))
+  return getFrom(table, exchange, key, levels)
+}
+
+function getFrom(
+  table: KeyValueTable | null,
+  exchange: HttpExchange,
+  key: Buffer,
+  levels: Levels,
+): void | Promise<void> {
+  if (table === null) throw nothingThere()
   const found = table.get(key, levels, SIBLING_BYTES_MAX)
   if (found instanceof Promise) return found.then((later) => answerFound(exchange, later))
   answerFound(exchange, found)
-}
-
-async function getLate(
-  exchange: HttpExchange,
-  { tables }: HttpContext,
-  name: string,
-  key: Buffer,
-  levels: Levels,
-): Promise<void> {
-  const table = await tables.findLate(name)
-  if (table === null) throw nothingThere()
-  answerFound(exchange, await table.get(key, levels, SIBLING_BYTES_MAX))
 }
 
 function answerFound(exchange: HttpExchange, found: Found | null): void {
@@ -211,7 +209,7 @@ export async function deleteKey(exchange: HttpExchange, context: HttpContext): P
   const { table: name, key } = placeOf(exchange)
   const levels = levelsOf(exchange)
   const wanted = readConditions(exchange, false)
-  const table = context.tables.find(name) ?? (await context.tables.findLate(name))
+  const table = await context.tables.find(name)
   if (table === null) {
     if (wanted.match !== null) throw preconditionFailed('Nothing is there')
     exchange.answer(204, {}, null)
@@ -337,7 +335,7 @@ export async function listKeys(exchange: HttpExchange, context: HttpContext): Pr
   const limit = readLimit(query.get(LIMIT.name))
   let next = readCursor(query.get(CURSOR.name))
   const name = query.get(TABLE_QUERY.name) ?? DEFAULT_TABLE
-  const table = context.tables.find(name) ?? (await context.tables.findLate(name))
+  const table = await context.tables.find(name)
   const keys: string[] = []
   let lookedAt = 0
   if (table === null) next = null

@@ -122,8 +122,28 @@ export class KeyValueTables {
     this.#options = options
   }
 
-  /** Null: this node knows of no such table. Throws 400 for a name that none can have, and for a table of another shape. */
-  find(name: string): KeyValueTable | null {
+  /**
+   * Null: there is none, here or anywhere. Throws 400 for a name that none can have, and for a table of another shape. A node that was away may not have
+   * heard of a table, in which others have stored values meanwhile: so the cluster is asked before it is said that there is none.
+   */
+  find(name: string): MaybePromise<KeyValueTable | null> {
+    return this.#known(name) ?? this.#options.confirm().then(() => this.#known(name))
+  }
+
+  /** Makes it when it is not there. */
+  open(name: string): MaybePromise<KeyValueTable> {
+    const known = this.#known(name)
+    if (known) return known
+    let creating = this.#creating.get(name)
+    if (creating === undefined) {
+      creating = this.#create(name).finally(() => this.#creating.delete(name))
+      this.#creating.set(name, creating)
+    }
+    return creating
+  }
+
+  /** Null: this node has not heard of it. */
+  #known(name: string): KeyValueTable | null {
     const schema = this.#options.schema()
     if (schema.epoch !== this.#epoch) {
       this.#tables.clear()
@@ -140,24 +160,6 @@ export class KeyValueTables {
     return table
   }
 
-  /** Null: there is none. A node that was away may not have heard of one, in which others have stored values meanwhile. */
-  async findLate(name: string): Promise<KeyValueTable | null> {
-    await this.#options.confirm()
-    return this.find(name)
-  }
-
-  /** Makes it when it is not there. */
-  open(name: string): MaybePromise<KeyValueTable> {
-    const known = this.find(name)
-    if (known) return known
-    let creating = this.#creating.get(name)
-    if (creating === undefined) {
-      creating = this.#create(name).finally(() => this.#creating.delete(name))
-      this.#creating.set(name, creating)
-    }
-    return creating
-  }
-
   async #create(name: string): Promise<KeyValueTable> {
     const { schema, replication } = this.#options
     const keyspace = schema().keyspaces.get(KEYSPACE)
@@ -165,7 +167,7 @@ export class KeyValueTables {
     else if (keyspace.tables.size >= TABLES_MAX)
       throw badRequest(`Keyspace ${KEYSPACE} has ${TABLES_MAX} tables already: make further ones with CQL`)
     await this.#run(createTable(name))
-    const made = this.find(name)
+    const made = this.#known(name)
     if (!made) throw new RequestError('OVERLOADED', `Table ${KEYSPACE}.${name} was dropped while it was being made`)
     return made
   }

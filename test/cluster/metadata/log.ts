@@ -113,6 +113,31 @@ t.test('what was done through one node is there for the next request through ano
   checkEqual(t, world)
 })
 
+t.test('however many want to know at once what there is, the members are asked by one at a time', async (t) => {
+  const world = new MetadataWorld({ seed: 3, nodes: 3 })
+  await play(world, async () => {
+    await found(world)
+    let messages = 0
+    world.isCut = () => {
+      messages += 1
+      return false
+    }
+    const cost = async (askers: number): Promise<number> => {
+      messages = 0
+      await Promise.all(Array.from({ length: askers }, () => log(world, 1).confirm()))
+      return messages
+    }
+    const once = await cost(1)
+    const often = await cost(200)
+    t.ok(once > 0 && often <= 3 * once, `${often} messages for 200, ${once} for one`)
+    world.isCut = (from, to) => from === 1 || to === 1
+    const all = Array.from({ length: 200 }, () => log(world, 1).confirm())
+    for (const one of all) await t.rejects(one, { code: 'UNAVAILABLE' })
+    world.isCut = () => false
+    await log(world, 1).confirm()
+  })
+})
+
 for (const snapshotEvery of [1000, 3])
   t.test(`a node that was away catches up (a snapshot every ${snapshotEvery})`, async (t) => {
     const world = new MetadataWorld({ seed: 4, nodes: 3, snapshotEvery })
