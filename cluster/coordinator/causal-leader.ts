@@ -10,19 +10,20 @@
  * or remembered tells of every dot that this run gave the row before; a delta that says less than that of its own actor could hide one.
  */
 import { ByteWriter } from '../../lib/base/bytes.ts'
-import { invalid, type RequestError } from '../../lib/base/errors.ts'
+import { invalid } from '../../lib/base/errors.ts'
 import { SerialLocks } from '../../lib/base/serial-locks.ts'
 import { Consistency } from '../../lib/types/consistency.ts'
-import {
-  COUNTER_MAX,
-  coversDot,
-  coversLegacy,
-  greatestCounter,
-  lastCounter,
-} from '../../storage/model/causal/context.ts'
+import { COUNTER_MAX, coversLegacy, greatestCounter, lastCounter } from '../../storage/model/causal/context.ts'
 import { type CausalWrite, DeltaWriter, lacksSeen } from '../../storage/model/causal/delta.ts'
 import type { Dots } from '../../storage/model/causal/dots.ts'
 import type { KnownRows } from '../../storage/model/causal/known-rows.ts'
+import {
+  type CausalTable,
+  isRefused,
+  siblingLimit,
+  siblingsAfter,
+  siblingWarning,
+} from '../../storage/model/causal/siblings.ts'
 import { CausalRow } from '../../storage/model/causal/state.ts'
 import type { ReadCommand, ReadResult } from '../../storage/model/command.ts'
 import { CausalVersions } from '../../storage/model/merge.ts'
@@ -37,13 +38,6 @@ import { tableOf } from './write-plans.ts'
 
 /** Versions of one row of which clients are warned. */
 export const SIBLINGS_WARNED = 25
-
-export interface CausalTable {
-  /** For people. */
-  readonly name: string
-  /** A write that would make more live versions of a row is refused. */
-  readonly maxSiblings: number
-}
 
 export interface CausalLeaderOptions {
   readonly replica: Pick<Replica, 'apply' | 'read' | 'rowAtHand' | 'knownRows'>
@@ -301,34 +295,24 @@ export class CausalLeader implements Leader {
    * What the client is to be told of so many versions; null: nothing. Throws when there would be too many. Afterwards `#room` is how many more there may
    * come to be before somebody is told.
    */
-  #check(mutation: Buffer, state: Buffer | null, { context, version, sets }: CausalWrite): string | null {
-    const { name, maxSiblings } = this.#options.table(mutation)
+  #check(mutation: Buffer, state: Buffer | null, write: CausalWrite): string | null {
+    const table = this.#options.table(mutation)
     let before = 0
-    let after = version === null ? 0 : 1
+    let after = write.version === null ? 0 : 1
     if (state !== null) {
       const row = this.#state.reset(state, this.#options.nowSeconds())
-      const replaces = context !== null && (version !== null || sets === null)
-      while (row.next()) {
-        before++
-        if (!replaces || !coversDot(context, row.dotBuffer, row.dotStart)) after++
-      }
+      before = row.count()
+      after = siblingsAfter(row, before, write)
     }
-    this.#room = Math.min(SIBLINGS_WARNED - 1, maxSiblings) - after
-    if (version === null || after === 1) return null
+    this.#room = Math.min(SIBLINGS_WARNED - 1, table.maxSiblings) - after
+    if (write.version === null || after === 1) return null
     const counts = this.#options.counts(mutation)
-    if (after > maxSiblings && after > before) {
+    if (isRefused(table, before, after)) {
       counts.refused++
-      throw invalid(
-        `A row of ${name} has ${before} concurrent versions, ${AS_MANY_AS} (${maxSiblings}) allows: ` +
-          'read it, and write what shall take their place USING VCLOCK',
-      )
+      throw siblingLimit(table, before)
     }
     counts.made++
-    if (after < SIBLINGS_WARNED) return null
-    return (
-      `A row of ${name} has ${after} concurrent versions now (more than ${maxSiblings} are refused): ` +
-      'read it, and write what shall take their place USING VCLOCK'
-    )
+    return after < SIBLINGS_WARNED ? null : siblingWarning(table, after)
   }
 }
 
@@ -341,13 +325,6 @@ function isUnread({ context, sets }: CausalWrite): boolean {
 function checkTime(context: Buffer | null): void {
   if (context !== null && greatestCounter(context) > COUNTER_MAX)
     throw invalid('Invalid vclock: it is of no time there is')
-}
-
-const AS_MANY_AS = 'as many as max_siblings'
-
-/** Whether this is how a leader refuses a version because there are too many that it would not replace. The words alone come from another node. */
-export function isSiblingLimit({ code, message }: RequestError): boolean {
-  return code === 'INVALID' && message.includes(AS_MANY_AS)
 }
 
 function rowsOf({ partitions }: ReadResult): Rows {

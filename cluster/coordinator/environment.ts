@@ -3,11 +3,11 @@
  * one of fakes.
  */
 import type { Clock, Random } from '../../lib/runtime/runtime.ts'
+import type { CausalTable } from '../../storage/model/causal/siblings.ts'
 import type { Liveness } from '../gossip/liveness.ts'
 import type { Messenger } from '../internode/messenger.ts'
 import type { Placement } from '../ring/placement.ts'
 import type { RingNode } from '../ring/topology.ts'
-import type { CausalTable } from './causal-leader.ts'
 import type { Replication } from './levels.ts'
 import type { Replica } from './local.ts'
 

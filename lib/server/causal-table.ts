@@ -1,5 +1,5 @@
 /** What the leader of a write has to know of tables that keep concurrent versions. */
-import type { CausalTable } from '../../cluster/coordinator/causal-leader.ts'
+import type { CausalTable } from '../../storage/model/causal/siblings.ts'
 import { TABLE_ID_BYTES } from '../../storage/model/mutation.ts'
 import { TableMap } from '../../storage/model/table-map.ts'
 import { uuidText } from '../base/uuid.ts'

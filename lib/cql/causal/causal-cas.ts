@@ -6,6 +6,7 @@
 import { coversContext, joinContexts, NO_CONTEXT } from '../../../storage/model/causal/context.ts'
 import { type CausalWrite, deltaOf, lacksSeen } from '../../../storage/model/causal/delta.ts'
 import type { Dots } from '../../../storage/model/causal/dots.ts'
+import { isRefused, siblingLimit, siblingsAfter } from '../../../storage/model/causal/siblings.ts'
 import { CausalRow } from '../../../storage/model/causal/state.ts'
 import { ALL_ROWS, type ReadCommand, type ReadResult } from '../../../storage/model/command.ts'
 import { CausalVersions } from '../../../storage/model/merge.ts'
@@ -179,17 +180,13 @@ class Decision {
   }
 
   /** Those with a condition leave none. */
-  #checkSiblings(state: Buffer | null, { context, version }: CausalWrite): void {
-    if (state === null || version === null) return
-    const { table } = this.#target
+  #checkSiblings(state: Buffer | null, write: CausalWrite): void {
+    if (state === null) return
+    const { keyspace, name, options } = this.#target.table
     const row = new CausalRow().reset(state, this.#read.nowSeconds)
-    const after = row.countUnseen(context ?? NO_CONTEXT) + 1
-    const most = maxSiblingsOf(table.options)
-    if (after > most && after > row.count())
-      throw invalid(
-        `A row of ${table.keyspace}.${table.name} would have ${after} concurrent versions, more than max_siblings (${most}) allows: ` +
-          'read it, and write what shall take their place USING VCLOCK',
-      )
+    const before = row.count()
+    const table = { name: `${keyspace}.${name}`, maxSiblings: maxSiblingsOf(options) }
+    if (isRefused(table, before, siblingsAfter(row, before, write))) throw siblingLimit(table, before)
   }
 
   /** Of all rows there are. */

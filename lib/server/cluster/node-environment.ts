@@ -2,7 +2,7 @@
  * What a node gives its coordinator and replica side: who holds what by the metadata as it is now, its own data, time and messages.
  * Always: placements are looked up once for each keyspace and epoch; what they were made of never changes.
  */
-import type { CausalTable } from '../../../cluster/coordinator/causal-leader.ts'
+
 import type { CoordinatorEnvironment, Hints, RequestTimeouts } from '../../../cluster/coordinator/environment.ts'
 import type { Replication } from '../../../cluster/coordinator/levels.ts'
 import type { Replica } from '../../../cluster/coordinator/local.ts'
@@ -10,6 +10,7 @@ import type { Liveness } from '../../../cluster/gossip/liveness.ts'
 import type { Messenger } from '../../../cluster/internode/messenger.ts'
 import { type Placement, Placements } from '../../../cluster/ring/placement.ts'
 import type { RingNode } from '../../../cluster/ring/topology.ts'
+import type { CausalTable } from '../../../storage/model/causal/siblings.ts'
 import { uuidBytes, uuidText } from '../../base/uuid.ts'
 import type { Settings } from '../../config/settings.ts'
 import type { Clock, Random } from '../../runtime/runtime.ts'

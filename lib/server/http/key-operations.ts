@@ -1,6 +1,6 @@
 /** GET, PUT and DELETE of a key, and the list of keys: from headers to CQL, and from what it finds to an answer. */
 import { isUtf8 } from 'node:buffer'
-import { isSiblingLimit } from '../../../cluster/coordinator/causal-leader.ts'
+import { isSiblingLimit } from '../../../storage/model/causal/siblings.ts'
 import { RequestError } from '../../base/errors.ts'
 import { uuidText } from '../../base/uuid.ts'
 import { readLevelOf } from '../../cql/modify/modify-read.ts'
