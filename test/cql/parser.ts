@@ -97,15 +97,15 @@ t.test('nesting and length have limits', (t) => {
     ['type', (depth) => `CREATE TABLE t (k ${nested('list<', 'int', '>', depth)})`],
   ]
   for (const [name, text] of shapes) {
-    t.doesNotThrow(() => parseStatement(text(10)), name)
-    for (const depth of [40, 1_000, 100_000])
+    for (const depth of [10, 100]) t.doesNotThrow(() => parseStatement(text(depth)), `${name} ${depth}`)
+    for (const depth of [300, 1_000, 100_000])
       t.throws(
         () => parseStatement(text(depth)),
         { code: 'SYNTAX_ERROR', message: /nested|tokens/ },
         `${name} ${depth}`,
       )
   }
-  t.doesNotThrow(() => parseStatement(`INSERT INTO t (a) VALUES (${nested('[', '1', ']', 15)})`))
+  t.doesNotThrow(() => parseStatement(`INSERT INTO t (a) VALUES (${nested('[', '1', ']', 120)})`))
   t.throws(() => parseStatement('a '.repeat(200_001)), { code: 'SYNTAX_ERROR', message: /more than 200000 tokens/ })
   t.end()
 })

@@ -8,8 +8,8 @@ import { type TokenList, tokenize } from './lexer.ts'
 import { parseError } from './parser-errors.ts'
 import { isName, Keyword, TOKEN_KINDS, Token } from './parser-keywords.ts'
 
-/** Depth of terms, types and relations in each other; deeper is refused before the stack could overflow. */
-export const NESTING_MAX = 32
+/** Depth of terms, types and relations in each other, some count twice; deeper is refused before the stack could overflow. */
+export const NESTING_MAX = 256
 /** The protocol counts bind variables in a [short]. */
 export const MARKERS_MAX = 65_535
 
