@@ -75,8 +75,16 @@ interface Compiled {
   epoch: number
 }
 
-interface PreparedEntry extends Prepared {
+interface PreparedEntry extends Prepared, PreparedText {
   readonly compiled: Compiled
+}
+
+/** What system.prepared_statements shows. */
+export interface PreparedText {
+  readonly id: Buffer
+  readonly text: string
+  /** The keyspace that completed the names in it; null: it is kept under the id of its text alone. */
+  readonly keyspace: string | null
 }
 
 export class QueryProcessor {
@@ -131,8 +139,8 @@ export class QueryProcessor {
     const count = statement.variables.length
     if (count > MARKERS_MAX)
       throw invalid(`Too many markers(?). ${count} markers exceed the allowed maximum of ${MARKERS_MAX}`)
-    const ofBare = this.#store(bare, text, compiled)
-    const ofOwn = current === null ? ofBare : this.#store(own, text, compiled)
+    const ofBare = this.#store({ id: bare, text, keyspace: null }, compiled)
+    const ofOwn = current === null ? ofBare : this.#store({ id: own, text, keyspace: current }, compiled)
     if (compiled.isFullyQualified) return ofBare
     return { ...ofOwn, warnings: warnOfUse(client, keyspace, current, own) }
   }
@@ -151,10 +159,19 @@ export class QueryProcessor {
     return undefined
   }
 
-  #store(id: Buffer, text: string, compiled: Compiled): PreparedEntry {
-    const entry = { id, statement: compiled.statement, compiled }
-    this.#prepared.set(id.toString('latin1'), entry, text.length)
+  #store(named: PreparedText, compiled: Compiled): PreparedEntry {
+    const entry = { ...named, statement: compiled.statement, compiled }
+    this.#prepared.set(named.id.toString('latin1'), entry, named.text.length)
     return entry
+  }
+
+  /** Those that would be executed without being prepared again. */
+  preparedTexts(): PreparedText[] {
+    const schema = this.#environment.schema.current
+    return this.#prepared
+      .entries()
+      .filter(([, { compiled }]) => compiled.epoch === schema.epoch || isCurrent(compiled, schema))
+      .map(([, entry]) => entry)
   }
 
   /** By its 16 bytes as a string of one character each. Undefined: it has to be prepared (again). */

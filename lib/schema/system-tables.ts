@@ -36,6 +36,7 @@ const ANSWERED: ReadonlySet<string> = new Set([
   'local',
   'peers',
   'peers_v2',
+  'prepared_statements',
   'size_estimates',
   'table_estimates',
   'view_build_status',

@@ -15,7 +15,7 @@ import { uuidBytes } from '../base/uuid.ts'
 import type { LoadedConfig } from '../config/load.ts'
 import type { Settings } from '../config/settings.ts'
 import { snapshotSchemaText } from '../cql/ddl/snapshot-text.ts'
-import { QueryProcessor } from '../cql/processor.ts'
+import { type PreparedText, QueryProcessor } from '../cql/processor.ts'
 import type { Environment } from '../cql/statement.ts'
 import { type Metrics, openMetrics } from '../metrics.ts'
 import type { Log, Runtime } from '../runtime/runtime.ts'
@@ -317,10 +317,16 @@ async function serve({
   const { clock, random, log } = runtime
   const address = settings.broadcast_rpc_address ?? settings.rpc_address
   // The description needs the port and the listener, which come last: it is asked for them only once clients are there.
-  const late: { clients: ClientListener | null; metrics: Metrics | null; port: number } = {
+  const late: {
+    clients: ClientListener | null
+    metrics: Metrics | null
+    port: number
+    prepared: () => readonly PreparedText[]
+  } = {
     clients: null,
     metrics: null,
     port: settings.native_transport_port,
+    prepared: () => [],
   }
   const cluster = new KnownCluster({
     clusterName: identity.clusterName,
@@ -399,6 +405,7 @@ async function serve({
     cluster,
   }
   const processor = new QueryProcessor(environment, { preparedBytesMax: settings.prepared_statements_cache_size })
+  late.prepared = () => processor.preparedTexts()
   const clients = new ClientListener({
     clock,
     log,

@@ -4,6 +4,7 @@ import type { HintedHandoff } from '../../cluster/hints/handoff.ts'
 import type { Store } from '../../storage/store.ts'
 import type { Truncation } from '../../storage/store-words.ts'
 import { SETTINGS, type SettingName, type Settings } from '../config/settings.ts'
+import type { PreparedText } from '../cql/processor.ts'
 import type { Metrics } from '../metrics.ts'
 import type { Schema } from '../schema/keyspace.ts'
 import { systemTableId } from '../schema/system-tables.ts'
@@ -32,7 +33,12 @@ export interface DescribedNode {
   builtIndexes(): readonly { readonly keyspace: string; readonly name: string }[]
   readonly views: Pick<NodeViews, 'builtViews' | 'builds'>
   /** Known only when clients are served. */
-  readonly late: { readonly clients: ClientListener | null; readonly metrics: Metrics | null; readonly port: number }
+  readonly late: {
+    readonly clients: ClientListener | null
+    readonly metrics: Metrics | null
+    readonly port: number
+    readonly prepared: () => readonly PreparedText[]
+  }
 }
 
 export function describeNode({
@@ -69,6 +75,7 @@ export function describeNode({
     clients: () => Array.from(late.clients?.connections ?? [], describeClient),
     rows: (table) =>
       (table === 'IndexInfo' ? builtIndexes().map(indexRow) : null) ??
+      (table === 'prepared_statements' ? late.prepared().map(preparedRow) : null) ??
       viewRows(table, views, identity.hostId) ??
       (late.metrics ? metricRows(table, late.metrics) : null) ??
       gossipRows(table, cluster) ??
@@ -85,6 +92,10 @@ export function describeNode({
 
 function indexRow({ keyspace, name }: { readonly keyspace: string; readonly name: string }): PlainRow {
   return { table_name: keyspace, index_name: name, value: null }
+}
+
+function preparedRow({ id, text, keyspace }: PreparedText): PlainRow {
+  return { prepared_id: id, logged_keyspace: keyspace, query_string: text }
 }
 
 /** Null: the table is not of views. */

@@ -130,3 +130,38 @@ t.test('counts of tables, caches, statements and batches', async (t) => {
     writes_refused: 1,
   })
 })
+
+t.test('prepared statements are shown as long as they need not be prepared again', async (t) => {
+  const node = await startNode({ memory: true })
+  t.teardown(() => node.close())
+  const client = new Client({
+    contactPoints: [`${node.address}:${node.port}`],
+    localDataCenter: 'datacenter1',
+    pooling: { heartBeatInterval: 0 },
+  })
+  t.teardown(() => client.shutdown())
+  await client.connect()
+  const run = (text: string): Promise<types.ResultSet> => client.execute(text)
+  const shown = async (): Promise<unknown[]> => {
+    const { rows } = await run('SELECT * FROM system.prepared_statements')
+    return rows
+      .filter((row) => row.get('query_string').includes('FROM t'))
+      .map((row) => [row.get('prepared_id').length, row.get('logged_keyspace')])
+      .sort((a, b) => Number(a[1] !== null) - Number(b[1] !== null))
+  }
+  await run("CREATE KEYSPACE p WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 1}")
+  await run('CREATE TABLE p.t (k int PRIMARY KEY)')
+  await run('USE p')
+  t.same(await shown(), [])
+  await client.execute('SELECT * FROM t WHERE k = ?', [1], { prepare: true })
+  const both = [
+    [16, null],
+    [16, 'p'],
+  ]
+  t.same(await shown(), both)
+  await run('DROP TABLE p.t')
+  t.same(await shown(), [])
+  await run('CREATE TABLE p.t (k int PRIMARY KEY)')
+  await client.execute('SELECT * FROM t WHERE k = ?', [1], { prepare: true })
+  t.same(await shown(), both)
+})

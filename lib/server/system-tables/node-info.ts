@@ -30,7 +30,7 @@ export interface NodeInfo {
   /** Names as in cassandra.yaml; null: not set. */
   settings(): ReadonlyMap<string, string | null>
   clients(): readonly ClientInfo[]
-  /** Rows of any other answered table (of system_views, or system.size_estimates and table_estimates); null or []: it has none. */
+  /** Rows of any other answered table (of system_views, or one of system that others do not answer); null or []: it has none. */
   rows(table: string): readonly PlainRow[] | null
 }
 
