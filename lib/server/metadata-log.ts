@@ -85,14 +85,22 @@ export interface MetadataClusterOptions {
   readonly clusterName: string
   /** Endpoints; this node's own among them if it is a seed. */
   readonly seeds: readonly Endpoint[]
-  /** Tokens for a node that takes part in founding, beside those that are in the topology already. Absent: those that it brings. */
-  readonly allocate?: (topology: Topology, node: RingNode) => readonly string[]
+  /** How nodes that found a cluster come to their tokens. Absent: they have those that they bring. */
+  readonly tokens?: {
+    /** That this node asks for (num_tokens). */
+    readonly count: number
+    /** For one of them, which asks for so many, beside those that are in the topology already. */
+    readonly allocate: (topology: Topology, node: RingNode, count: number) => readonly string[]
+  }
   /** Whom a change waits for after it was decided. Absent: for all. */
   readonly isAlive?: (hostId: string) => boolean
   /** Where gossip says that a node is; null: it says nothing. Absent: it is asked where the log, or its own messages, say. */
   readonly whereabouts?: (hostId: string) => Endpoint | null
   readonly times?: Partial<LogTimes>
 }
+
+/** A node as the ring would know it, and how many tokens it asks for. */
+type Candidate = RingNode & { readonly numTokens?: number | undefined }
 
 /** All that one entry, or one snapshot, changed: at least one thing. */
 export type SchemaListener = (changes: readonly SchemaChange[], schema: Schema) => void
@@ -316,7 +324,7 @@ export class MetadataLog implements SchemaDoor {
       reports: log,
       clusterName: cluster.clusterName,
       seeds: cluster.seeds,
-      candidate: () => JSON.stringify(cluster.self),
+      candidate: () => JSON.stringify({ ...cluster.self, numTokens: cluster.tokens?.count } satisfies Candidate),
       entry: (candidates) => this.#foundingEntry(cluster, candidates),
     })
     return { replicated, founding }
@@ -413,12 +421,12 @@ export class MetadataLog implements SchemaDoor {
     return uuidText(stampUuid(bytes, 4))
   }
 
-  #foundingEntry({ allocate }: MetadataClusterOptions, candidates: readonly string[]): string {
+  #foundingEntry({ tokens: own }: MetadataClusterOptions, candidates: readonly string[]): string {
     const changes: TopologyChange[] = []
     let topology = EMPTY_TOPOLOGY
     for (const candidate of candidates) {
-      const brought = JSON.parse(candidate) as RingNode
-      const tokens = allocate?.(topology, brought) ?? brought.tokens
+      const { numTokens, ...brought } = JSON.parse(candidate) as Candidate
+      const tokens = own?.allocate(topology, brought, numTokens ?? own.count) ?? brought.tokens
       const change: TopologyChange = { kind: 'join-start', node: { ...brought, tokens, status: 'normal' } }
       topology = changeTopology(topology, change)
       changes.push(change)

@@ -379,7 +379,10 @@ export async function openMember(options: MemberOptions): Promise<ClusterMember>
         log,
         clusterName: identity.clusterName,
         seeds: seedEndpoints(settings),
-        allocate: (topology, node) => tokensFor(topology, node, settings.num_tokens, random),
+        tokens: {
+          count: settings.num_tokens,
+          allocate: (topology, node, count) => tokensFor(topology, node, count, random),
+        },
         isAlive: (hostId) => late.gossiper?.isAlive(hostId) ?? true,
         whereabouts: (hostId) => late.gossiper?.state(hostId)?.values.get('INTERNAL_ADDRESS_AND_PORT')?.value ?? null,
       },

@@ -5,6 +5,7 @@ import { Client, types } from 'cassandra-driver'
 import t from 'tap'
 import type { Settings } from '../../../lib/config/settings.ts'
 import { StartError, type StartedNode, startNode } from '../../../lib/server/node.ts'
+import { rowsOf, ToolClient } from '../../../tools/support/client.ts'
 import { temporaryDirectory } from '../../../tools/support/directory.ts'
 import { loopbackNetwork } from '../../support/loopback.ts'
 
@@ -101,6 +102,20 @@ t.test(
     t.equal(again.hostId, b!.hostId)
   },
 )
+
+t.test('nodes that found a cluster have as many tokens as each of them asks for', async (t) => {
+  const settings: Partial<Settings>[] = [{ num_tokens: 4 }, { num_tokens: 12 }, { num_tokens: 5, capacity: 200 }]
+  const nodes = await Promise.all(
+    settings.map((own, i) => start(i + 1, { data: `tokens${i}`, seeds: [1, 2, 3], settings: own })),
+  )
+  const counts = nodes.map(async ({ address, port }) => {
+    const client = await ToolClient.connect(address, port)
+    const [local] = rowsOf(await client.query('SELECT tokens FROM system.local'))
+    client.close()
+    return local!.get('tokens')!.bytes!.readInt32BE(0)
+  })
+  t.same(await Promise.all(counts), [4, 12, 10])
+})
 
 t.test('a data directory of another cluster of the same name is refused', async (t) => {
   await stop(await start(1, { data: 'one' }))
