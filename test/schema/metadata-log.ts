@@ -11,12 +11,9 @@ import { createSeededRandom } from '../../lib/runtime/simulated/random.ts'
 import { decodeRecords } from '../../lib/schema/records.ts'
 import { applyRecords, snapshotRecords } from '../../lib/schema/state.ts'
 import { createSystemSchema } from '../../lib/schema/system-tables.ts'
-import {
-  METADATA_TABLE_ID,
-  type MetadataLog,
-  type MetadataStore,
-  openMetadataLog,
-} from '../../lib/server/metadata-log.ts'
+import type { MetadataStore } from '../../lib/server/metadata-copy.ts'
+import { type MetadataLog, openMetadataLog } from '../../lib/server/metadata-log.ts'
+import { METADATA_TABLE_ID } from '../../lib/server/metadata-rows.ts'
 import { openStore } from '../../storage/store.ts'
 import { settled } from '../support/power-loss.ts'
 import { createSchemaWorld } from '../support/schema-world.ts'
