@@ -8,7 +8,7 @@
  *
  * One seed in --twice runs a second time and must do exactly the same. --seed runs one alone; --shrink cuts its plan down to what still fails and
  * prints it, --plan runs a plan from a file, --story tells
- * what happened. --quiet leaves the faults out; --joins takes only
+ * what happened. --tally counts what happened in all of them: each kind of fault, and of request that was done. --quiet leaves the faults out; --joins takes only
  * clusters that a node joins in the run, --leaves such that a node leaves. --plants plants bugs, one after the other, and tells by which seed each is found.
  */
 import { spawn } from 'node:child_process'
@@ -20,6 +20,7 @@ import { WORKLOADS } from './workloads/index.ts'
 import { drawPlan, type LevelName, type Levels, type Plan, type PlanOptions } from './world/plan.ts'
 import { PLANTS } from './world/plants.ts'
 import { shrinkPlan } from './world/shrink.ts'
+import { Tally } from './world/tally.ts'
 import { runPlan } from './world/world.ts'
 
 const flags = readOptions('npm run simulate', 'whole clusters under faults, over virtual time, held against oracles', {
@@ -36,6 +37,7 @@ const flags = readOptions('npm run simulate', 'whole clusters under faults, over
   leaves: { type: 'boolean', default: false, describe: 'Only clusters that a node leaves' },
   shrink: { type: 'boolean', default: false, describe: 'Cuts a failing plan down to what still fails' },
   story: { type: 'boolean', default: false, describe: 'Tells what happened' },
+  tally: { type: 'boolean', default: false, describe: 'Counts faults and requests of each kind' },
   failures: { type: 'number', default: 5, describe: 'After so many it ends' },
   plants: { type: 'boolean', default: false, describe: 'Plants bugs, each until it is found' },
   only: { type: 'string', default: '', describe: '--plants: those whose names contain it' },
@@ -89,6 +91,7 @@ async function runSeeds(): Promise<void> {
   let events = 0
   let virtualMs = 0
   let done = 0
+  const tally = new Tally()
   print(`SEEDS ${first} to ${first + count - 1}, ${options.seconds} virtual seconds each`)
   for (let i = 0; i < count && failed < flags.failures; i++) {
     const seed = first + i
@@ -98,6 +101,7 @@ async function runSeeds(): Promise<void> {
     requests += result.requests
     succeeded += result.succeeded
     events += result.events
+    tally.add(result.tally)
     virtualMs += result.virtualMs
     done++
     if (flags.story) for (const line of result.story) print(`  ${line}`)
@@ -123,6 +127,7 @@ async function runSeeds(): Promise<void> {
   print(
     `${requests} requests, ${succeeded} done, ${events} events, ${(virtualMs / 1000).toFixed(0)} virtual seconds in ${seconds.toFixed(1)} s`,
   )
+  if (flags.tally) for (const line of tally.lines) print(line)
   print(`${done - failed} passed, ${failed} failed`)
   process.exitCode = failed === 0 ? 0 : 1
 }
@@ -147,10 +152,11 @@ async function runPlants(): Promise<void> {
       '--failures',
       1,
       '--twice',
-      0,
+      plant.twice ? 1 : 0,
     ].map(String)
     if (flags.nodes !== undefined) args.push('--nodes', String(flags.nodes))
     if (plant.leaves) args.push('--leaves')
+    if (plant.joins) args.push('--joins')
     if (plant.plan !== undefined) args.push('--plan', fileURLToPath(new URL(plant.plan, PLANS)))
     const workloads = flags.workloads ?? plant.workloads
     if (workloads !== undefined) args.push('--workloads', workloads)
@@ -162,9 +168,10 @@ async function runPlants(): Promise<void> {
     let why = ''
     let isComplete = false
     for await (const line of createInterface({ input: child.stdout })) {
-      const failure = /^SEED=(\d+) failed/.exec(line)
+      const failure = /^SEED=(\d+) (?:failed|did)/.exec(line)
       if (failure) seed = Number(failure[1]) - first + 1
-      else if (seed !== null && why === '') why = line.trim()
+      if (failure && line.includes('did not')) why = line
+      else if (seed !== null && why === '' && !failure) why = line.trim()
       if (/^\d+ passed, \d+ failed$/.test(line)) isComplete = true
     }
     if (seed === null) missed++

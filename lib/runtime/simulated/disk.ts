@@ -32,6 +32,8 @@ export interface SimulatedDisk extends Disk {
   onOperation: ((operation: DiskOperation, path: string, index: number) => unknown) | null
   /** Room for the sectors of all files that have a name; beyond it ENOSPC. Holes take none. Default: no limit. */
   capacityBytes: number
+  /** How often there was not enough. */
+  readonly refusals: number
   /** What the files take of it. */
   readonly usedBytes: number
   /** Files that may be open at once; beyond it EMFILE. Default: no limit. */
@@ -166,9 +168,11 @@ export function openSimulatedDisk(initial?: {
 
   const freeBytes = (): number => Math.max(0, Math.min(UNLIMITED_BYTES, disk.capacityBytes) - usedBytes())
 
+  let refusals = 0
   const takeRoom = (path: string, bytes: number): void => {
-    if (bytes > 0 && disk.capacityBytes !== Number.POSITIVE_INFINITY && bytes > freeBytes())
-      throw diskError('ENOSPC', path)
+    if (bytes <= 0 || disk.capacityBytes === Number.POSITIVE_INFINITY || bytes <= freeBytes()) return
+    refusals++
+    throw diskError('ENOSPC', path)
   }
 
   const change = (parents: readonly string[], apply: NameChange['apply']): void => {
@@ -239,6 +243,9 @@ export function openSimulatedDisk(initial?: {
     onOperation: null,
     capacityBytes: Number.POSITIVE_INFINITY,
     openFilesMax: Number.POSITIVE_INFINITY,
+    get refusals() {
+      return refusals
+    },
     get usedBytes() {
       return usedBytes()
     },

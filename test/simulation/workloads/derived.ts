@@ -58,6 +58,7 @@ function writer(table: string, level: LevelName, writes: Write[]): (client: Work
 export function indexed({ levels }: Plan): Workload {
   const writes: Write[] = []
   const reads: Read[] = []
+  const violations: Violation[] = []
   const change = writer('sim.indexed', levels.write, writes)
 
   const read = async (client: WorkloadContext): Promise<boolean> => {
@@ -72,6 +73,26 @@ export function indexed({ levels }: Plan): Workload {
     return true
   }
 
+  /** Each replica's own index knows of what all of them have, by whatever way it came there. What is wrong; null: nothing is. */
+  const compared = async (client: WorkloadContext): Promise<Violation | null> => {
+    const keysBy = (rows: readonly (readonly Cell[])[]): string =>
+      rows
+        .map(([k]) => readInt(k!))
+        .sort((a, b) => a - b)
+        .join(' ')
+    const all = await client.insist('SELECT k, v FROM sim.indexed', [], 'ALL')
+    for (let term = 0; term < TERMS; term++) {
+      const there = keysBy(all.filter(([, v]) => v && readInt(v) === term))
+      const found = keysBy(await client.insist(`SELECT k FROM sim.indexed WHERE v = ${term}`, [], 'ONE'))
+      if (there !== found)
+        return {
+          key: String(term),
+          what: `node${client.only! + 1} finds the keys ${found} by it, the table has ${there}`,
+        }
+    }
+    return null
+  }
+
   return {
     tables: ['CREATE TABLE IF NOT EXISTS sim.indexed (k int PRIMARY KEY, v int)'],
     others: ["CREATE INDEX IF NOT EXISTS indexed_v ON sim.indexed (v) USING 'sai'"],
@@ -79,10 +100,22 @@ export function indexed({ levels }: Plan): Workload {
       if (client.dice.chance(0.4)) await read(client)
       else await change(client)
     },
+    async settle(readers) {
+      for (const reader of readers) {
+        // What is still under way, as a hint, may come between two reads.
+        for (const deadline = reader.now() + SETTLE_MS; ; await reader.sleep(2_000)) {
+          const wrong = await compared(reader)
+          if (wrong === null) break
+          if (reader.now() < deadline) continue
+          violations.push(wrong)
+          return
+        }
+      }
+    },
     async readAll(client) {
       for (let i = 0; i < 2 * TERMS; i++) while (!(await read(client))) await client.sleep(500)
     },
-    check: () => reads.flatMap((one) => checkIndexed(one, writes)),
+    check: () => [...reads.flatMap((one) => checkIndexed(one, writes)), ...violations],
   }
 }
 

@@ -8,11 +8,13 @@ import type { HttpAnswer, HttpAsk } from '../world/http.ts'
 import type { WallSpan } from '../world/node.ts'
 import type { Plan } from '../world/plan.ts'
 import { cas } from './cas.ts'
+import { clocked } from './clocked.ts'
 import { counters } from './counters.ts'
 import { ddl } from './ddl.ts'
 import { indexed, views } from './derived.ts'
 import { expiring } from './expiring.ts'
 import { glimpses } from './glimpses.ts'
+import { hinted } from './hinted.ts'
 import { keys } from './keys.ts'
 import { batches, rows } from './rows.ts'
 import { sets } from './sets.ts'
@@ -33,6 +35,10 @@ export interface WorkloadContext {
   latestWallMicros(): number
   /** All wall clocks jump ahead. */
   passTime(ms: number): void
+  /** Whether a node died, or stood still, between two times. */
+  wasDisturbed(node: number, from: number, to: number): boolean
+  /** Files of hints that nodes keep for others. */
+  hintFiles(): number
   /** On every node all is flushed and merged. */
   compact(): Promise<void>
   sleep(ms: number): Promise<void>
@@ -79,4 +85,6 @@ export const WORKLOADS: Record<string, (plan: Plan) => Workload> = {
   keys,
   glimpses,
   expiring,
+  hinted,
+  clocked,
 }

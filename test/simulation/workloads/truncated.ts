@@ -29,8 +29,7 @@ export function truncated({ levels }: Plan): Workload {
     const span: Span = { element, call: client.now(), end: Number.POSITIVE_INFINITY, hasFailed: false }
     spans.push(span)
     const values = element === 0 ? [] : [int(element)]
-    // At ALL, so that nothing acknowledged is still under way: what is, and comes from a node whose clock is ahead, passes for newer.
-    const answer = await client.ask(statement, values, { consistency: Consistency.ALL })
+    const answer = await client.ask(statement, values, { consistency: Consistency[levels.write] })
     const fate = fateOf(answer)
     if (fate === 'ok') span.end = client.now()
     span.hasFailed = fate === 'failed'

@@ -6,42 +6,49 @@ import type { World } from './world.ts'
 const RIGHT = { skewMicros: 0, strobe: null, frozenAtMicros: null }
 
 export function applyFault(world: World, fault: Fault): void {
-  const { kernel, machines, network } = world
+  const { kernel, machines, network, tally } = world
   const { clock } = kernel
   const address = (node: number): string => machines[node]!.address
   world.say(`fault ${JSON.stringify(fault)}`)
   switch (fault.kind) {
     case 'crash': {
       const machine = machines[fault.node]!
+      if (machine.phase !== 'off') tally.happened(fault.survival === null ? 'a kill' : 'a power loss')
       machine.crash(fault.survival)
       clock.after(fault.downMs, () => machine.start())
       return
     }
     case 'stop': {
       const machine = machines[fault.node]!
+      if (machine.node !== null) tally.happened('a stop')
       machine.stop(() => clock.after(fault.downMs, () => machine.start()))
       return
     }
     case 'pause': {
       const machine = machines[fault.node]!
+      if (machine.phase !== 'off') world.troubled('a pause', fault.ms)
       machine.pause()
       clock.after(fault.ms, () => machine.resume())
       return
     }
     case 'block':
+      if (fault.from.length > 0 && fault.to.length > 0) world.troubled('a partition, one way', fault.ms)
       for (const from of fault.from) for (const to of fault.to) network.link(address(from), address(to)).block()
       clock.after(fault.ms, () => {
         for (const from of fault.from) for (const to of fault.to) network.link(address(from), address(to)).unblock()
       })
       return
     case 'clog':
+      world.troubled('a clogged link', fault.ms)
       network.link(address(fault.from), address(fault.to)).clog(fault.ms)
       return
     case 'reset':
+      tally.happened('a reset link')
       network.reset(address(fault.one), address(fault.other))
       return
     case 'bad link': {
       const { latencyMs, lossChance, resetChance } = fault
+      world.troubled('a bad link', fault.ms)
       for (const link of [
         network.link(address(fault.one), address(fault.other)),
         network.link(address(fault.other), address(fault.one)),
@@ -55,6 +62,10 @@ export function applyFault(world: World, fault: Fault): void {
     case 'wall': {
       const machine = machines[fault.node]!
       const skewMicros = fault.skewMs * 1000
+      world.troubled(
+        `a clock that ${fault.frozen ? 'stands still' : fault.strobeMs > 0 ? 'strobes' : 'is wrong'}`,
+        fault.ms,
+      )
       machine.setWall({
         skewMicros,
         strobe: fault.strobeMs > 0 ? { periodMs: 50, micros: fault.strobeMs * 1000 } : null,
@@ -69,6 +80,7 @@ export function applyFault(world: World, fault: Fault): void {
     case 'slow disk': {
       const machine = machines[fault.node]!
       machine.extraDiskMs = fault.latencyMs
+      world.troubled('a slow disk', fault.ms)
       clock.after(fault.ms, () => {
         machine.extraDiskMs = 0
       })
@@ -80,6 +92,7 @@ export function applyFault(world: World, fault: Fault): void {
     case 'full disk': {
       const machine = machines[fault.node]!
       machine.limitDisk(fault.freeBytes)
+      world.troubled('a full disk', fault.ms)
       clock.after(fault.ms, () => machine.limitDisk(null))
       return
     }
@@ -87,6 +100,7 @@ export function applyFault(world: World, fault: Fault): void {
       const machine = machines[fault.node]!
       const { operations, chance } = fault
       machine.diskErrors = { operations, chance }
+      world.troubled('a failing disk', fault.ms)
       clock.after(fault.ms, () => {
         machine.diskErrors = null
       })
@@ -103,6 +117,7 @@ export function applyFault(world: World, fault: Fault): void {
       return
     }
     case 'compact':
+      tally.happened('flushed and merged')
       void machines[fault.node]!.compact()
       return
     case 'ambush':
@@ -125,6 +140,7 @@ function lieInWait(world: World, { survival, downMs, ms }: Extract<Fault, { kind
     // What watches may be called by one of those who are to die.
     kernel.clock.after(0, () => {
       const one = machines[first]!
+      world.tally.happened('an ambush')
       world.say(`node${first + 1} alone has epoch ${now[first]}`)
       for (const other of machines) {
         if (other === one || other.phase === 'off') continue

@@ -46,6 +46,7 @@ export async function leave(world: World, { node, how }: NonNullable<Plan['leavi
     await sleep(AGAIN_MS)
   }
   world.say(`node${node + 1} has left`)
+  world.tally.happened(`left: ${how}`)
   if (how === 'wipe') return
   machine.isGone = true
   machine.crash(null)

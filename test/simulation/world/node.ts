@@ -30,6 +30,8 @@ export interface MachineOptions {
   readonly http?: HttpWire | null
   /** Of a node, or of what happens to it; for people. */
   say(line: string): void
+  /** For the tally; absent: nobody counts. */
+  happened?(fault: string, times?: number): void
   /** What must not happen. */
   violation(what: string): void
 }
@@ -65,7 +67,11 @@ export class Machine {
   #doubtsFiles = false
   #wallChanges = 0
   #latestWallMicros = 0
+  #refusalsTold = 0
+  #refusalsAtBoot = 0
   extraDiskMs = 0
+  /** When it died, stood still, and went on. */
+  readonly disturbances: number[] = []
   /** It has left the cluster: it never starts again. */
   isGone = false
   /** The next sync fails. */
@@ -127,6 +133,11 @@ export class Machine {
     return this.#syncFailed
   }
 
+  /** There was no room on the disk for something, since the last start began. */
+  get #lackedRoom(): boolean {
+    return this.#disk.refusals > this.#refusalsAtBoot
+  }
+
   get isPaused(): boolean {
     return this.#process?.isPaused ?? false
   }
@@ -143,6 +154,7 @@ export class Machine {
     this.#phase = 'starting'
     this.#syncFailed = false
     const disk = this.#disk
+    this.#refusalsAtBoot = disk.refusals
     this.#serveDisk(disk, process)
     const own = random.stream(`${this.#name} boot ${boot}`)
     const runtime = {
@@ -199,7 +211,10 @@ export class Machine {
   /** `survival`: the power fails, and of what was not synced so much survives; null: only the process dies. */
   crash(survival: number | null): void {
     if (this.#process === null) return
-    const { network, random } = this.#options
+    const { kernel, network, random } = this.#options
+    this.disturbances.push(kernel.nowMs)
+    this.countNoRoom()
+    this.#refusalsTold = survival === null ? this.#refusalsTold : 0
     Object.assign(this.#wall, this.#process.wall)
     this.#process.kill()
     this.#process = null
@@ -211,9 +226,21 @@ export class Machine {
     else this.#disk.forgetProcess()
   }
 
+  /** Tells how often there was no room on the disk. */
+  countNoRoom(): void {
+    this.#options.happened?.('no room', this.#disk.refusals - this.#refusalsTold)
+    this.#refusalsTold = this.#disk.refusals
+  }
+
   /** The disk of a machine that is off is replaced by an empty one. */
   wipe(): void {
+    this.#refusalsTold = 0
     this.#disk = openSimulatedDisk()
+  }
+
+  /** What its disk holds. */
+  files(): Iterable<readonly [string, Buffer]> {
+    return this.#disk.files()
   }
 
   /** Room beside what is there; null: no limit. */
@@ -246,6 +273,7 @@ export class Machine {
     now[at]! ^= 1 << Math.floor(chance.float() * 8)
     this.#disk.overwrite(path, now)
     this.#rotten.push({ now, before })
+    this.#options.happened?.(path.startsWith(TABLES) ? 'a bit of an SSTable' : 'a bit of the commit log')
     this.#options.say(`${this.#name}: a bit of ${path} at ${at} of ${before.length} is another one`)
   }
 
@@ -271,16 +299,20 @@ export class Machine {
       then()
     }
     node.close().then(ended, (error: Error) => {
-      if (!this.#syncFailed) this.#options.violation(`${this.#name} did not stop: ${error.stack ?? error.message}`)
+      // What waits for room is not written any more, and the node's end tells of it.
+      if (!this.#syncFailed && !this.#lackedRoom)
+        this.#options.violation(`${this.#name} did not stop: ${error.stack ?? error.message}`)
       ended()
     })
   }
 
   pause(): void {
+    this.disturbances.push(this.#options.kernel.nowMs)
     this.#process?.pause()
   }
 
   resume(): void {
+    this.disturbances.push(this.#options.kernel.nowMs)
     this.#process?.resume()
   }
 
@@ -292,6 +324,7 @@ export class Machine {
       if (operation === 'sync' && this.failsNextSync) {
         this.failsNextSync = false
         this.#syncFailed = true
+        this.#options.happened?.('a sync that failed')
         say(`${this.#name}: a sync of ${path} fails`)
         throw diskError('EIO', path)
       }
@@ -299,6 +332,7 @@ export class Machine {
       if (diskErrors?.operations.includes(operation) && chance.float() < diskErrors.chance) {
         this.#syncFailed = true
         this.#doubtsFiles = true
+        this.#options.happened?.(`EIO, ${operation}`)
         throw diskError('EIO', path)
       }
       const meanMs = (operation === 'sync' || operation === 'syncDirectory' ? syncMs : otherMs) + this.extraDiskMs

@@ -242,7 +242,7 @@ function drawLevels(dice: Dice, two: boolean): Levels {
 }
 
 /** Workloads that came later. */
-const APART = new Set(['glimpses', 'expiring'])
+const APART = new Set(['glimpses', 'expiring', 'hinted', 'clocked'])
 
 /** Nothing that these promise needs hints. */
-const WITHOUT_HINTS = new Set(['rows', 'sets', 'cas', 'glimpses', 'expiring'])
+const WITHOUT_HINTS = new Set(['rows', 'sets', 'cas', 'glimpses', 'expiring', 'clocked'])

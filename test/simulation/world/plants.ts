@@ -9,6 +9,10 @@ export interface SimulationPlant extends Plant {
   readonly workloads?: string
   /** It can only be seen where a node leaves. */
   readonly leaves?: boolean
+  /** It can only be seen where a node joins. */
+  readonly joins?: boolean
+  /** Each seed runs twice: it is found where the two differ, if not before. */
+  readonly twice?: boolean
   /** Chance hardly finds it: a plan in test/golden/simulation does. */
   readonly plan?: string
 }
@@ -245,5 +249,40 @@ export const PLANTS: readonly SimulationPlant[] = [
     from: "told.fate = 'unknown';",
     to: "told.fate = 'known';",
     workloads: 'keys',
+  },
+  {
+    name: 'hints: those that a crash finds in files are not sent',
+    file: 'cluster/hints/file-hints.js',
+    from: 'files.set(hostId, [...(files.get(hostId) ?? []), { number: Number(match[2]), bytes, oldestMs, newestMs }]);',
+    to: '',
+    workloads: 'hinted',
+  },
+  {
+    name: 'hints: one leaves before its node has it',
+    file: 'cluster/hints/delivery.js',
+    from: 'if (outcomes === null || outcomes.length !== wanted.length || outcomes.every((outcome) => outcome !== 0)) break;',
+    to: 'if (outcomes === null) { await hints.done(); break; }',
+    workloads: 'hinted',
+  },
+  {
+    name: 'hints: who was late with its acknowledgement gets none',
+    file: 'cluster/coordinator/pending-write.js',
+    from: 'if (slot !== this.#plan.self?.slot) this.#hint(standsFor ?? hostId);',
+    to: '',
+    workloads: 'hinted',
+  },
+  {
+    name: 'clock: times go back with the wall clock',
+    file: 'lib/server/hybrid-clock.js',
+    from: 'this.#last = wall > this.#last ? wall : this.#last + 1;',
+    to: 'this.#last = wall;',
+    workloads: 'clocked',
+  },
+  {
+    name: 'reads: what is repaired gets a timestamp of its own',
+    file: 'cluster/coordinator/read-merge.js',
+    from: 'const made = partitionMutations(this.#tableId, lacking);',
+    to: 'for (const one of lacking.rows) if ((one.row[0] & 1) !== 0) { one.row = Buffer.from(one.row); one.row[8] += 1; } const made = partitionMutations(this.#tableId, lacking);',
+    workloads: 'rows',
   },
 ]

@@ -2,6 +2,7 @@
  * A whole cluster and its clients in one process, run by one plan. Phase 1: requests under faults. Phase 2: everything heals, and the cluster has to
  * serve, agree, and show what the oracles expect.
  */
+import { crc32 } from 'node:zlib'
 import { Kernel } from '../../../lib/runtime/simulated/kernel.ts'
 import { SimulatedNetwork } from '../../../lib/runtime/simulated/network.ts'
 import { createSeededRandom } from '../../../lib/runtime/simulated/random.ts'
@@ -15,6 +16,7 @@ import { type HttpAnswer, type HttpAsk, HttpWire } from './http.ts'
 import { leave } from './leave.ts'
 import { Machine, type WallSpan } from './node.ts'
 import type { Plan } from './plan.ts'
+import { kindOf, Tally } from './tally.ts'
 
 export interface RunResult {
   /** Empty: all is well. */
@@ -27,6 +29,7 @@ export interface RunResult {
   readonly succeeded: number
   /** The last lines of what happened. */
   readonly story: readonly string[]
+  readonly tally: Tally
 }
 
 /** How long a cluster may take to form, and to serve everything after it has healed. */
@@ -51,6 +54,9 @@ export class World {
   readonly http: HttpWire | null
   /** Called whenever a message was delivered: for faults that wait for something. */
   readonly watches = new Set<() => void>()
+  readonly tally = new Tally()
+  /** Faults that last, and have not ended. */
+  #troubles = 0
   readonly #random
   readonly #problems: string[] = []
   readonly #story: string[] = []
@@ -80,6 +86,15 @@ export class World {
     if (this.#story.length > STORY_LINES) this.#story.shift()
   }
 
+  /** A fault that lasts for so long. */
+  troubled(fault: string, ms: number): void {
+    this.tally.happened(fault)
+    this.#troubles++
+    this.kernel.clock.after(ms, () => {
+      this.#troubles--
+    })
+  }
+
   violation(what: string): void {
     this.say(`VIOLATION ${what}`)
     if (this.#problems.length < 20) this.#problems.push(what)
@@ -91,7 +106,7 @@ export class World {
       this.violation(`unhandled rejection: ${error instanceof Error ? error.stack : String(error)}`)
     process.on('unhandledRejection', rejected)
     {
-      using _guard = guardRealWorld()
+      using _guard = guardRealWorld((what) => this.violation(what))
       try {
         await this.#phases()
       } catch (error) {
@@ -99,6 +114,7 @@ export class World {
       }
     }
     process.off('unhandledRejection', rejected)
+    this.#noteEnd()
     return {
       problems: this.#problems,
       trace: this.kernel.trace,
@@ -107,6 +123,7 @@ export class World {
       requests: this.#requests,
       succeeded: this.#succeeded,
       story: this.#story,
+      tally: this.tally,
     }
   }
 
@@ -141,6 +158,7 @@ export class World {
           latenessMs: plan.latenessMs,
           http: this.http,
           say: (line) => this.say(line),
+          happened: (fault, times) => this.tally.happened(fault, times),
           violation: (what) => this.violation(what),
         },
         `node${node + 1}`,
@@ -157,11 +175,19 @@ export class World {
   }
 
   #delivered(from: string, to: string, bytes: Buffer): void {
-    // Lengths and a few bytes tell two runs apart soon enough, and cost nothing.
-    this.kernel.note(bytes.length)
-    this.kernel.note(bytes[bytes.length - 1]!)
+    this.kernel.note(crc32(bytes))
     this.kernel.note(from.length * 31 + to.charCodeAt(to.length - 1))
     for (const watch of this.watches) watch()
+  }
+
+  /** Adds to the trace what passed by no wire: what is on the disks, and what came of it all. */
+  #noteEnd(): void {
+    for (const machine of this.machines) machine.countNoRoom()
+    for (const machine of this.machines)
+      for (const [path, content] of machine.files()) this.kernel.note(crc32(content, crc32(path)))
+    this.kernel.note(this.#requests)
+    this.kernel.note(this.#succeeded)
+    for (const problem of this.#problems) this.kernel.note(crc32(problem))
   }
 
   async #phases(): Promise<void> {
@@ -268,9 +294,12 @@ export class World {
     return 1_700_000_000_000_000 + ++this.#timestamp * 1_000
   }
 
-  counted(isDone: boolean): void {
+  counted(kind: string, isDone: boolean): void {
     this.#requests++
-    if (isDone) this.#succeeded++
+    if (!isDone) return
+    this.#succeeded++
+    const isTroubled = this.#troubles > 0 || this.machines.some(({ node, isGone }) => node === null && !isGone)
+    this.tally.done(kind, isTroubled)
   }
 }
 
@@ -332,6 +361,17 @@ class Client implements WorkloadContext {
     for (const machine of this.#world.machines) machine.setWall({ skewMicros: machine.wall.skewMicros + ms * 1000 })
   }
 
+  wasDisturbed(node: number, from: number, to: number): boolean {
+    return this.#world.machines[node]!.disturbances.some((at) => at >= from && at <= to)
+  }
+
+  hintFiles(): number {
+    let files = 0
+    for (const machine of this.#world.machines)
+      for (const [path] of machine.files()) if (path.endsWith('.hints')) files++
+    return files
+  }
+
   async compact(): Promise<void> {
     await Promise.all(this.#world.machines.map((machine) => machine.compact()))
   }
@@ -374,7 +414,8 @@ class Client implements WorkloadContext {
     const { machines, http } = this.#world
     const node = this.only ?? this.dice.int(machines.length)
     const answer = await http!.ask(this.#clock, machines[node]!.address, ask)
-    this.#world.counted(answer.kind === 'answer' && answer.status < 400)
+    if (answer.kind === 'answer') this.#world.kernel.note(crc32(answer.body, answer.status))
+    this.#world.counted(`HTTP ${ask.method}`, answer.kind === 'answer' && answer.status < 400)
     // Who finds nobody there looks for another.
     if (answer.kind === 'lost') await this.sleep(10 + this.dice.int(90))
     return answer
@@ -398,7 +439,8 @@ class Client implements WorkloadContext {
   }
 
   #answered(statement: string, answer: Answer, ask: Ask): Answer {
-    this.#world.counted(answer.kind !== 'lost' && answer.kind !== 'error')
+    const kind = kindOf(statement) + (ask.pagingState ? ', another page' : '')
+    this.#world.counted(kind, answer.kind !== 'lost' && answer.kind !== 'error')
     if (answer.kind !== 'error' || EXPECTED.has(answer.code) || ask.expected?.includes(answer.code)) return answer
     // What could not be written to a disk that fails is nobody's bug.
     const { machines } = this.#world
