@@ -12,6 +12,7 @@ import { CausalModification } from '../causal/causal-modification.ts'
 import type { ColumnSpec, StatementResult } from '../result.ts'
 import type { CompiledStatement, Environment, MaybePromise, QueryOptions, WriteKind } from '../statement.ts'
 import { Variables } from '../terms/terms.ts'
+import { batchBytes, mayReach } from './batch-size.ts'
 import { type Modification, toVoidResult, VOID_RESULT } from './modify.ts'
 import { type Attributes, applyBatchTimestamp, compileAttributes } from './modify-attributes.ts'
 import { executeConditional } from './modify-cas.ts'
@@ -240,7 +241,7 @@ function write(
   if (mutations.length === 0) return VOID_RESULT
   const partitions = mutations.length === 1 ? 1 : countPartitions(mutations, sink)
   sink.partitionsPerBatch[type].record(partitions)
-  const warnings = checkSizes(type, parts, partitions, sink, environment)
+  const warnings = checkSizes(type, parts, mutations, partitions, sink, environment)
   const kind: WriteKind = parts[0]!.modification.isCounter
     ? 'COUNTER'
     : partitions === 1
@@ -275,6 +276,7 @@ function countPartitions(mutations: readonly Buffer[], sink: MutationSink): numb
 function checkSizes(
   type: BatchType,
   parts: readonly BatchPart[],
+  mutations: readonly Buffer[],
   partitions: number,
   sink: MutationSink,
   environment: Environment,
@@ -293,9 +295,9 @@ function checkSizes(
       )
   }
   if (partitions <= 1) return warnings
-  const size = sink.dataBytes
   const { batchSizeWarnBytes: threshold } = limits
-  if (threshold > 0 && size > threshold) {
+  const size = threshold > 0 && mayReach(mutations, threshold) ? batchBytes(mutations, sink.targets()) : 0
+  if (size > threshold) {
     if (limits.batchSizeFailBytes > 0 && size > limits.batchSizeFailBytes) throw invalid('Batch too large')
     warnings.push(
       `Batch for [${tableNames(parts).join(', ')}] is of size ${size}, exceeding specified threshold of ${threshold} by ${size - threshold}.`,

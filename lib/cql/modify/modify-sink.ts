@@ -1,7 +1,7 @@
 /**
- * Where statements write to: gathers the mutations of one request, with the time, TTL and sizes that go with them. One sink serves all
+ * Where statements write to: gathers the mutations of one request, with the time and TTL that go with them. One sink serves all
  * requests one after another, so that a write allocates next to nothing.
- * Source: Cassandra's Attributes and UpdateParameters for the rules of timestamps and TTLs, its dataSize() for the sizes of batches.
+ * Source: Cassandra's Attributes and UpdateParameters for the rules of timestamps and TTLs.
  * Always: a sink is used from `start` to `take` without a turn of the event loop in between.
  */
 
@@ -23,14 +23,6 @@ const MUTATION_BYTES_MAX = 16 * 1024 * 1024
 
 /** A writer that has grown beyond this is given up, so that one large write does not hold its memory for ever. */
 const WRITER_BYTES_KEPT = 1024 * 1024
-
-/** What Cassandra counts for the parts of an update, in bytes, besides keys and values. */
-const PARTITION_BYTES = 29
-const ROW_BYTES = 21
-const CELL_BYTES = 20
-const EXPIRY_BYTES = 12
-const RANGE_BYTES = 16
-const COMPLEX_DELETION_BYTES = 12
 
 /** Stands for the clustering of the static row. */
 const STATIC: Uint8Array = new Uint8Array(0)
@@ -55,8 +47,6 @@ export class MutationSink {
   /** Seconds; 0: the data does not expire. */
   ttl = 0
   expiresAt = 0
-  /** Size of all that was written since `start`, as Cassandra counts it for batches. */
-  dataBytes = 0
   /** Counted by batches. */
   readonly partitionsPerBatch = { logged: new Histogram(), unlogged: new Histogram(), counter: new Histogram() }
   /** Encodes clusterings; whoever uses it resets it first. */
@@ -82,7 +72,6 @@ export class MutationSink {
     this.#targets = []
     this.#key = null
     this.#pending = null
-    this.dataBytes = 0
     if (this.#writerBytes > WRITER_BYTES_KEPT) this.#writer = new MutationWriter()
     this.#writerBytes = 0
     const { timestamp } = options
@@ -135,7 +124,6 @@ export class MutationSink {
     }
     this.#key = key
     this.#targets.push(target)
-    this.dataBytes += PARTITION_BYTES
     murmur3Token(key, 0, key.length, this.#token)
     this.#writer.begin(target.id, this.#token[0]!, this.#token[1]!, key)
   }
@@ -145,7 +133,6 @@ export class MutationSink {
   }
 
   rangeTombstone(start: Buffer, end: Buffer): void {
-    this.dataBytes += RANGE_BYTES + start.length + end.length
     this.#writer.rangeTombstone(start, end, this.timestampHigh, this.timestampLow, this.nowSeconds)
   }
 
@@ -161,10 +148,7 @@ export class MutationSink {
   #openRow(clustering: Uint8Array): void {
     this.#pending = null
     if (clustering === STATIC) this.#writer.beginStaticRow()
-    else {
-      this.dataBytes += ROW_BYTES + clustering.length
-      this.#writer.beginRow(clustering)
-    }
+    else this.#writer.beginRow(clustering)
   }
 
   endRow(): void {
@@ -174,7 +158,6 @@ export class MutationSink {
 
   liveness(): void {
     if (this.#pending !== null) this.#openRow(this.#pending)
-    if (this.ttl !== 0) this.dataBytes += EXPIRY_BYTES
     this.#writer.row.liveness(this.timestampHigh, this.timestampLow, this.ttl, this.expiresAt)
   }
 
@@ -185,7 +168,6 @@ export class MutationSink {
 
   cell(columnId: number, value: Uint8Array): void {
     if (this.#pending !== null) this.#openRow(this.#pending)
-    this.dataBytes += CELL_BYTES + value.length
     if (value.length >= INDEXED_BYTES) checkIndexedValue(this.#table(), columnId, value.length)
     if (this.ttl === 0) this.#writer.row.cell(columnId, this.timestampHigh, this.timestampLow, value)
     else this.#writer.row.expiringCell(columnId, this.timestampHigh, this.timestampLow, this.ttl, this.expiresAt, value)
@@ -193,7 +175,6 @@ export class MutationSink {
 
   tombstone(columnId: number): void {
     if (this.#pending !== null) this.#openRow(this.#pending)
-    this.dataBytes += CELL_BYTES
     this.#writer.row.tombstone(columnId, this.timestampHigh, this.timestampLow, this.nowSeconds)
   }
 
@@ -201,7 +182,6 @@ export class MutationSink {
   pathCell(columnId: number, from: CellBytes): void {
     if (this.#pending !== null) this.#openRow(this.#pending)
     const bytes = from.pathEnd - from.pathStart + (from.valueEnd - from.valueStart)
-    this.dataBytes += CELL_BYTES + bytes
     if (bytes >= INDEXED_BYTES_NEAR) checkIndexedCell(this.#table(), columnId, from, false)
     this.#writer.row.pathCellOf(from, columnId, this.timestampHigh, this.timestampLow, this.ttl, this.expiresAt)
   }
@@ -210,7 +190,6 @@ export class MutationSink {
   pathTombstone(columnId: number, from: CellBytes): void {
     if (this.#pending !== null) this.#openRow(this.#pending)
     const bytes = from.pathEnd - from.pathStart
-    this.dataBytes += CELL_BYTES + bytes
     if (bytes >= INDEXED_BYTES) checkIndexedCell(this.#table(), columnId, from, true)
     this.#writer.row.pathTombstoneOf(from, columnId, this.timestampHigh, this.timestampLow, this.nowSeconds)
   }
@@ -218,21 +197,18 @@ export class MutationSink {
   /** What the leader of a counter adds to it. */
   counterDelta(columnId: number, delta: Uint8Array): void {
     if (this.#pending !== null) this.#openRow(this.#pending)
-    this.dataBytes += CELL_BYTES + delta.length
     this.#writer.row.pathCell(columnId, DELTA_PATH, this.timestampHigh, this.timestampLow, delta)
   }
 
   /** Removes a counter, for good. */
   counterDeletion(columnId: number): void {
     if (this.#pending !== null) this.#openRow(this.#pending)
-    this.dataBytes += CELL_BYTES
     this.#writer.row.complexDeletion(columnId, COUNTER_DELETION.high, COUNTER_DELETION.low, this.nowSeconds)
   }
 
   /** Removes what a collection held; `before`: only what is older than this write, which then adds to it. */
   complexDeletion(columnId: number, before: boolean): void {
     if (this.#pending !== null) this.#openRow(this.#pending)
-    this.dataBytes += COMPLEX_DELETION_BYTES
     const { timestampHigh: high, timestampLow: low } = this
     if (!before) this.#writer.row.complexDeletion(columnId, high, low, this.nowSeconds)
     else if (low === 0) this.#writer.row.complexDeletion(columnId, (high - 1) | 0, -1, this.nowSeconds)
