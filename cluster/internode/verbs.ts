@@ -45,6 +45,8 @@ export const Verb = {
   /** To be kept for a node that is away, in whose place the receiver stands. */
   STAND_IN: 51,
   CAUSAL: 52,
+  /** A request of a traced statement: the trace's id, a verb, and what is said under that one. */
+  TRACED: 53,
 } as const
 
 /** Verbs below go by the lane of gossip. */

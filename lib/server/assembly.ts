@@ -365,8 +365,16 @@ async function serve({
   const causalTables = new CausalTables(() => metadata.current)
   const report = reporter(log, clock)
   const hybrid = member?.hybrid ?? new HybridClock(clock, undefined, await openClockLedger(store, clock))
+  const tracer = new QueryTracer({
+    clock,
+    log,
+    random,
+    processor: () => processor,
+    address,
+    port: settings.storage_port,
+  })
   const coordinator = member
-    ? await member.coordinate(replica, report)
+    ? await member.coordinate(replica, report, tracer)
     : new LocalCoordinator({
         clock,
         replica,
@@ -412,7 +420,7 @@ async function serve({
     random,
     network: runtime.network,
     processor,
-    tracer: new QueryTracer({ clock, log, random, processor: () => processor, address, port: settings.storage_port }),
+    tracer,
     limits: {
       bodyBytesMax: settings.native_transport_max_frame_size,
       connectionsMax: settings.native_transport_max_concurrent_connections,

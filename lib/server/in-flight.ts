@@ -75,7 +75,10 @@ export class InFlight {
         exchange.startedMs = clock.monotonicMs()
         exchange.trace = tracer.begin(this.client, request, exchange.prepared)
       }
-      const outcome = execute(exchange, processor, this.client)
+      const outcome =
+        exchange.trace === null
+          ? execute(exchange, processor, this.client)
+          : exchange.trace.run(() => execute(exchange, processor, this.client))
       if (outcome instanceof Promise) this.#await(exchange, outcome)
       else this.#answer(exchange, outcome)
     } catch (error) {

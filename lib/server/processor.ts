@@ -47,6 +47,8 @@ export interface Processor {
 export interface TraceSession {
   /** A version 1 UUID, 16 bytes: told in the answer. */
   readonly id: Uint8Array
+  /** Begins the work for the request: what it asks of other nodes before it waits is traced. */
+  run<T>(work: () => T): T
   end(durationMicros: number): void
 }
 

@@ -1,12 +1,13 @@
 /**
  * Traced requests become rows of system_traces.sessions and .events, where drivers and cqlsh look for them. Source: the tables of Cassandra 5.
- * Bound values are not kept.
+ * Bound values are not kept. Each node stores what it did itself, under the id that the coordinator gave: events of a replica bear its address.
  */
 
+import { type Trace, type Traces, within } from '../../cluster/internode/traced.ts'
 import type { Request } from '../../protocol/requests.ts'
 import { ByteWriter } from '../base/bytes.ts'
 import { stampTail, timeuuidOf } from '../base/uuid.ts'
-import type { ClientState, QueryOptions } from '../cql/statement.ts'
+import type { ClientState, MaybePromise, QueryOptions } from '../cql/statement.ts'
 import type { Clock, Log, Random } from '../runtime/runtime.ts'
 import { Consistency, consistencyName } from '../types/consistency.ts'
 import { addressBytes } from './addresses.ts'
@@ -22,6 +23,7 @@ const INSERT_EVENT = `INSERT INTO system_traces.events (session_id, event_id, ac
 
 const INTERNAL_CLIENT: ClientState = { keyspace: null, user: null, remoteAddress: 'internal', remotePort: 0 }
 const THREAD = 'Native-Transport-Requests-1'
+const REPLICA_THREAD = 'Messaging-EventLoop-1'
 
 export interface TracingOptions {
   readonly clock: Clock
@@ -40,7 +42,15 @@ interface Description {
   readonly parameters: Map<string, string>
 }
 
-export class QueryTracer implements Tracer {
+interface TraceEvent {
+  readonly id: Buffer
+  readonly activity: string
+  readonly elapsedMicros: number
+}
+
+export class QueryTracer implements Tracer, Traces {
+  current: Trace | null = null
+
   readonly #options: TracingOptions
   readonly #random: Random
   /** Node and clock sequence of this process's version 1 UUIDs, and the last time they used. */
@@ -54,60 +64,95 @@ export class QueryTracer implements Tracer {
   }
 
   begin(client: ClientState, request: Request, prepared: Prepared | null): TraceSession {
+    const { clock } = this.#options
     const id = this.#timeuuid()
-    const startedMicros = this.#options.clock.wallMicros()
+    const startedMicros = clock.wallMicros()
+    const startedMs = clock.monotonicMs()
     const description = describe(request, prepared)
-    return {
+    const events: TraceEvent[] = []
+    const happened = (activity: string, elapsedMicros: number): void => {
+      events.push({ id: this.#timeuuid(), activity, elapsedMicros: Math.round(elapsedMicros) })
+    }
+    let isStored = false
+    const trace: Trace = {
       id,
-      end: (durationMicros) => {
-        const done = `Executed${prepared?.statement.table ? ` on ${prepared.statement.keyspace}.${prepared.statement.table}` : ''}`
-        const events = [
-          { activity: description.activity, elapsed: 0 },
-          { activity: done, elapsed: Math.round(durationMicros) },
-        ]
-        this.#store(id, client, description, {
-          startedMicros,
-          durationMicros: Math.round(durationMicros),
-          events,
-        }).catch((error: unknown) => {
-          this.#options.log.warn(
-            'tracing.ts',
-            `a trace could not be stored: ${error instanceof Error ? error.message : String(error)}`,
-          )
-        })
+      event: (activity) => {
+        happened(activity, (clock.monotonicMs() - startedMs) * 1000)
+        // What comes in after the answer went out: of replicas that were not waited for.
+        if (isStored) this.#report(this.#storeEvent(id, events.at(-1)!, THREAD))
       },
     }
+    happened(description.activity, 0)
+    return {
+      id,
+      run: (work) => within(this, trace, work),
+      end: (durationMicros) => {
+        happened(
+          `Executed${prepared?.statement.table ? ` on ${prepared.statement.keyspace}.${prepared.statement.table}` : ''}`,
+          durationMicros,
+        )
+        isStored = true
+        this.#report(
+          this.#store(id, client, description, { startedMicros, durationMicros: Math.round(durationMicros), events }),
+        )
+      },
+    }
+  }
+
+  /** Of another node's statement: each event is stored as it happens, so that it is there when the coordinator says that all is. */
+  follow(id: Uint8Array): Trace {
+    const { clock } = this.#options
+    const startedMs = clock.monotonicMs()
+    const session = Buffer.from(id)
+    return {
+      id,
+      event: (activity) => {
+        const elapsedMicros = Math.round((clock.monotonicMs() - startedMs) * 1000)
+        this.#report(this.#storeEvent(session, { id: this.#timeuuid(), activity, elapsedMicros }, REPLICA_THREAD))
+      },
+    }
+  }
+
+  #report(stored: Promise<void>): void {
+    stored.catch((error: unknown) => {
+      this.#options.log.warn(
+        'tracing.ts',
+        `a trace could not be stored: ${error instanceof Error ? error.message : String(error)}`,
+      )
+    })
   }
 
   async #store(
     id: Buffer,
     client: ClientState,
     description: Description,
-    times: { startedMicros: number; durationMicros: number; events: { activity: string; elapsed: number }[] },
+    times: { startedMicros: number; durationMicros: number; events: readonly TraceEvent[] },
   ): Promise<void> {
     const { address, port } = this.#options
-    const source = addressBytes(address)
-    for (const { activity, elapsed } of times.events) {
-      await this.#insert(INSERT_EVENT, [
-        id,
-        this.#timeuuid(),
-        text(activity),
-        source,
-        int(elapsed),
-        int(port),
-        text(THREAD),
-      ])
-    }
+    for (const event of [...times.events]) await this.#storeEvent(id, event, THREAD)
     await this.#insert(INSERT_SESSION, [
       id,
       addressBytes(client.remoteAddress),
       text(description.command),
-      source,
+      addressBytes(address),
       int(port),
       int(times.durationMicros),
       textMap(description.parameters),
       text(description.request),
       millis(times.startedMicros / 1000),
+    ])
+  }
+
+  async #storeEvent(session: Buffer, { id, activity, elapsedMicros }: TraceEvent, thread: string): Promise<void> {
+    const { address, port } = this.#options
+    await this.#insert(INSERT_EVENT, [
+      session,
+      id,
+      text(activity),
+      addressBytes(address),
+      int(elapsedMicros),
+      int(port),
+      text(thread),
     ])
   }
 
@@ -123,8 +168,18 @@ export class QueryTracer implements Tracer {
       nowSeconds: null,
     }
     const processor = this.#options.processor()
-    const prepared = await processor.prepare(query, null, INTERNAL_CLIENT)
-    await processor.execute(prepared, options, null, INTERNAL_CLIENT)
+    // Traces are not traced.
+    const execute = (prepared: Prepared) => processor.execute(prepared, options, null, INTERNAL_CLIENT)
+    let done: MaybePromise<unknown>
+    const traced = this.current
+    this.current = null
+    try {
+      const prepared = processor.prepare(query, null, INTERNAL_CLIENT)
+      done = prepared instanceof Promise ? prepared.then(execute) : execute(prepared)
+    } finally {
+      this.current = traced
+    }
+    await done
   }
 
   #timeuuid(): Buffer {

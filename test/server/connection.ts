@@ -96,7 +96,9 @@ for (const version of VERSIONS) {
 
   t.test(`v${version}: what is kept of the client, and told beside an answer`, (t) => {
     const server = createTestServer({
-      tracer: { begin: () => ({ id: Buffer.alloc(16, 9), end: (micros) => ended.push(micros) }) },
+      tracer: {
+        begin: () => ({ id: Buffer.alloc(16, 9), run: (work) => work(), end: (micros) => ended.push(micros) }),
+      },
     })
     const ended: number[] = []
     const client = started(server, version)

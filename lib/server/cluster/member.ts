@@ -15,6 +15,7 @@ import type { HintedHandoff } from '../../../cluster/hints/handoff.ts'
 import { HintReceiver } from '../../../cluster/hints/receiver.ts'
 import type { Messenger } from '../../../cluster/internode/messenger.ts'
 import type { NodeMessenger } from '../../../cluster/internode/node-messenger.ts'
+import { TracedMessenger, type Traces } from '../../../cluster/internode/traced.ts'
 import { FoundingError } from '../../../cluster/metadata/founding.ts'
 import type { RingNode, Topology } from '../../../cluster/ring/topology.ts'
 import type { Store } from '../../../storage/store.ts'
@@ -117,7 +118,7 @@ export class ClusterMember implements AsyncDisposable {
     const { metadata, gossiper } = this
     const streaming = new NodeStreaming({
       runtime,
-      messenger: this.#serving(),
+      messenger: this.#serving(this.messenger),
       metadata,
       liveness: gossiper,
       data,
@@ -130,8 +131,8 @@ export class ClusterMember implements AsyncDisposable {
   }
 
   /** For whoever serves data. */
-  #serving(): Messenger {
-    const { metadata, messenger } = this
+  #serving(messenger: Messenger): Messenger {
+    const { metadata } = this
     const { hostId } = this.self
     let topology: Topology | null = null
     let isIn = false
@@ -156,16 +157,17 @@ export class ClusterMember implements AsyncDisposable {
   })
 
   /** The coordinator of this node's clients; other nodes' coordinators are answered from now on. */
-  async coordinate(replica: Replica, report: (cause: Error) => void): Promise<ClusterCoordinator> {
+  async coordinate(replica: Replica, report: (cause: Error) => void, traces: Traces): Promise<ClusterCoordinator> {
     const { settings, runtime, store, directory } = this.#options
     const { messenger, metadata, hybrid, self, gossiper } = this
     const hints = await openHints({ settings, runtime, directory, messenger, liveness: gossiper, metadata })
     this.#opened.defer(() => hints.close())
     this.hints = hints
+    const traced = new TracedMessenger(messenger, traces)
     const environment = new NodeEnvironment({
       clock: runtime.clock,
       random: runtime.random,
-      messenger,
+      messenger: traced,
       liveness: gossiper,
       metadata,
       ring: this.#ring,
@@ -207,7 +209,7 @@ export class ClusterMember implements AsyncDisposable {
         new HintReceiver((...write) => writeSide.takeHinted(...write), hints),
       ],
     })
-    coordinator.register(this.#serving())
+    coordinator.register(this.#serving(traced))
     this.#opened.defer(() => writeSide.close())
     this.#opened.defer(() => reads.close())
     const outbox = new ViewOutbox(
