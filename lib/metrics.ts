@@ -3,7 +3,9 @@
  * and every few seconds lets rates and percentiles go with the time.
  */
 import type { RequestLatencies } from '../cluster/coordinator/latencies.ts'
-import type { Store, TableReport } from '../storage/store.ts'
+import type { Store } from '../storage/store.ts'
+import type { StoreStatistics } from '../storage/store-words.ts'
+import type { TableReport } from '../storage/table-report.ts'
 import type { StatementCounts } from './cql/processor.ts'
 import type { Clock, Pauses } from './runtime/runtime.ts'
 import type { KeyspaceSchema, Schema } from './schema/keyspace.ts'
@@ -94,7 +96,7 @@ export class Metrics {
     return [...this.#sources.schema().keyspaces.values()]
       .filter((keyspace: KeyspaceSchema) => !keyspace.isVirtual)
       .flatMap((keyspace) => [...keyspace.tables.values()])
-      .map((table) => ({ table, coordinator: latencies.of(table.id), report: store.tableReport(table.id) }))
+      .map((table) => ({ table, coordinator: latencies.of(table.id), report: store.reports.tableReport(table.id) }))
   }
 
   /** What this node did as a coordinator. */
@@ -131,8 +133,8 @@ export class Metrics {
     return this.#sources.store.compactions
   }
 
-  get store(): Store['statistics'] {
-    return this.#sources.store.statistics
+  get store(): StoreStatistics {
+    return this.#sources.store.reports.statistics
   }
 
   [Symbol.dispose](): void {

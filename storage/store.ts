@@ -6,15 +6,13 @@
 import type { Runtime } from '../lib/runtime/runtime.ts'
 import { type ArchiveRestoreOptions, type ArchiveRestoreResult, restoreArchive } from './archive-restore.ts'
 import type { Backups } from './backups.ts'
-import type { BlockCache } from './cache.ts'
-import { CacheRates } from './cache-report.ts'
+import { Caches } from './caches.ts'
 import { Compactions } from './compaction/manager.ts'
 import { DiskSpace } from './disk-space.ts'
 import { NoRoomError, SnapshotError, StorageError } from './errors.ts'
 import { type Files, openFiles } from './files.ts'
 import { Flusher } from './flusher.ts'
 import { LogRecord } from './log-record.ts'
-import type { TableFile } from './manifest.ts'
 import { KnownRows } from './model/causal/known-rows.ts'
 import type { ReadCommand, ReadResult } from './model/command.ts'
 import { createLaws, type Resolution } from './model/merge.ts'
@@ -22,16 +20,13 @@ import { MutationReader } from './model/mutation.ts'
 import { TableMap } from './model/table-map.ts'
 import { PeriodicFlush } from './periodic-flush.ts'
 import type { RestoreOptions, RestoreResult } from './restore.ts'
-import { RowCache } from './row-cache.ts'
-import type { CacheName, FileDescription, StoreSettings, StoreStatistics, Truncation } from './store-words.ts'
+import { StoreReports } from './store-reports.ts'
+import type { StoreSettings, Truncation } from './store-words.ts'
 import { DEFAULT_TABLE_OPTIONS } from './table-options.ts'
-import { reportTable, type TableReport } from './table-report.ts'
 import { type SnapshotSettings, TableSnapshots } from './table-snapshots.ts'
 import { type StoredTable, TableStore } from './table-store.ts'
 import { Truncations } from './truncations.ts'
 import { UnsyncedWrites, whenSynced } from './unsynced.ts'
-
-export type { StoredTable, TableReport }
 
 export interface StoreOptions {
   readonly runtime: Runtime
@@ -90,6 +85,8 @@ export class Store {
   readonly snapshots: TableSnapshots | null
   /** Null: there are no files. */
   readonly compactions: Compactions | null
+  readonly caches: Caches
+  readonly reports: StoreReports
   readonly #truncations: Truncations
   readonly #flusher: Flusher
   readonly #space: DiskSpace | null
@@ -107,11 +104,8 @@ export class Store {
   readonly #unsynced: UnsyncedWrites | null
   #registering: { readonly tables: Registration[]; readonly done: Promise<void> } | null = null
   #closing: Promise<void> | null = null
-  readonly #rowCache: RowCache
-  readonly #caches: readonly CacheRates[]
   #debtTimer: Disposable | null = null
-  #writes = 0
-  #reads = 0
+  readonly #counts = { writes: 0, reads: 0 }
 
   /** Use openStore. */
   constructor(runtime: Runtime, settings: StoreSettings, files: Files | null) {
@@ -130,11 +124,7 @@ export class Store {
         })
       : null
     this.#unsynced = files && settings.commitLog?.mode !== 'periodic' ? new UnsyncedWrites() : null
-    this.#rowCache = new RowCache(settings.rowCacheBytes ?? 0)
-    this.#caches = [
-      ...(files ? [new CacheRates('blocks', files.cache), new CacheRates('keys', files.indexCache)] : []),
-      new CacheRates('rows', this.#rowCache),
-    ]
+    this.caches = new Caches(files, settings.rowCacheBytes ?? 0)
     this.#flusher = new Flusher({
       clock: runtime.clock,
       log: runtime.log,
@@ -161,6 +151,15 @@ export class Store {
     })
     this.#space = files ? createDiskSpace(runtime, settings, files) : null
     this.#periodicFlush = new PeriodicFlush(runtime.clock, (id) => this.#flushWritten(id))
+    this.reports = new StoreReports({
+      clock: runtime.clock,
+      files,
+      tables: this.#tables,
+      caches: this.caches,
+      flusher: this.#flusher,
+      space: this.#space,
+      counts: this.#counts,
+    })
   }
 
   /** Opens what the manifest names and replays the commit log. For openStore. */
@@ -233,7 +232,7 @@ export class Store {
     const made = new TableStore(id, table, {
       clock: this.#runtime.clock,
       laws: this.#laws,
-      rowCache: this.#rowCache.bytesMax > 0 ? this.#rowCache : null,
+      rowCache: this.caches.rows.bytesMax > 0 ? this.caches.rows : null,
       froze: (bytes) => this.#flusher.froze(bytes),
       wrote: (bytes) => this.#flusher.wrote(bytes),
       freed: (bytes) => this.#flusher.freed(bytes),
@@ -280,46 +279,9 @@ export class Store {
     return result
   }
 
-  /** The caches that are named in `statistics.caches`. */
-  #cacheOf(name: CacheName): BlockCache | RowCache | null {
-    if (name === 'rows') return this.#rowCache
-    return (name === 'keys' ? this.#files?.indexCache : this.#files?.cache) ?? null
-  }
-
-  /** Forgets what a cache holds. */
-  clearCache(name: CacheName): void {
-    if (name === 'rows') this.#rowCache.clear('')
-    else if (this.#files) (name === 'keys' ? this.#files.indexCache : this.#files.cache).clear()
-  }
-
-  /** False: the cache is off, and stays so until a start with other settings. */
-  resizeCache(name: CacheName, bytesMax: number): boolean {
-    const cache = this.#cacheOf(name)
-    if (cache === null || cache.bytesMax === 0) return bytesMax === 0
-    cache.bytesMax = bytesMax
-    return true
-  }
-
   /** Whether new SSTables are hard-linked into backups/; null: nothing is kept on disk. */
   get backups(): Backups | null {
     return this.#files?.backups ?? null
-  }
-
-  /** The live SSTables of a table, newest first; those that may hold a partition, if its position is given. */
-  liveFiles(id: string, position: Buffer | null = null): FileDescription[] {
-    const table = this.#tables.get(id)
-    if (!table || !this.#files) return []
-    const described = this.#files.manifest.tables.get(id)?.files
-    return table.files
-      .filter(({ reader }) => position === null || reader.mayHold(position))
-      .map(({ number, reader }) => ({
-        path: reader.path,
-        number,
-        level: described?.get(number)?.level ?? 0,
-        repairedAtMs: described?.get(number)?.repairedAtMs ?? 0,
-        fileBytes: reader.fileBytes,
-        statistics: reader.statistics,
-      }))
   }
 
   /** Reads all SSTables of a table and checks them. Throws CorruptionError at the first thing that is wrong. */
@@ -425,22 +387,6 @@ export class Store {
     return result
   }
 
-  /** What an operator must look at, in words; empty when all is well. */
-  get problems(): string[] {
-    const problems: string[] = []
-    const { log } = this.#files ?? {}
-    if (log?.failure) problems.push(`${log.failure.message}: ${String(log.failure.cause)}`)
-    else if (log?.blocked) problems.push(`the commit log waits for room: ${String(log.blocked)}`)
-    if (this.#space?.problem) problems.push(`writes are refused: ${this.#space.problem}`)
-    for (const { damaged, table } of this.#tables.values())
-      if (damaged.length > 0)
-        problems.push(
-          `${damaged.length} SSTables of ${table.keyspace}.${table.name} are damaged: some reads of it fail`,
-        )
-    if (this.#flusher.failure !== null) problems.push(`memtables cannot be flushed: ${String(this.#flusher.failure)}`)
-    return problems
-  }
-
   #insert(table: TableStore, mutation: MutationReader): void {
     const { memtable, metrics } = table
     const { clock } = this.#runtime
@@ -452,7 +398,7 @@ export class Store {
     table.invalidate(mutation.buffer, mutation.positionStart, mutation.positionEnd)
     if (isTimed) metrics.writes.sampled(clock.monotonicMs() - began)
     metrics.mutationBytes += mutation.buffer.length
-    this.#writes++
+    this.#counts.writes++
     const grown = memtable.bytes - before
     if (grown > 0) this.#flusher.grew(grown)
   }
@@ -462,7 +408,7 @@ export class Store {
    * Rejects with CorruptionError when a file is damaged.
    */
   read(command: ReadCommand): ReadResult | Promise<ReadResult> {
-    this.#reads++
+    this.#counts.reads++
     const table = this.#tables.get(command.table)
     if (table === undefined) return { partitions: [], more: false, tombstones: 0 }
     const result = table.read(command)
@@ -481,7 +427,7 @@ export class Store {
   rowAtHand(mutation: Buffer, position: Buffer, clustering: Buffer): Buffer | null | undefined {
     const table = this.#byId.find(mutation, 0)
     if (table === null) return undefined
-    this.#reads++
+    this.#counts.reads++
     return table.rowAtHand(position, clustering)
   }
 
@@ -551,57 +497,10 @@ export class Store {
     await this.#files.close(this.#tables.values())
   }
 
-  /** What a table's SSTables hold; partitions that lie in several count in each. Null: the table is not known. */
-  tableEstimate(id: string): { readonly partitions: number; readonly bytes: number } | null {
-    const table = this.#tables.get(id)
-    if (!table) return null
-    let partitions = 0
-    let bytes = 0
-    for (const { reader } of table.files) {
-      partitions += reader.statistics.partitions
-      bytes += reader.statistics.rawBytes
-    }
-    return { partitions, bytes }
-  }
-
-  /** The live SSTables of a table. */
-  sstables(id: string): readonly TableFile[] {
-    return [...(this.#files?.manifest.tables.get(id)?.files.values() ?? [])]
-  }
-
-  /** What is counted of a table. Null: the table is not known. */
-  tableReport(id: string): TableReport | null {
-    const table = this.#tables.get(id)
-    return table ? reportTable(table, Math.floor(this.#runtime.clock.wallMicros() / 1e6)) : null
-  }
-
   /** To be called every few seconds: rates and percentiles are of the last minutes. */
   tick(seconds: number): void {
-    for (const rates of this.#caches) rates.tick(seconds)
+    this.caches.tick(seconds)
     for (const { metrics } of this.#tables.values()) metrics.tick(seconds)
-  }
-
-  get statistics(): StoreStatistics {
-    let files = 0
-    let fileBytes = 0
-    for (const table of this.#tables.values())
-      for (const { reader } of table.files) {
-        files++
-        fileBytes += reader.fileBytes
-      }
-    return {
-      tables: this.#tables.size,
-      memtableBytes: this.#flusher.bytes,
-      files,
-      fileBytes,
-      commitLogBytes: this.#files?.log?.sizeBytes ?? 0,
-      commitLogPendingBytes: this.#files?.log?.pendingBytes ?? 0,
-      caches: this.#caches.map((rates) => rates.report()),
-      writes: this.#writes,
-      reads: this.#reads,
-      flushes: this.#flusher.flushes,
-      stalls: this.#flusher.stalls,
-    }
   }
 }
 

@@ -333,7 +333,7 @@ async function serve({
     generation: identity.generation,
     self: member?.self ?? selfNode(settings, identity),
     metadata,
-    loadBytes: () => store.statistics.fileBytes,
+    loadBytes: () => store.reports.statistics.fileBytes,
     hearsay: member?.gossiper ?? null,
     messages: () => member?.messenger.counts() ?? null,
   })

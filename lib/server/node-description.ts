@@ -85,7 +85,7 @@ export function describeNode({
         hostId: identity.hostId,
         datacenter: identity.datacenter,
         ranges: ({ name }) => cluster.placed(name)?.placement.tokenRanges() ?? null,
-        estimate: (id) => store.tableEstimate(id),
+        estimate: (id) => store.reports.tableEstimate(id),
       }),
   }
 }

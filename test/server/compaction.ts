@@ -62,8 +62,8 @@ async function until(condition: () => boolean): Promise<void> {
 
 const isIdle = (id: string) => (): boolean =>
   node.store.compactions!.running.length === 0 && node.store.compactions!.pending(id) === 0
-const levels = (id: string): number[] => node.store.sstables(id).map(({ level }) => level)
-const bytes = (id: string): number => node.store.sstables(id).reduce((sum, { fileBytes }) => sum + fileBytes, 0)
+const levels = (id: string): number[] => node.store.reports.sstables(id).map(({ level }) => level)
+const bytes = (id: string): number => node.store.reports.sstables(id).reduce((sum, { fileBytes }) => sum + fileBytes, 0)
 
 async function count(table: string): Promise<number> {
   const { rows } = await client.execute(`SELECT count(*) FROM k.${table}`)
@@ -73,9 +73,9 @@ async function count(table: string): Promise<number> {
 t.test('off, size-tiered, leveled', async (t) => {
   const id = await createTable('levels', `compaction = {'class': 'SizeTieredCompactionStrategy', 'enabled': 'false'}`)
   for (let i = 0; i < 5; i++) await writeSSTable('levels', id, { from: i * 300, count: 600 })
-  t.equal(node.store.sstables(id).length, 5, 'off: nothing is merged')
+  t.equal(node.store.reports.sstables(id).length, 5, 'off: nothing is merged')
   await client.execute(`ALTER TABLE k.levels WITH compaction = {'class': 'SizeTieredCompactionStrategy'}`)
-  await until(() => node.store.sstables(id).length === 1)
+  await until(() => node.store.reports.sstables(id).length === 1)
   t.same(levels(id), [0])
   const snapshots = (await node.store.snapshots!.list()).filter(({ table }) => table === 'levels')
   t.same(
@@ -91,15 +91,17 @@ t.test('off, size-tiered, leveled', async (t) => {
   await writeSSTable('levels', id, { from: 0, count: 1500 })
   await until(() => levels(id).every((level) => level > 0))
   await until(isIdle(id))
-  const inLevel1 = node.store.sstables(id).filter(({ level }) => level === 1)
+  const inLevel1 = node.store.reports.sstables(id).filter(({ level }) => level === 1)
   t.ok(inLevel1.length <= 2, `level 1 holds ${inLevel1.length} of 2 at most`)
-  const upper = [...node.store.sstables(id)].sort((a, b) => a.level - b.level || a.minPosition.compare(b.minPosition))
+  const upper = [...node.store.reports.sstables(id)].sort(
+    (a, b) => a.level - b.level || a.minPosition.compare(b.minPosition),
+  )
   for (const [i, { level, minPosition }] of upper.slice(1).entries())
     t.ok(
       level !== upper[i]!.level || upper[i]!.maxPosition.compare(minPosition) < 0,
       'levels do not overlap themselves',
     )
-  for (const { fileBytes } of node.store.sstables(id))
+  for (const { fileBytes } of node.store.reports.sstables(id))
     t.ok(fileBytes < 1100 * KIB, `${fileBytes} bytes: as large as asked`)
   t.equal(await count('levels'), 1800)
   t.ok(
@@ -117,7 +119,7 @@ t.test('time windows that expired are dropped, without a write or a compaction',
     `ALTER TABLE k.windows WITH compaction = {'class': 'TimeWindowCompactionStrategy', 'compaction_window_unit': 'MINUTES', ` +
       `'expired_sstable_check_frequency_seconds': '1'}`,
   )
-  await until(() => node.store.sstables(id).length === 1)
+  await until(() => node.store.reports.sstables(id).length === 1)
   t.equal(await count('windows'), 10)
   t.equal(node.store.compactions!.counts.completed, before)
 })
@@ -148,7 +150,7 @@ t.test('flushes by time, and what is done in place of what was asked for', async
     ['k.periodic: UnifiedCompactionStrategy is carried out as leveled with fanout_size 4'],
   )
   await client.execute(`INSERT INTO k.periodic (k, v) VALUES (1, 0x00)`)
-  t.equal(node.store.sstables(id).length, 0)
+  t.equal(node.store.reports.sstables(id).length, 0)
   await client.execute('ALTER TABLE k.periodic WITH memtable_flush_period_in_ms = 200')
-  await until(() => node.store.sstables(id).length === 1)
+  await until(() => node.store.reports.sstables(id).length === 1)
 })

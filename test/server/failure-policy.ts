@@ -65,7 +65,7 @@ t.test(
     client = connect(node)
     await t.rejects(client.execute('SELECT v FROM k.t'), { code: 0x1300 })
     await client.execute("INSERT INTO k.t (key, v) VALUES (4, 'new')")
-    t.match(node.store.problems, [/1 SSTables of k\.t are damaged/])
+    t.match(node.store.reports.problems, [/1 SSTables of k\.t are damaged/])
     t.equal(
       (readdirSync(join(directory, 'quarantine'), { recursive: true }) as string[]).filter((name) =>
         name.endsWith('.sst'),

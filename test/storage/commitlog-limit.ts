@@ -15,11 +15,11 @@ t.test('a table that is hardly written to does not keep the log alive', async (t
     for (let i = 0; i < 400; i++) {
       await world.put(i % 100 === 0 ? TWO : ONE, `key ${i % 50}`, 'x'.repeat(2_000), BigInt(i))
       await world.clock.advance(5)
-      most = Math.max(most, world.store.statistics.commitLogBytes)
+      most = Math.max(most, world.store.reports.statistics.commitLogBytes)
     }
     // 400 records of 2 KB fill 50 segments. The one that is written to, and those whose flush is under way, come on top.
     t.ok(most > TOTAL / 2 && most <= TOTAL + 3 * SEGMENT, `${mode}: ${most} bytes at most`)
-    t.ok(world.store.statistics.flushes > 4)
+    t.ok(world.store.reports.statistics.flushes > 4)
     await world.close()
     const again = await openWorld(world.disk, settings)
     t.equal((await again.values(ONE)).length, 50)
@@ -34,8 +34,8 @@ t.test('a replay of far more than the memtables may take flushes on its way', as
   await first.close()
   const memtableBytesMax = 100_000
   const world = await openWorld(disk, { memtableBytesMax, commitLog: { mode: 'group', segmentBytes: SEGMENT } })
-  t.ok(world.store.statistics.flushes > 3, `${world.store.statistics.flushes} flushes`)
-  t.ok(world.store.statistics.memtableBytes <= memtableBytesMax)
+  t.ok(world.store.reports.statistics.flushes > 3, `${world.store.reports.statistics.flushes} flushes`)
+  t.ok(world.store.reports.statistics.memtableBytes <= memtableBytesMax)
   t.equal((await world.values(ONE)).length, 300)
   await world.close()
 })

@@ -90,7 +90,7 @@ t.test('nearly full: writes are refused, all else goes on; with room it takes th
   ] as const) {
     disk.capacityBytes = capacity
     await clock.advance(1_500)
-    t.same(store.problems.length > 0, full)
+    t.same(store.reports.problems.length > 0, full)
     if (full) {
       await t.rejects(load.write(world, store), NoRoomError)
       await load.write(world, store, ESSENTIAL)
@@ -101,11 +101,11 @@ t.test('nearly full: writes are refused, all else goes on; with room it takes th
   t.match(said.join('\n'), /Writes are refused: \d+ bytes are free[\s\S]*There is room on the disk again/)
   disk.capacityBytes = (used + SEGMENT + MEMTABLES) * 200
   await clock.advance(1_500)
-  t.same(store.problems, [])
+  t.same(store.reports.problems, [])
   const filler = await disk.open('/filler', 'create')
   await filler.write(Buffer.alloc(Math.floor((await disk.freeBytes('/')) - disk.capacityBytes * 0.019)), 0)
   await clock.advance(1_500)
-  t.match(store.problems, [/98\.\d % of the disk/])
+  t.match(store.reports.problems, [/98\.\d % of the disk/])
   await disk.remove('/filler')
   await clock.advance(1_500)
   await load.write(world, store)
@@ -176,10 +176,10 @@ t.test('a start on a full disk, after a crash: reads are answered, writes refuse
   const again = await open(world, { memtableBytesMax: 100 })
   t.ok(await load.check(world, again))
   t.throws(() => again.apply([encodeWrite(randomWrite(createDice(1)), uuidBytes(TABLE))]), NoRoomError)
-  t.ok(again.problems.length > 0)
+  t.ok(again.reports.problems.length > 0)
   disk.onOperation = null
   await clock.advance(60_000)
-  t.same(again.problems, [])
+  t.same(again.reports.problems, [])
   await load.write(world, again)
   t.ok(await load.check(world, again))
   await settled(clock, again.close())

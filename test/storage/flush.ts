@@ -161,7 +161,7 @@ t.test('a store flushes in a thread while it is read and written', async (t) => 
     if (i % 3_000 === 2_999) t.equal(await count(), i + 1, `all ${i + 1} are read`)
   }
   t.ok(threads >= 1)
-  t.ok(store.statistics.flushes >= 2, `${store.statistics.flushes} flushes`)
+  t.ok(store.reports.statistics.flushes >= 2, `${store.reports.statistics.flushes} flushes`)
   await store.close()
   store = await openStore({ runtime, directory, settings })
   t.equal(await count(), 12_000)
@@ -187,7 +187,7 @@ t.test('a thread that dies under a flush costs nothing', async (t) => {
     for (let i = 0; i < 1_000; i++) writes.push(store.apply([row(writer, dice, i, 300)]))
     await settled(clock, Promise.all(writes))
     await settled(clock, store.flush(TABLE))
-    t.equal(store.statistics.files, 1)
+    t.equal(store.reports.statistics.files, 1)
     t.equal((await settled(clock, Promise.resolve(store.read(ALL)))).partitions.length, 1_000, `seed ${seed}`)
     await settled(clock, store.close())
     const files = [...disk.files().keys()].filter((path) => path.endsWith('.sst'))

@@ -59,7 +59,7 @@ async function read(store: Store, partition: string, more: Partial<ReadCommand> 
   return [rows.join(' '), hits(store) > before]
 }
 
-const hits = (store: Store): number => store.statistics.caches.find(({ name }) => name === 'rows')!.hits
+const hits = (store: Store): number => store.reports.statistics.caches.find(({ name }) => name === 'rows')!.hits
 
 t.test('a whole partition answers every read of it until it is written to', async (t) => {
   const store = await open(Number.POSITIVE_INFINITY)
@@ -128,7 +128,8 @@ t.test('what is not kept', async (t) => {
   write(store, 'large', 'a', 'x'.repeat(2_000))
   t.same(await read(store, 'large'), ['a=x', false])
   t.same(await read(store, 'large'), ['a=x', false], 'a sixteenth of the cache is too much for one')
-  const cache = (): { bytes: number; bytesMax: number } => store.statistics.caches.find(({ name }) => name === 'rows')!
+  const cache = (): { bytes: number; bytesMax: number } =>
+    store.reports.statistics.caches.find(({ name }) => name === 'rows')!
   for (let n = 0; n < 100; n++) {
     write(store, `p${n}`, 'a', 'x'.repeat(200))
     await read(store, `p${n}`)

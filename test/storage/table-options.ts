@@ -52,10 +52,10 @@ function write({ clock, store }: World): Promise<void> {
 }
 
 async function flushed(world: World): Promise<number> {
-  const before = world.store.statistics.fileBytes
+  const before = world.store.reports.statistics.fileBytes
   await write(world)
   await settled(world.clock, world.store.flush(TABLE))
-  return world.store.statistics.fileBytes - before
+  return world.store.reports.statistics.fileBytes - before
 }
 
 t.test(
@@ -86,25 +86,25 @@ t.test('memtable_flush_period: what was written is flushed in time, and nothing 
   await register(world, {})
   await write(world)
   await pass(20_000)
-  t.equal(store.statistics.files, 0, 'without a period nothing is flushed')
+  t.equal(store.reports.statistics.files, 0, 'without a period nothing is flushed')
   await register(world, { memtableFlushPeriodMs: 10_000 })
   await pass(9_000)
-  t.equal(store.statistics.files, 0)
+  t.equal(store.reports.statistics.files, 0)
   await pass(1_500)
-  t.equal(store.statistics.files, 1)
+  t.equal(store.reports.statistics.files, 1)
   await pass(30_000)
-  t.equal(store.statistics.flushes, 1, 'nothing new: nothing is flushed')
+  t.equal(store.reports.statistics.flushes, 1, 'nothing new: nothing is flushed')
   await write(world)
   await pass(10_500)
-  t.equal(store.statistics.files, 2)
+  t.equal(store.reports.statistics.files, 2)
   await register(world, { memtableFlushPeriodMs: 1_000 })
   await write(world)
   await pass(1_500)
-  t.equal(store.statistics.files, 3, 'a new period counts at once')
+  t.equal(store.reports.statistics.files, 3, 'a new period counts at once')
   await register(world, {})
   await write(world)
   await pass(30_000)
-  t.equal(store.statistics.files, 3, 'and so does none')
+  t.equal(store.reports.statistics.files, 3, 'and so does none')
   await settled(clock, store.close())
   await pass(30_000)
 })

@@ -8,8 +8,9 @@ import { diskError, openSimulatedDisk, type SimulatedDisk } from '../../lib/runt
 import { createSeededRandom } from '../../lib/runtime/simulated/random.ts'
 import { CompactionStopped } from '../../storage/compaction/run.ts'
 import type { ReadCommand } from '../../storage/model/command.ts'
-import { openStore, type Store, type StoredTable } from '../../storage/store.ts'
+import { openStore, type Store } from '../../storage/store.ts'
 import { type CompactionOptions, DEFAULT_TABLE_OPTIONS } from '../../storage/table-options.ts'
+import type { StoredTable } from '../../storage/table-store.ts'
 import { COMPACTIONS } from './model/options.ts'
 import { createDice, type Dice } from './random.ts'
 import {
@@ -205,7 +206,7 @@ function litterOf(disk: SimulatedDisk, store: Store): string | null {
   const found = [...disk.files().keys()].filter(
     (path) => path.startsWith('/data/tables/') && path !== '/data/tables/MANIFEST',
   )
-  const { files } = store.statistics
+  const { files } = store.reports.statistics
   return found.length === files ? null : `the store has ${files} SSTables, on disk are ${found.join(', ')}`
 }
 

@@ -2,7 +2,8 @@
 import { RequestLatencies } from '../../cluster/coordinator/latencies.ts'
 import { WriteSide } from '../../cluster/coordinator/write-side.ts'
 import type { RequestError } from '../../lib/base/errors.ts'
-import { openStore, type StoredTable } from '../../storage/store.ts'
+import { openStore } from '../../storage/store.ts'
+import type { StoredTable } from '../../storage/table-store.ts'
 import { type ReplicaWorld, TABLE, type WorldNode } from './replica-world.ts'
 import { memoryRuntime } from './storage-runtime.ts'
 

@@ -8,7 +8,7 @@ const NAMES: readonly string[] = ['blocks', 'keys', 'rows'] satisfies CacheName[
 export function clearCache(node: AdminNode, parameters: Parameters): void {
   const name = parameters.required('name')
   if (!NAMES.includes(name)) throw usage(`name must be one of ${NAMES.join(', ')}`)
-  node.store.clearCache(name as CacheName)
+  node.store.caches.clear(name as CacheName)
 }
 
 /** Bytes by name; those that are not named stay as they are. */
@@ -17,7 +17,7 @@ export function resizeCaches(node: AdminNode, parameters: Parameters): void {
     const bytes = parameters.number(name)
     if (bytes === null) continue
     if (bytes < 0) throw usage('capacity should be positive')
-    if (!node.store.resizeCache(name as CacheName, bytes))
+    if (!node.store.caches.resize(name as CacheName, bytes))
       throw new AdminError(
         'failure',
         'Setting capacity of NopCache is not permitted as this cache is disabled. Check your yaml settings if you want to enable it.',

@@ -100,7 +100,7 @@ async function compactFiles(node: AdminNode, control: CompactionControl, files: 
 function fileNamed(node: AdminNode, file: string): { readonly table: TableSchema; readonly number: number } {
   const name = file.slice(file.lastIndexOf('/') + 1)
   for (const table of storedKeyspaces(node).flatMap(tablesOf))
-    for (const { path, number } of node.store.liveFiles(table.id))
+    for (const { path, number } of node.store.reports.liveFiles(table.id))
       if (path.endsWith(`/${name}`) && (file === name || path.endsWith(file))) return { table, number }
   throw new AdminError('failure', `Invalid sstable file ${name}: no table has a live SSTable of that name`)
 }
@@ -115,7 +115,7 @@ export async function collectGarbage(node: AdminNode, parameters: Parameters): P
 export async function rewrite(node: AdminNode, parameters: Parameters): Promise<void> {
   const control = controlOf(node)
   for (const table of chosenTables(node, parameters.text('keyspace'), parameters.texts('tables'), 'usage'))
-    for (const { number } of node.store.liveFiles(table.id)) await control.merge(table.id, new Set([number]))
+    for (const { number } of node.store.reports.liveFiles(table.id)) await control.merge(table.id, new Set([number]))
 }
 
 /** Throws at the first damaged SSTable of a table; the others are checked too. */

@@ -86,7 +86,7 @@ function namedTables(node: AdminNode, name: string): TableSchema[] {
 
 function statsOf(node: AdminNode, figures: TableFigures, snapshotBytes: number): TableStatsReport {
   const { table, report } = figures
-  const files = node.store.liveFiles(table.id)
+  const files = node.store.reports.liveFiles(table.id)
   const metrics = report?.metrics
   const raw = report?.rawBytes ?? 0
   const repaired = files.filter(({ repairedAtMs }) => repairedAtMs > 0)
@@ -247,7 +247,7 @@ export function tableHistograms(node: AdminNode, parameters: Parameters): { tabl
     .filter(({ table }) => keyspace === null || (table.keyspace === keyspace && table.name === name))
   return {
     tables: tables.map(({ table, report }) => {
-      const files = node.store.liveFiles(table.id)
+      const files = node.store.reports.liveFiles(table.id)
       const metrics = report?.metrics
       const none = new Histogram()
       return {
@@ -279,7 +279,7 @@ export function proxyHistograms(node: AdminNode): Record<string, Percentiles> {
 
 export function info(node: AdminNode): object {
   const { identity, store, metrics, clock } = node
-  const { statistics } = store
+  const { statistics } = store.reports
   const tables = metrics.tables()
   const sum = (of: (report: NonNullable<(typeof tables)[number]['report']>) => number): number =>
     tables.reduce((total, { report }) => total + (report ? of(report) : 0), 0)
@@ -288,7 +288,7 @@ export function info(node: AdminNode): object {
   const repaired = users.reduce(
     (total, { table }) =>
       total +
-      node.store
+      node.store.reports
         .liveFiles(table.id)
         .reduce((bytes, file) => bytes + (file.repairedAtMs > 0 ? file.statistics.rawBytes : 0), 0),
     0,
@@ -310,7 +310,7 @@ export function info(node: AdminNode): object {
     caches: statistics.caches,
     repairedShare: raw === 0 ? 1 : repaired / raw,
     tokens: node.cluster.self().tokens,
-    problems: store.problems,
+    problems: store.reports.problems,
   }
 }
 
@@ -354,7 +354,7 @@ export function sstablesOf(node: AdminNode, parameters: Parameters): { sstables:
   const name = parameters.required('table')
   const table = node.schema().keyspaces.get(keyspace)?.tables.get(name)
   if (!table || table.isVirtual) throw new AdminError('failure', `ColumnFamilyStore for ${keyspace}/${name} not found.`)
-  const found = node.store.liveFiles(table.id, namedPosition(node, table, parameters))
+  const found = node.store.reports.liveFiles(table.id, namedPosition(node, table, parameters))
   return { sstables: found.map(({ path, level }) => ({ path, level })) }
 }
 

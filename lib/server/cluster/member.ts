@@ -237,7 +237,7 @@ export class ClusterMember implements AsyncDisposable {
       metadata,
       self,
       clock: runtime.clock,
-      load: () => store.statistics.fileBytes,
+      load: () => store.reports.statistics.fileBytes,
     })
     this.#announcer = announcer
     this.#opened.defer(() => announcer[Symbol.dispose]())

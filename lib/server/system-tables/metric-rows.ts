@@ -4,7 +4,7 @@
  */
 
 import { KIND_NAMES } from '../../../storage/compaction/task.ts'
-import type { TableReport } from '../../../storage/store.ts'
+import type { TableReport } from '../../../storage/table-report.ts'
 import type { Histogram } from '../../base/histogram.ts'
 import type { Latency } from '../../base/latency.ts'
 import type { Metrics, TableFigures } from '../../metrics.ts'

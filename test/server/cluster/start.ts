@@ -162,9 +162,9 @@ t.test('a node joins while writes go on: it has what it owns, and all of it is f
     expected.filter((k) => k % 20 === 7),
     'by the index',
   )
-  const { memtableBytes, fileBytes } = third.store.statistics
+  const { memtableBytes, fileBytes } = third.store.reports.statistics
   t.ok(memtableBytes + fileBytes > 0)
-  const own = third.store.statistics.reads
+  const own = third.store.reports.statistics.reads
   t.ok(own > 0, 'it was asked')
   await client.shutdown()
 })

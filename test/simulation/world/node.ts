@@ -262,7 +262,7 @@ export class Machine {
       this.#rotFile(file, end >> 1, chance)
     }
     // What was read before is read again.
-    for (const cache of ['blocks', 'keys', 'rows'] as const) this.node?.store.clearCache(cache)
+    for (const cache of ['blocks', 'keys', 'rows'] as const) this.node?.store.caches.clear(cache)
   }
 
   #rotFile([path, before]: readonly [string, Buffer], end: number, chance: Random): void {

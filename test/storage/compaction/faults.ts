@@ -51,7 +51,7 @@ async function check(world: World, expected: Record<string, string>, what: strin
   const seen = JSON.stringify(await world.seen())
   const wrong: string[] = []
   if (seen !== JSON.stringify(expected)) wrong.push(`${what}: ${seen} is seen`)
-  const { files } = world.store.statistics
+  const { files } = world.store.reports.statistics
   if (world.sstables().length !== files) wrong.push(`${what}: ${files} of ${world.sstables().length} SSTables are live`)
   return wrong
 }
@@ -74,7 +74,7 @@ t.test('it purges what it may', async (t) => {
   const expected = await fill(world)
   await compact(world)
   t.same(await check(world, expected, 'compacted'), [])
-  t.equal(world.store.tableEstimate(TABLE)!.partitions, 4, 'deleted partitions are gone with their tombstones')
+  t.equal(world.store.reports.tableEstimate(TABLE)!.partitions, 4, 'deleted partitions are gone with their tombstones')
   t.ok(operations > 30, `${operations} operations`)
 })
 
@@ -95,7 +95,7 @@ t.test('the power goes', async (t) => {
     problems.push(...(await check(found, expected, at)))
     await compact(found)
     problems.push(...(await check(found, expected, `${at}, compacted again`)))
-    if (found.store.statistics.files !== 1) problems.push(`${at}: is not compacted again`)
+    if (found.store.reports.statistics.files !== 1) problems.push(`${at}: is not compacted again`)
     await found.wait(found.store.close())
   }
   t.same(problems, [], `${left.length} disks`)
@@ -121,7 +121,7 @@ for (const code of ['EIO', 'ENOSPC'])
       if (!at.includes('MANIFEST') && !(code === 'EIO' && / (open|read) /.test(at))) {
         await world.clock.advance(5_000)
         await world.quiet()
-        if (world.store.statistics.files !== 1) problems.push(`${at}: is not tried again`)
+        if (world.store.reports.statistics.files !== 1) problems.push(`${at}: is not tried again`)
       }
       await world.reopen()
       await world.quiet()
@@ -144,7 +144,7 @@ t.test('it is stopped', async (t) => {
     world.disk.onOperation = null
     stopped += world.store.compactions!.counts.stopped
     problems.push(...(await check(world, expected, `at ${stopping}`)), ...world.logged)
-    if (world.store.statistics.files !== 1) problems.push(`at ${stopping}: it did not begin again`)
+    if (world.store.reports.statistics.files !== 1) problems.push(`at ${stopping}: it did not begin again`)
     await world.wait(world.store.close())
   }
   t.same(problems, [])
@@ -184,7 +184,7 @@ t.test('its thread dies', async (t) => {
   const world = await openWorld({ ...OPTIONS, deathChance: 0.05 })
   const expected = await fill(world)
   world.store.compactions!.setAutomatic(TABLE, true)
-  for (let waited = 0; world.store.statistics.files > 1; waited++) {
+  for (let waited = 0; world.store.reports.statistics.files > 1; waited++) {
     if (waited === 100) throw new Error('it never comes to an end')
     await world.clock.advance(10_000)
   }
@@ -207,7 +207,7 @@ t.test('a full disk is left alone until there is room', async (t) => {
   disk.freeBytes = room
   await world.clock.advance(2_000)
   await world.quiet()
-  t.equal(world.store.statistics.files, 1)
+  t.equal(world.store.reports.statistics.files, 1)
   t.same(await check(world, expected, 'compacted'), [])
   await world.wait(world.store.close())
 })

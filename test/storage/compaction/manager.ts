@@ -181,12 +181,12 @@ t.test('certain compactions, when somebody asks', async (t) => {
     ['garbage', 'garbage', 'garbage', 'user-defined'],
   )
   t.same(await world.seen(), expected)
-  t.equal(world.store.tableEstimate(TABLE)!.partitions, 123, 'p1 is in none of them')
+  t.equal(world.store.reports.tableEstimate(TABLE)!.partitions, 123, 'p1 is in none of them')
 
   await world.wait(compactions.major(TABLE))
   t.equal(world.sstables().length, 1)
   t.match(compactions.history[0], { kind: 'major' })
-  t.equal(world.store.tableEstimate(TABLE)!.partitions, 99)
+  t.equal(world.store.reports.tableEstimate(TABLE)!.partitions, 99)
   t.same(await world.seen(), expected)
   await world.wait(world.store.close())
 })

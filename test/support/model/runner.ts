@@ -243,7 +243,7 @@ class Run {
   #litter(): string | null {
     const found: string[] = []
     for (const path of this.#disk.files().keys()) if (/^\/data\/tables\/.*\.sst/.test(path)) found.push(path)
-    const { files } = this.#store.statistics
+    const { files } = this.#store.reports.statistics
     return found.length === files ? null : `the store has ${files} SSTables, the disk ${found.join(', ')}`
   }
 

@@ -1,7 +1,7 @@
 /** The plan's tables: each as the store knows it, with the judge of its answers and what is certain of it. */
 import { uuidBytes } from '../../../lib/base/uuid.ts'
-import type { StoredTable } from '../../../storage/store.ts'
 import { DEFAULT_TABLE_OPTIONS } from '../../../storage/table-options.ts'
+import type { StoredTable } from '../../../storage/table-store.ts'
 import { Judge, type PartitionHistory } from './judge.ts'
 import { COMPACTIONS, OPTION_SETS } from './options.ts'
 import { type Plan, VERSIONS_TABLE } from './plan.ts'
