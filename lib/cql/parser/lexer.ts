@@ -7,8 +7,8 @@
 import { syntaxError } from '../../base/errors.ts'
 import { KEYWORD_KINDS, Token } from './parser-keywords.ts'
 
-/** More are refused: no honest statement has as many. */
-const TOKENS_MAX = 200_000
+/** More are refused: a map of 65 535 entries, the most that drivers send as text, has half as many. */
+const TOKENS_MAX = 500_000
 
 export interface TokenList {
   readonly source: string
