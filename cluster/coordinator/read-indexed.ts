@@ -7,6 +7,7 @@
  */
 import type { PartitionData, ReadCommand, ReadPoint, ReadResult, RowData, Slice } from '../../storage/model/command.ts'
 import { END_OF_PARTITION } from '../../storage/model/command.ts'
+import { askPiece, type PieceAnswer } from './range-parts.ts'
 import { ReadCollector } from './read-collector.ts'
 import { pointAfter } from './read-merge.ts'
 import type { ReadPlan } from './read-plan.ts'
@@ -35,16 +36,17 @@ export async function readByIndexes(command: ReadCommand, reads: IndexedReads): 
   let concurrency = 1
   for (let at = 0; at < pieces.length; ) {
     const batch = pieces.slice(at, at + concurrency)
-    const parts = batch.map((piece, i) =>
+    const asked = batch.map((piece, i) =>
       // A command that goes on does so in the first piece.
-      partOf(command, piece, i === 0 ? collector.after : null, collector.rows, batch.length),
+      askIn(command, piece, i === 0 ? collector.after : null, collector.rows, batch.length, reads),
     )
-    const answers = await Promise.all(parts.map((part, i) => reads.askEach(part, batch[i]!.plan)))
-    for (let i = 0; i < batch.length; i++) {
-      let next = await takeAll(collector, answers[i]!, parts[i]!, reads)
+    const answers = (await Promise.all(asked)).flat()
+    for (let i = 0; i < answers.length; i++) {
+      let next = await takeAll(collector, answers[i]!.answer, reads)
       while (next !== null && !collector.isFull) {
-        const part = partOf(command, batch[i]!, next, collector.rows, 1)
-        next = await takeAll(collector, await reads.askEach(part, batch[i]!.plan), part, reads)
+        const again = await askIn(command, answers[i]!.piece, next, collector.rows, 1, reads)
+        answers.splice(i, 1, ...again)
+        next = await takeAll(collector, again[0]!.answer, reads)
       }
       if (collector.isFull) return collector.result(true)
     }
@@ -52,6 +54,25 @@ export async function readByIndexes(command: ReadCommand, reads: IndexedReads): 
     concurrency = concurrencyAfter(concurrency, at, collector.rows, command.limit)
   }
   return collector.result(false)
+}
+
+interface Given {
+  readonly part: ReadCommand
+  readonly results: readonly ReadResult[]
+}
+
+function askIn(
+  command: ReadCommand,
+  piece: RangePiece,
+  after: ReadPoint | null,
+  rows: number,
+  atOnce: number,
+  reads: IndexedReads,
+): Promise<PieceAnswer<Given>[]> {
+  return askPiece(piece, after?.position ?? null, async (one, isFirst, among) => {
+    const part = partOf(command, one, isFirst ? after : null, rows, atOnce * among)
+    return { part, results: await reads.askEach(part, one.plan) }
+  })
 }
 
 function partOf(
@@ -73,14 +94,13 @@ function partOf(
 /** Takes what the answers say, after what they do not agree on was looked at. Gives where the part goes on. */
 async function takeAll(
   collector: ReadCollector,
-  answers: readonly ReadResult[],
-  part: ReadCommand,
+  { results, part }: Given,
   reads: IndexedReads,
 ): Promise<ReadPoint | null> {
-  const { found, next } = unite(answers, part)
+  const { found, next } = unite(results, part)
   await settle(found, part, reads)
   const partitions = found.map(({ agreed }) => agreed).filter((agreed) => agreed !== null)
-  const tombstones = answers.reduce((most, answer) => Math.max(most, answer.tombstones), 0)
+  const tombstones = results.reduce((most, answer) => Math.max(most, answer.tombstones), 0)
   collector.take({ partitions, more: next !== null, tombstones }, next)
   return next
 }

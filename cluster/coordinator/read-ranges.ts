@@ -12,6 +12,8 @@ export interface RangePiece {
   readonly start: Buffer | null
   readonly end: Buffer | null
   readonly plan: ReadPlan
+  /** The ranges that were joined, each with its own plan; absent: it is one. */
+  readonly parts?: readonly RangePiece[]
 }
 
 /** Pieces that are asked for at the same time. */
@@ -43,7 +45,7 @@ export function rangePieces(
     if (end !== null && piece.start !== null && piece.start.compare(end) >= 0) break
     const from = start !== null && (piece.start === null || piece.start.compare(start) < 0) ? start : piece.start
     const to = end !== null && (piece.end === null || piece.end.compare(end) > 0) ? end : piece.end
-    pieces.push({ start: from, end: to, plan: piece.plan })
+    pieces.push({ ...piece, start: from, end: to })
   }
   return pieces
 }
@@ -60,9 +62,18 @@ function firstEndingAfter(pieces: readonly RangePiece[], position: Buffer): numb
   return low
 }
 
+interface Joined {
+  readonly start: Buffer | null
+  end: Buffer | null
+  plan: ReadPlan
+  parts?: RangePiece[]
+  /** Who has all of it. */
+  holders: readonly RingNode[]
+}
+
 /** Neighbours become one piece as long as there are nodes that hold all of it, as near as those that hold the parts. */
 function ringPieces(route: ReadRoute, level: number, plans: ReadPlans): RangePiece[] {
-  const pieces: { start: Buffer | null; end: Buffer | null; plan: ReadPlan; holders: readonly RingNode[] }[] = []
+  const pieces: Joined[] = []
   for (const range of plans.ringOf(route.placement)) {
     const { natural } = range.replicas
     const plan = plans.planOf(route, range.replicas, level)
@@ -70,6 +81,8 @@ function ringPieces(route: ReadRoute, level: number, plans: ReadPlans): RangePie
     const shared = last?.holders.filter((node) => natural.includes(node)) ?? []
     const joined = shared.length > 0 ? plans.planFor(route, shared, level) : null
     if (last && joined && isAsGood(joined, last.plan, plan)) {
+      last.parts ??= [{ start: last.start, end: last.end, plan: last.plan }]
+      last.parts.push({ start: range.start, end: range.end, plan })
       last.end = range.end
       last.plan = joined
       last.holders = shared

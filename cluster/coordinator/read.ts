@@ -14,6 +14,7 @@ import type { CoordinatorEnvironment, ReplicaSide } from './environment.ts'
 import type { ReadCounts, RequestLatencies } from './latencies.ts'
 import { type Replication, requirement } from './levels.ts'
 import { type Answered, PendingRead } from './pending-read.ts'
+import { askPiece, type PieceAnswer } from './range-parts.ts'
 import { ReadCollector } from './read-collector.ts'
 import { readByIndexes } from './read-indexed.ts'
 import type { ReadPlan, ReadReplica } from './read-plan.ts'
@@ -299,24 +300,23 @@ export class ReadCoordinator implements ReplicaSide {
     let concurrency = density.concurrencyFor(pieces, command.limit)
     for (let at = 0; at < pieces.length; ) {
       const batch = pieces.slice(at, at + concurrency)
-      const answers = await Promise.all(
-        batch.map(({ start, end, plan }, i) => {
-          const part = { ...command, target: { kind: 'range' as const, start, end } }
-          // A command that goes on does so in the first piece.
-          return this.#ask(part, i === 0 ? collector : collector.beyond(), plan, 0, batch.length)
-        }),
+      const asked = batch.map((piece, i) =>
+        // A command that goes on does so in the first piece.
+        this.#askPiece(command, piece, i === 0 ? collector : collector.beyond(), 0, batch.length),
       )
-      for (let i = 0; i < batch.length; i++) {
-        const { start, end, plan } = batch[i]!
-        collector.take(answers[i]!.result, answers[i]!.next)
+      const answers = (await Promise.all(asked)).flat()
+      for (let i = 0; i < answers.length; i++) {
+        collector.take(answers[i]!.answer.result, answers[i]!.answer.next)
         for (let round = 1; collector.after !== null && !collector.isFull; round++) {
           this.#services.counts.extraRounds++
-          const part = { ...command, target: { kind: 'range' as const, start, end } }
-          const { result, next } = await this.#ask(part, collector, plan, round)
+          const again = await this.#askPiece(command, answers[i]!.piece, collector, round)
+          answers.splice(i, 1, ...again)
+          const { result, next } = again[0]!.answer
           collector.take(result, next)
         }
         if (collector.isFull) {
-          density.found(pieces.slice(0, at + i + 1), collector.rows)
+          const read = answers.slice(0, i + 1).map(({ piece }) => piece)
+          density.found([...pieces.slice(0, at), ...read], collector.rows)
           return collector.result(true)
         }
       }
@@ -325,6 +325,20 @@ export class ReadCoordinator implements ReplicaSide {
     }
     density.found(pieces, collector.rows)
     return collector.result(false)
+  }
+
+  /** One round. Parts of a piece come with a limit of their own, as pieces do. */
+  #askPiece(
+    command: ReadCommand,
+    piece: RangePiece,
+    collector: ReadCollector,
+    round: number,
+    atOnce = 1,
+  ): Promise<PieceAnswer<Answered>[]> {
+    return askPiece(piece, collector.after?.position ?? null, ({ start, end, plan }, isFirst, among) => {
+      const part = { ...command, target: { kind: 'range' as const, start, end } }
+      return this.#ask(part, isFirst ? collector : collector.beyond(), plan, round, atOnce * among)
+    })
   }
 
   #readIndexed(
