@@ -118,13 +118,16 @@ function settingOf(key: string): SettingName | null {
 }
 
 async function readYaml(name: string, text: string): Promise<[string, unknown][]> {
-  const { load } = await import('js-yaml')
-  let root: unknown
+  const { loadAll } = await import('js-yaml')
+  let documents: unknown[]
   try {
-    root = load(text)
+    documents = loadAll(text)
   } catch (error) {
     throw new ConfigError([`${name}: ${(error as Error).message}`])
   }
+  if (documents.length > 1) throw new ConfigError([`${name}: one document expected, not ${documents.length}`])
+  // A file of comments has none.
+  const [root] = documents
   if (root === null || root === undefined) return []
   if (typeof root !== 'object' || Array.isArray(root)) throw new ConfigError([`${name}: a map of settings expected`])
   return Object.entries(root)

@@ -90,6 +90,15 @@ t.test('a key without a value is as if it was not there', async (t) => {
   t.same((await resolveConfig(yaml(text.join('\n')))).settings, (await resolveConfig(none)).settings)
 })
 
+t.test('a file may say nothing', async (t) => {
+  const { settings } = await resolveConfig(none)
+  for (const text of ['', '\n', '# cluster_name: mine\n', '---\n'])
+    t.same((await resolveConfig(yaml(text))).settings, settings, JSON.stringify(text))
+  await t.rejects(resolveConfig(yaml('dc: a\n---\ndc: b\n')), {
+    message: /polyxena.yaml: one document expected, not 2/,
+  })
+})
+
 t.test('every mistake is said', async (t) => {
   t.same(
     (
