@@ -14,22 +14,11 @@ from cassandra.metadata import Murmur3Token
 from cassandra.policies import DCAwareRoundRobinPolicy, TokenAwarePolicy
 from cassandra.query import SimpleStatement
 
+from checks import check, finish, phase
+
 ROWS = 500
 KEYS = 10_000
 SECONDS = 6
-failed = 0
-
-
-def check(name, got, wanted):
-    global failed
-    good = got == wanted
-    failed += not good
-    print(f"{'ok' if good else 'not ok'} - {name}" + ("" if good else f": got {got!r}, wanted {wanted!r}"), flush=True)
-
-
-def phase(name):
-    print(f"phase {name}", flush=True)
-    sys.stdin.readline()
 
 
 def until(seconds, condition):
@@ -131,4 +120,4 @@ def main(addresses, port, datacenter, datacenters):
 
 
 main(sys.argv[1], int(sys.argv[2]), sys.argv[3], sys.argv[4])
-sys.exit(1 if failed else 0)
+finish()

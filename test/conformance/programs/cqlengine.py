@@ -22,15 +22,9 @@ from cassandra.cqlengine.query import BatchQuery, BatchType, ContextQuery, DoesN
 from cassandra.cqlengine.usertype import UserType
 from cassandra.util import Date, Duration, Time
 
+from checks import check, finish
+
 KEYSPACE = "conformance_cqlengine"
-failed = 0
-
-
-def check(name, got, wanted):
-    global failed
-    good = got == wanted
-    failed += not good
-    print(f"{'ok' if good else 'not ok'} - {name}" + ("" if good else f": got {got!r}, wanted {wanted!r}"))
 
 
 def raised(action, *kinds):
@@ -325,4 +319,4 @@ def main(address, port):
 
 
 main(sys.argv[1], int(sys.argv[2]))
-sys.exit(1 if failed else 0)
+finish()

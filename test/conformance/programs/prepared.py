@@ -8,14 +8,7 @@ import sys
 from cassandra import InvalidRequest
 from cassandra.cluster import Cluster
 
-failed = 0
-
-
-def check(name, got, wanted):
-    global failed
-    good = got == wanted
-    failed += not good
-    print(f"{'ok' if good else 'not ok'} - {name}" + ("" if good else f": got {got!r}, wanted {wanted!r}"))
+from checks import check, finish
 
 
 def changes(address, port, version):
@@ -63,4 +56,4 @@ def error_of(action):
 
 for version in (5, 4):
     changes(sys.argv[1], int(sys.argv[2]), version)
-sys.exit(1 if failed else 0)
+finish()

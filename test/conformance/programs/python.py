@@ -11,14 +11,7 @@ from cassandra.cluster import Cluster
 from cassandra.query import BatchStatement, SimpleStatement
 from cassandra.util import Date, Duration, Time
 
-failed = 0
-
-
-def check(name, got, wanted):
-    global failed
-    good = got == wanted
-    failed += not good
-    print(f"{'ok' if good else 'not ok'} - {name}" + ("" if good else f": got {got!r}, wanted {wanted!r}"))
+from checks import check, finish
 
 
 NATIVE = {
@@ -98,4 +91,4 @@ def main(address, port):
 
 
 main(sys.argv[1], int(sys.argv[2]))
-sys.exit(1 if failed else 0)
+finish()

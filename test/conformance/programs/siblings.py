@@ -9,20 +9,9 @@ from cassandra import ConsistencyLevel
 from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile
 from cassandra.policies import DCAwareRoundRobinPolicy, WhiteListRoundRobinPolicy
 
+from checks import check, finish, phase
+
 KEYSPACE = "conformance_siblings_py"
-failed = 0
-
-
-def check(name, got, wanted):
-    global failed
-    good = got == wanted
-    failed += not good
-    print(f"{'ok' if good else 'not ok'} - {name}" + ("" if good else f": got {got!r}, wanted {wanted!r}"), flush=True)
-
-
-def phase(name):
-    print(f"phase {name}", flush=True)
-    sys.stdin.readline()
 
 
 def connect(addresses, port, policy, level):
@@ -88,7 +77,7 @@ def main():
     east.execute(f"DROP KEYSPACE {KEYSPACE}")
     east_cluster.shutdown()
     west_cluster.shutdown()
-    sys.exit(1 if failed else 0)
+    finish()
 
 
 main()

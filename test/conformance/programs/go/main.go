@@ -14,61 +14,45 @@ import (
 
 	gocql "github.com/apache/cassandra-gocql-driver/v2"
 	"gopkg.in/inf.v0"
+
+	"conformance/checks"
 )
-
-var failed = 0
-
-func check(name string, got, wanted any) {
-	if reflect.DeepEqual(got, wanted) {
-		fmt.Println("ok -", name)
-		return
-	}
-	failed++
-	fmt.Printf("not ok - %s: got %v, wanted %v\n", name, got, wanted)
-}
-
-func must(err error) {
-	if err != nil {
-		fmt.Println("not ok -", err)
-		os.Exit(1)
-	}
-}
 
 func main() {
 	port, err := strconv.Atoi(os.Args[2])
-	must(err)
+	checks.Must(err)
 	cluster := gocql.NewCluster(os.Args[1])
 	cluster.Port = port
 	cluster.Timeout = 20 * time.Second
 	session, err := cluster.CreateSession()
-	must(err)
-	must(session.Query("DROP KEYSPACE IF EXISTS conformance_go").Exec())
-	must(session.Query("CREATE KEYSPACE conformance_go WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 1}").Exec())
-	must(session.Query("CREATE TABLE conformance_go.kv (k text, c int, v text, PRIMARY KEY (k, c))").Exec())
+	checks.Must(err)
+	checks.Must(session.Query("DROP KEYSPACE IF EXISTS conformance_go").Exec())
+	checks.Must(session.Query("CREATE KEYSPACE conformance_go WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 1}").Exec())
+	checks.Must(session.Query("CREATE TABLE conformance_go.kv (k text, c int, v text, PRIMARY KEY (k, c))").Exec())
 	session.Close()
 	cluster.Keyspace = "conformance_go"
 	session, err = cluster.CreateSession()
-	must(err)
+	checks.Must(err)
 	defer session.Close()
 
 	metadata, err := session.KeyspaceMetadata("conformance_go")
-	must(err)
-	check("metadata: table", metadata.Tables["kv"] != nil, true)
-	check("metadata: key", metadata.Tables["kv"].PartitionKey[0].Name, "k")
+	checks.Must(err)
+	checks.Check("metadata: table", metadata.Tables["kv"] != nil, true)
+	checks.Check("metadata: key", metadata.Tables["kv"].PartitionKey[0].Name, "k")
 
-	must(session.Query("INSERT INTO kv (k, c, v) VALUES (?, ?, ?)", "a", 1, "one").Exec())
+	checks.Must(session.Query("INSERT INTO kv (k, c, v) VALUES (?, ?, ?)", "a", 1, "one").Exec())
 	var value string
-	must(session.Query("SELECT v FROM kv WHERE k = ? AND c = ?", "a", 1).Scan(&value))
-	check("get", value, "one")
-	must(session.Query("DELETE FROM kv WHERE k = ? AND c = ?", "a", 1).Exec())
-	check("deleted", session.Query("SELECT v FROM kv WHERE k = ? AND c = ?", "a", 1).Scan(&value), gocql.ErrNotFound)
+	checks.Must(session.Query("SELECT v FROM kv WHERE k = ? AND c = ?", "a", 1).Scan(&value))
+	checks.Check("get", value, "one")
+	checks.Must(session.Query("DELETE FROM kv WHERE k = ? AND c = ?", "a", 1).Exec())
+	checks.Check("deleted", session.Query("SELECT v FROM kv WHERE k = ? AND c = ?", "a", 1).Scan(&value), gocql.ErrNotFound)
 
 	for start := 0; start < 10_000; start += 50 {
 		batch := session.Batch(gocql.UnloggedBatch)
 		for c := start; c < start+50; c++ {
 			batch.Query("INSERT INTO kv (k, c, v) VALUES (?, ?, ?)", "page", c, fmt.Sprint("v", c))
 		}
-		must(batch.Exec())
+		checks.Must(batch.Exec())
 	}
 	iterator := session.Query("SELECT c FROM kv WHERE k = ?", "page").PageSize(777).Iter()
 	var c, rows, inOrder int
@@ -78,17 +62,15 @@ func main() {
 		}
 		rows++
 	}
-	must(iterator.Close())
-	check("paging: 10 000 rows in order", []int{rows, inOrder}, []int{10_000, 10_000})
+	checks.Must(iterator.Close())
+	checks.Check("paging: 10 000 rows in order", []int{rows, inOrder}, []int{10_000, 10_000})
 	everyType(session)
-	must(session.Query("DROP KEYSPACE conformance_go").Exec())
-	if failed > 0 {
-		os.Exit(1)
-	}
+	checks.Must(session.Query("DROP KEYSPACE conformance_go").Exec())
+	checks.Finish()
 }
 
 func everyType(session *gocql.Session) {
-	must(session.Query(`CREATE TABLE every (k int PRIMARY KEY, c_ascii ascii, c_bigint bigint, c_blob blob, c_boolean boolean, c_date date,
+	checks.Must(session.Query(`CREATE TABLE every (k int PRIMARY KEY, c_ascii ascii, c_bigint bigint, c_blob blob, c_boolean boolean, c_date date,
 		c_decimal decimal, c_double double, c_duration duration, c_float float, c_inet inet, c_int int, c_smallint smallint, c_text text, c_time time,
 		c_timestamp timestamp, c_timeuuid timeuuid, c_tinyint tinyint, c_uuid uuid, c_varint varint)`).Exec())
 	timeuuid, _ := gocql.ParseUUID("50554d6e-29bb-11e5-b345-feff819cdc9f")
@@ -105,24 +87,24 @@ func everyType(session *gocql.Session) {
 		columns += ", c_" + name
 		marks += ", ?"
 	}
-	must(session.Query("INSERT INTO every ("+columns+") VALUES ("+marks+")", append([]any{1}, values...)...).Exec())
+	checks.Must(session.Query("INSERT INTO every ("+columns+") VALUES ("+marks+")", append([]any{1}, values...)...).Exec())
 	for i, name := range names {
 		target := reflect.New(reflect.TypeOf(values[i]))
-		must(session.Query("SELECT c_" + name + " FROM every WHERE k = 1").Scan(target.Interface()))
+		checks.Must(session.Query("SELECT c_" + name + " FROM every WHERE k = 1").Scan(target.Interface()))
 		got := target.Elem().Interface()
 		switch wanted := values[i].(type) {
 		case time.Time:
-			check("type "+name, got.(time.Time).Equal(wanted), true)
+			checks.Check("type "+name, got.(time.Time).Equal(wanted), true)
 		case inf.Dec:
 			decimal := got.(inf.Dec)
-			check("type "+name, decimal.Cmp(&wanted) == 0 && decimal.Scale() == wanted.Scale(), true)
+			checks.Check("type "+name, decimal.Cmp(&wanted) == 0 && decimal.Scale() == wanted.Scale(), true)
 		case big.Int:
 			number := got.(big.Int)
-			check("type "+name, number.Cmp(&wanted), 0)
+			checks.Check("type "+name, number.Cmp(&wanted), 0)
 		case net.IP:
-			check("type "+name, got.(net.IP).Equal(wanted), true)
+			checks.Check("type "+name, got.(net.IP).Equal(wanted), true)
 		default:
-			check("type "+name, got, values[i])
+			checks.Check("type "+name, got, values[i])
 		}
 	}
 }

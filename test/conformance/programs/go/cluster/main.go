@@ -4,42 +4,18 @@
 package main
 
 import (
-	"bufio"
 	"fmt"
 	"os"
-	"reflect"
 	"strconv"
 	"strings"
 	"time"
 
 	gocql "github.com/apache/cassandra-gocql-driver/v2"
+
+	"conformance/checks"
 )
 
 const rows = 500
-
-var failed = 0
-var input = bufio.NewReader(os.Stdin)
-
-func check(name string, got, wanted any) {
-	if reflect.DeepEqual(got, wanted) {
-		fmt.Println("ok -", name)
-		return
-	}
-	failed++
-	fmt.Printf("not ok - %s: got %v, wanted %v\n", name, got, wanted)
-}
-
-func must(err error) {
-	if err != nil {
-		fmt.Println("not ok -", err)
-		os.Exit(1)
-	}
-}
-
-func phase(name string) {
-	fmt.Println("phase", name)
-	_, _ = input.ReadString('\n')
-}
 
 func until(limit time.Duration, condition func() bool) bool {
 	for end := time.Now().Add(limit); time.Now().Before(end); time.Sleep(200 * time.Millisecond) {
@@ -52,14 +28,14 @@ func until(limit time.Duration, condition func() bool) bool {
 
 func main() {
 	port, err := strconv.Atoi(os.Args[2])
-	must(err)
+	checks.Must(err)
 	replication, nodes := "'class': 'NetworkTopologyStrategy'", 0
 	datacenters := strings.Split(os.Args[4], ",")
 	for _, each := range datacenters {
 		name, count, _ := strings.Cut(each, ":")
 		replication += fmt.Sprintf(", '%s': %s", name, count)
 		size, err := strconv.Atoi(count)
-		must(err)
+		checks.Must(err)
 		nodes += size
 	}
 	level := gocql.Quorum
@@ -73,7 +49,7 @@ func main() {
 	cluster.PoolConfig.HostSelectionPolicy = gocql.TokenAwareHostPolicy(gocql.DCAwareRoundRobinPolicy(os.Args[3]))
 	cluster.RetryPolicy = &gocql.SimpleRetryPolicy{NumRetries: 3}
 	session, err := cluster.CreateSession()
-	must(err)
+	checks.Must(err)
 	defer session.Close()
 	upNodes := func() int {
 		up := 0
@@ -84,11 +60,11 @@ func main() {
 		}
 		return up
 	}
-	check("all are up", until(15*time.Second, func() bool { return upNodes() == nodes }), true)
+	checks.Check("all are up", until(15*time.Second, func() bool { return upNodes() == nodes }), true)
 
-	must(session.Query("DROP KEYSPACE IF EXISTS conformance_cluster_go").Exec())
-	must(session.Query("CREATE KEYSPACE conformance_cluster_go WITH replication = {" + replication + "}").Exec())
-	must(session.Query("CREATE TABLE conformance_cluster_go.t (k int PRIMARY KEY, v text)").Exec())
+	checks.Must(session.Query("DROP KEYSPACE IF EXISTS conformance_cluster_go").Exec())
+	checks.Must(session.Query("CREATE KEYSPACE conformance_cluster_go WITH replication = {" + replication + "}").Exec())
+	checks.Must(session.Query("CREATE TABLE conformance_cluster_go.t (k int PRIMARY KEY, v text)").Exec())
 	put := func(k int) error {
 		return session.Query("INSERT INTO conformance_cluster_go.t (k, v) VALUES (?, ?)", k, fmt.Sprintf("v%d", k)).Idempotent(true).Exec()
 	}
@@ -98,7 +74,7 @@ func main() {
 		return value, err
 	}
 	for k := 0; k < rows; k++ {
-		must(put(k))
+		checks.Must(put(k))
 	}
 	wrong := 0
 	for k := 0; k < rows; k++ {
@@ -107,21 +83,21 @@ func main() {
 			wrong++
 		}
 	}
-	check("rows that are not read back", wrong, 0)
+	checks.Check("rows that are not read back", wrong, 0)
 	iterator, paged, key := session.Query("SELECT k FROM conformance_cluster_go.t").PageSize(50).Iter(), 0, 0
 	for iterator.Scan(&key) {
 		paged++
 	}
-	must(iterator.Close())
-	check("rows by pages", paged, rows)
+	checks.Must(iterator.Close())
+	checks.Check("rows by pages", paged, rows)
 	applied, err := session.Query("INSERT INTO conformance_cluster_go.t (k, v) VALUES (-1, 'a') IF NOT EXISTS").MapScanCAS(map[string]any{})
-	must(err)
-	check("conditional insert", applied, true)
+	checks.Must(err)
+	checks.Check("conditional insert", applied, true)
 	applied, err = session.Query("INSERT INTO conformance_cluster_go.t (k, v) VALUES (-1, 'b') IF NOT EXISTS").MapScanCAS(map[string]any{})
-	must(err)
-	check("conditional insert again", applied, false)
+	checks.Must(err)
+	checks.Check("conditional insert again", applied, false)
 
-	phase("whole")
+	checks.Phase("whole")
 	errors, written := []string{}, rows
 	for end := time.Now().Add(6 * time.Second); time.Now().Before(end); {
 		if err := put(written); err != nil {
@@ -133,20 +109,18 @@ func main() {
 			errors = append(errors, fmt.Sprint(value, err))
 		}
 	}
-	check("errors while nodes are away", errors, []string{})
-	check("writes went on", written > rows+20, true)
+	checks.Check("errors while nodes are away", errors, []string{})
+	checks.Check("writes went on", written > rows+20, true)
 
-	phase("without")
-	check("all are up again", until(40*time.Second, func() bool { return upNodes() == nodes }), true)
+	checks.Phase("without")
+	checks.Check("all are up again", until(40*time.Second, func() bool { return upNodes() == nodes }), true)
 	missing := 0
 	for k := 0; k < written; k++ {
 		if value, err := get(k, gocql.All); err != nil || value != fmt.Sprintf("v%d", k) {
 			missing++
 		}
 	}
-	check("rows that are missing", missing, 0)
-	must(session.Query("DROP KEYSPACE conformance_cluster_go").Exec())
-	if failed > 0 {
-		os.Exit(1)
-	}
+	checks.Check("rows that are missing", missing, 0)
+	checks.Must(session.Query("DROP KEYSPACE conformance_cluster_go").Exec())
+	checks.Finish()
 }

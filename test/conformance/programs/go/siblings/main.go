@@ -3,7 +3,6 @@
 package main
 
 import (
-	"bufio"
 	"fmt"
 	"os"
 	"reflect"
@@ -13,33 +12,11 @@ import (
 	"time"
 
 	gocql "github.com/apache/cassandra-gocql-driver/v2"
+
+	"conformance/checks"
 )
 
 const keyspace = "conformance_siblings_go"
-
-var failed = 0
-var input = bufio.NewReader(os.Stdin)
-
-func check(name string, got, wanted any) {
-	if reflect.DeepEqual(got, wanted) {
-		fmt.Println("ok -", name)
-		return
-	}
-	failed++
-	fmt.Printf("not ok - %s: got %v, wanted %v\n", name, got, wanted)
-}
-
-func must(err error) {
-	if err != nil {
-		fmt.Println("not ok -", err)
-		os.Exit(1)
-	}
-}
-
-func phase(name string) {
-	fmt.Println("phase", name)
-	_, _ = input.ReadString('\n')
-}
 
 func connect(addresses []string, port int, level gocql.Consistency, policy gocql.HostSelectionPolicy, filter gocql.HostFilter) *gocql.Session {
 	cluster := gocql.NewCluster(addresses...)
@@ -49,7 +26,7 @@ func connect(addresses []string, port int, level gocql.Consistency, policy gocql
 	cluster.PoolConfig.HostSelectionPolicy = policy
 	cluster.HostFilter = filter
 	session, err := cluster.CreateSession()
-	must(err)
+	checks.Must(err)
 	return session
 }
 
@@ -63,13 +40,13 @@ func carts(session *gocql.Session) ([]string, []byte) {
 		found = append(found, strings.Join(items, "+"))
 		items = nil
 	}
-	must(iter.Close())
+	checks.Must(iter.Close())
 	sort.Strings(found)
 	return found, seen
 }
 
 func put(session *gocql.Session, items []string, seen []byte) {
-	must(session.Query("INSERT INTO "+keyspace+".carts (user, items) VALUES (?, ?) USING VCLOCK ?", "ann", items, seen).Exec())
+	checks.Must(session.Query("INSERT INTO "+keyspace+".carts (user, items) VALUES (?, ?) USING VCLOCK ?", "ann", items, seen).Exec())
 }
 
 func everywhere(addresses []string, port int, wanted []string) {
@@ -80,7 +57,7 @@ func everywhere(addresses []string, port int, wanted []string) {
 			time.Sleep(200 * time.Millisecond)
 			found, _ = carts(session)
 		}
-		check(fmt.Sprintf("%v at each node", wanted), found, wanted)
+		checks.Check(fmt.Sprintf("%v at each node", wanted), found, wanted)
 		session.Close()
 	}
 }
@@ -88,34 +65,32 @@ func everywhere(addresses []string, port int, wanted []string) {
 func main() {
 	eastAddresses, westAddresses := strings.Split(os.Args[1], ","), strings.Split(os.Args[2], ",")
 	port, err := strconv.Atoi(os.Args[3])
-	must(err)
+	checks.Must(err)
 	everybody := append(append([]string{}, eastAddresses...), westAddresses...)
 	east := connect(eastAddresses, port, gocql.LocalQuorum, gocql.DCAwareRoundRobinPolicy("east"), gocql.WhiteListHostFilter(eastAddresses...))
 	defer east.Close()
 	west := connect(westAddresses, port, gocql.LocalQuorum, gocql.DCAwareRoundRobinPolicy("west"), gocql.WhiteListHostFilter(westAddresses...))
 	defer west.Close()
-	must(east.Query("CREATE KEYSPACE " + keyspace + " WITH replication = {'class': 'NetworkTopologyStrategy', 'east': 2, 'west': 2}").Exec())
-	must(east.Query("CREATE TABLE " + keyspace + ".carts (user text PRIMARY KEY, items set<text>) WITH resolution = 'vclock'").Exec())
+	checks.Must(east.Query("CREATE KEYSPACE " + keyspace + " WITH replication = {'class': 'NetworkTopologyStrategy', 'east': 2, 'west': 2}").Exec())
+	checks.Must(east.Query("CREATE TABLE " + keyspace + ".carts (user text PRIMARY KEY, items set<text>) WITH resolution = 'vclock'").Exec())
 	put(east, []string{"book"}, nil)
 	everywhere(everybody, port, []string{"book"})
 	_, seenEast := carts(east)
 	_, seenWest := carts(west)
 
-	phase("parted")
+	checks.Phase("parted")
 	put(east, []string{"book", "pen"}, seenEast)
 	put(west, []string{"book", "lamp"}, seenWest)
 	inEast, _ := carts(east)
 	inWest, _ := carts(west)
-	check("one side of two", inEast, []string{"book+pen"})
-	check("the other side", inWest, []string{"book+lamp"})
+	checks.Check("one side of two", inEast, []string{"book+pen"})
+	checks.Check("the other side", inWest, []string{"book+lamp"})
 
-	phase("whole")
+	checks.Phase("whole")
 	everywhere(everybody, port, []string{"book+lamp", "book+pen"})
 	_, seen := carts(west)
 	put(west, []string{"book", "lamp", "pen"}, seen)
 	everywhere(everybody, port, []string{"book+lamp+pen"})
-	must(east.Query("DROP KEYSPACE " + keyspace).Exec())
-	if failed > 0 {
-		os.Exit(1)
-	}
+	checks.Must(east.Query("DROP KEYSPACE " + keyspace).Exec())
+	checks.Finish()
 }

@@ -1,22 +1,10 @@
 //! The Rust scylla driver against a node: connect with defaults, metadata, put, get, delete, paging, every native type.
 //! Usage: conformance ADDRESS PORT. Prints one line a check; exit status 1 when one failed.
+use conformance::{check, finish};
 use futures::TryStreamExt;
 use scylla::client::session_builder::SessionBuilder;
 use scylla::value::{CqlDuration, CqlTimeuuid};
-use std::fmt::Debug;
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicU32, Ordering};
-
-static FAILED: AtomicU32 = AtomicU32::new(0);
-
-fn check<T: PartialEq + Debug>(name: &str, got: T, wanted: T) {
-    if got == wanted {
-        println!("ok - {name}");
-    } else {
-        FAILED.fetch_add(1, Ordering::Relaxed);
-        println!("not ok - {name}: got {got:?}, wanted {wanted:?}");
-    }
-}
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -51,7 +39,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     check("paging: 10 000 rows in order", rows, (0..10_000).map(|c| (c,)).collect());
     every_type(&session).await?;
     session.query_unpaged("DROP KEYSPACE conformance_rust", ()).await?;
-    std::process::exit(if FAILED.load(Ordering::Relaxed) == 0 { 0 } else { 1 });
+    finish()
 }
 
 macro_rules! round_trip {

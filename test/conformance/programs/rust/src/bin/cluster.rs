@@ -1,6 +1,7 @@
 //! The Rust scylla driver against a cluster that loses nodes and gets them back.
 //! Usage: cluster ADDRESSES PORT DATACENTER DATACENTERS. ADDRESSES a,b,c; DATACENTERS dc1:3,dc2:3 (replicas and nodes of each).
 //! Prints a line a check, and `phase NAME` where it waits for a line of input before it goes on.
+use conformance::{check, finish, phase};
 use futures::TryStreamExt;
 use scylla::client::execution_profile::ExecutionProfile;
 use scylla::client::session::Session;
@@ -8,27 +9,9 @@ use scylla::client::session_builder::SessionBuilder;
 use scylla::policies::load_balancing::DefaultPolicy;
 use scylla::statement::prepared::PreparedStatement;
 use scylla::statement::{Consistency, Statement};
-use std::fmt::Debug;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 const ROWS: i32 = 500;
-static FAILED: AtomicU32 = AtomicU32::new(0);
-
-fn check<T: PartialEq + Debug>(name: &str, got: T, wanted: T) {
-    if got == wanted {
-        println!("ok - {name}");
-    } else {
-        FAILED.fetch_add(1, Ordering::Relaxed);
-        println!("not ok - {name}: got {got:?}, wanted {wanted:?}");
-    }
-}
-
-fn phase(name: &str) {
-    println!("phase {name}");
-    let mut line = String::new();
-    let _ = std::io::stdin().read_line(&mut line);
-}
 
 async fn holds(session: &Session, get: &PreparedStatement, k: i32) -> Result<bool, String> {
     let result = session.execute_unpaged(get, (k,)).await.map_err(|error| error.to_string())?;
@@ -119,5 +102,5 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     check("rows that are missing", missing, 0);
     session.query_unpaged("DROP KEYSPACE conformance_cluster_rust", ()).await?;
-    std::process::exit(i32::from(FAILED.load(Ordering::Relaxed) > 0));
+    finish()
 }

@@ -11,14 +11,11 @@ import com.datastax.oss.driver.api.core.metadata.Node;
 import com.datastax.oss.driver.api.core.metadata.NodeState;
 import com.datastax.oss.driver.api.core.metadata.TokenMap;
 import com.datastax.oss.driver.api.core.type.reflect.GenericType;
-import java.io.BufferedReader;
-import java.io.InputStreamReader;
 import java.net.InetSocketAddress;
 import java.nio.ByteBuffer;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
-import java.util.Objects;
 import java.util.Set;
 import java.util.TreeMap;
 import java.util.TreeSet;
@@ -32,19 +29,6 @@ import java.util.function.BooleanSupplier;
 public final class ClusterConformance {
   private static final int ROWS = 500;
   private static final int KEYS = 10_000;
-  private static final BufferedReader INPUT = new BufferedReader(new InputStreamReader(System.in));
-  private static int failed = 0;
-
-  private static void check(String name, Object got, Object wanted) {
-    boolean good = Objects.equals(got, wanted);
-    if (!good) failed++;
-    System.out.println((good ? "ok - " : "not ok - ") + name + (good ? "" : ": got " + got + ", wanted " + wanted));
-  }
-
-  private static void phase(String name) throws Exception {
-    System.out.println("phase " + name);
-    INPUT.readLine();
-  }
 
   private static boolean until(int seconds, BooleanSupplier condition) throws Exception {
     for (long end = System.nanoTime() + seconds * 1_000_000_000L; System.nanoTime() < end; Thread.sleep(200))
@@ -58,7 +42,7 @@ public final class ClusterConformance {
     try (CqlSession session = CqlSession.builder().withConfigLoader(patient()).addContactPoints(addresses).withLocalDatacenter(arguments[2]).build()) {
       run(session, arguments[3].split(","));
     }
-    System.exit(failed == 0 ? 0 : 1);
+    Checks.finish();
   }
 
   /** Two seconds, the driver's default, are few for changes of the schema on a machine that runs six nodes. */
@@ -118,31 +102,31 @@ public final class ClusterConformance {
     }
     int nodes = count;
     ConsistencyLevel level = datacenters.length > 1 ? DefaultConsistencyLevel.LOCAL_QUORUM : DefaultConsistencyLevel.QUORUM;
-    check("nodes known", session.getMetadata().getNodes().size(), nodes);
-    check("all are up", until(15, () -> up(session) == nodes), true);
-    check("keys that the token map misplaces", misplaced(session, datacenters), 0);
+    Checks.check("nodes known", session.getMetadata().getNodes().size(), nodes);
+    Checks.check("all are up", until(15, () -> up(session) == nodes), true);
+    Checks.check("keys that the token map misplaces", misplaced(session, datacenters), 0);
     session.execute("DROP KEYSPACE IF EXISTS conformance_cluster_java");
     session.execute("CREATE KEYSPACE conformance_cluster_java WITH replication = {" + replication + "}");
     session.execute("CREATE TABLE conformance_cluster_java.t (k int PRIMARY KEY, v text)");
-    check("schema agreement", session.checkSchemaAgreement(), true);
+    Checks.check("schema agreement", session.checkSchemaAgreement(), true);
     PreparedStatement put = session.prepare("INSERT INTO conformance_cluster_java.t (k, v) VALUES (?, ?)");
     PreparedStatement get = session.prepare("SELECT v FROM conformance_cluster_java.t WHERE k = ?");
     TokenMap tokens = session.getMetadata().getTokenMap().orElseThrow();
     ByteBuffer key = ByteBuffer.allocate(4).putInt(0, 7);
-    check("replicas of a key", tokens.getReplicas("conformance_cluster_java", key).size(), nodes);
+    Checks.check("replicas of a key", tokens.getReplicas("conformance_cluster_java", key).size(), nodes);
     for (int k = 0; k < ROWS; k++) session.execute(write(put, k, level));
     int wrong = 0;
     for (int k = 0; k < ROWS; k++) if (!holds(session, get, k, level)) wrong++;
-    check("rows that are not read back", wrong, 0);
+    Checks.check("rows that are not read back", wrong, 0);
     int paged = 0;
     SimpleStatement all = SimpleStatement.newInstance("SELECT k FROM conformance_cluster_java.t").setPageSize(50);
     for (Row ignored : session.execute(all.setConsistencyLevel(level))) paged++;
-    check("rows by pages", paged, ROWS);
+    Checks.check("rows by pages", paged, ROWS);
     String conditional = "INSERT INTO conformance_cluster_java.t (k, v) VALUES (-1, 'a') IF NOT EXISTS";
-    check("conditional insert", session.execute(conditional).wasApplied(), true);
-    check("conditional insert again", session.execute(conditional).wasApplied(), false);
+    Checks.check("conditional insert", session.execute(conditional).wasApplied(), true);
+    Checks.check("conditional insert again", session.execute(conditional).wasApplied(), false);
 
-    phase("whole");
+    Checks.phase("whole");
     List<String> errors = new ArrayList<>();
     int written = ROWS;
     for (long end = System.nanoTime() + 6_000_000_000L; System.nanoTime() < end; ) {
@@ -154,17 +138,17 @@ public final class ClusterConformance {
         errors.add(error.toString());
       }
     }
-    check("errors while nodes are away", errors, List.of());
-    check("writes went on", written > ROWS + 20, true);
-    check("a node is seen down", until(25, () -> up(session) < nodes), true);
+    Checks.check("errors while nodes are away", errors, List.of());
+    Checks.check("writes went on", written > ROWS + 20, true);
+    Checks.check("a node is seen down", until(25, () -> up(session) < nodes), true);
 
-    phase("without");
+    Checks.phase("without");
     boolean isWhole = until(60, () -> up(session) == nodes);
     List<String> states = session.getMetadata().getNodes().values().stream().map(node -> node.getEndPoint() + " " + node.getState()).toList();
-    check("all are up again", isWhole ? List.of() : states, List.of());
+    Checks.check("all are up again", isWhole ? List.of() : states, List.of());
     int missing = 0;
     for (int k = 0; k < written; k++) if (!holds(session, get, k, DefaultConsistencyLevel.ALL)) missing++;
-    check("rows that are missing", missing, 0);
+    Checks.check("rows that are missing", missing, 0);
     session.execute("DROP KEYSPACE conformance_cluster_java");
   }
 

@@ -16,7 +16,6 @@ import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.Objects;
 import java.util.UUID;
 import java.util.concurrent.CompletableFuture;
 import java.util.stream.Collectors;
@@ -26,37 +25,29 @@ import java.util.stream.Collectors;
  * Usage: Conformance ADDRESS PORT DATACENTER. Prints one line a check; exit status 1 when one failed.
  */
 public final class Conformance {
-  private static int failed = 0;
-
-  private static void check(String name, Object got, Object wanted) {
-    boolean good = Objects.equals(got, wanted);
-    if (!good) failed++;
-    System.out.println((good ? "ok - " : "not ok - ") + name + (good ? "" : ": got " + got + ", wanted " + wanted));
-  }
-
   public static void main(String[] arguments) throws Exception {
     InetSocketAddress address = new InetSocketAddress(arguments[0], Integer.parseInt(arguments[1]));
     try (CqlSession session = CqlSession.builder().addContactPoint(address).withLocalDatacenter(arguments[2]).build()) {
       run(session);
     }
-    System.exit(failed == 0 ? 0 : 1);
+    Checks.finish();
   }
 
   private static void run(CqlSession session) throws Exception {
-    check("protocol version", session.getContext().getProtocolVersion().getCode(), 5);
+    Checks.check("protocol version", session.getContext().getProtocolVersion().getCode(), 5);
     session.execute("DROP KEYSPACE IF EXISTS conformance_java");
     session.execute("CREATE KEYSPACE conformance_java WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 1}");
     session.execute("CREATE TABLE conformance_java.kv (k text, c int, v text, PRIMARY KEY (k, c))");
     TableMetadata table = session.getMetadata().getKeyspace("conformance_java").orElseThrow().getTable("kv").orElseThrow();
-    check("metadata: columns", table.getColumns().keySet().stream().map(Object::toString).collect(Collectors.toList()), List.of("k", "c", "v"));
-    check("metadata: token map", session.getMetadata().getTokenMap().isPresent(), true);
+    Checks.check("metadata: columns", table.getColumns().keySet().stream().map(Object::toString).collect(Collectors.toList()), List.of("k", "c", "v"));
+    Checks.check("metadata: token map", session.getMetadata().getTokenMap().isPresent(), true);
 
     PreparedStatement put = session.prepare("INSERT INTO conformance_java.kv (k, c, v) VALUES (?, ?, ?)");
     PreparedStatement get = session.prepare("SELECT v FROM conformance_java.kv WHERE k = ? AND c = ?");
     session.execute(put.bind("a", 1, "one"));
-    check("get", session.execute(get.bind("a", 1)).one().getString(0), "one");
+    Checks.check("get", session.execute(get.bind("a", 1)).one().getString(0), "one");
     session.execute(session.prepare("DELETE FROM conformance_java.kv WHERE k = ? AND c = ?").bind("a", 1));
-    check("deleted", session.execute(get.bind("a", 1)).one(), null);
+    Checks.check("deleted", session.execute(get.bind("a", 1)).one(), null);
 
     for (int start = 0; start < 10_000; start += 500) {
       List<CompletableFuture<?>> writes = new ArrayList<>();
@@ -66,7 +57,7 @@ public final class Conformance {
     int rows = 0;
     boolean inOrder = true;
     for (Row row : session.execute(SimpleStatement.newInstance("SELECT c FROM conformance_java.kv WHERE k = 'page'").setPageSize(777))) inOrder &= row.getInt(0) == rows++;
-    check("paging: 10 000 rows in order", List.of(rows, inOrder), List.of(10_000, true));
+    Checks.check("paging: 10 000 rows in order", List.of(rows, inOrder), List.of(10_000, true));
     everyType(session);
     session.execute("DROP KEYSPACE conformance_java");
   }
@@ -99,6 +90,6 @@ public final class Conformance {
     session.execute(insert.bind(values.values().toArray()));
     Row row = session.execute("SELECT " + names + " FROM conformance_java.every WHERE k = 1").one();
     int i = 0;
-    for (Map.Entry<String, Object> entry : values.entrySet()) check("type " + entry.getKey(), row.getObject(i++), entry.getValue());
+    for (Map.Entry<String, Object> entry : values.entrySet()) Checks.check("type " + entry.getKey(), row.getObject(i++), entry.getValue());
   }
 }

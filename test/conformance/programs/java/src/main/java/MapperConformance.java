@@ -34,7 +34,6 @@ import java.time.Instant;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
-import java.util.Objects;
 import java.util.Set;
 import java.util.UUID;
 import java.util.concurrent.CompletionStage;
@@ -47,13 +46,6 @@ import java.util.stream.Collectors;
  */
 public final class MapperConformance {
   private static final String KEYSPACE = "conformance_java_mapper";
-  private static int failed = 0;
-
-  private static void check(String name, Object got, Object wanted) {
-    boolean good = Objects.equals(got, wanted);
-    if (!good) failed++;
-    System.out.println((good ? "ok - " : "not ok - ") + name + (good ? "" : ": got " + got + ", wanted " + wanted));
-  }
 
   @Entity
   @CqlName("phone")
@@ -193,13 +185,13 @@ public final class MapperConformance {
       Mappers mappers = new MapperConformance_MappersBuilder(session).build();
       users(session, mappers.users(KEYSPACE));
       counters(mappers.counters(KEYSPACE));
-      check("the index as the driver writes it",
+      Checks.check("the index as the driver writes it",
           session.getMetadata().getKeyspace(KEYSPACE).orElseThrow().getTable("users").orElseThrow().getIndexes().values().stream()
               .map(index -> index.describe(false)).collect(Collectors.toList()),
           List.of("CREATE INDEX \"users_FullName_idx\" ON \"" + KEYSPACE + "\".\"users\" (\"Full Name\");"));
       session.execute("DROP KEYSPACE " + KEYSPACE);
     }
-    System.exit(failed == 0 ? 0 : 1);
+    Checks.finish();
   }
 
   private static void users(CqlSession session, Users users) throws Exception {
@@ -209,54 +201,54 @@ public final class MapperConformance {
     User ann = new User("red", 1, joined, "Ann", 30, Set.of("a", "b"), List.of(1, 2), Map.of("x", List.of(1), "y", List.of()),
         new Address("Main \"St\"\n", null, List.of(new Phone(49, "1"), new Phone(1, null))), pairs.newValue(1, "eins"));
     users.save(ann);
-    check("insert and select", users.get("red", 1, joined), ann);
-    check("select of none", users.get("red", 2, joined), null);
-    check("insert if not exists: what there is", users.saveNew(ann.named("no")), ann);
-    check("insert if not exists: applied", users.saveNew(new User("red", 1, joined.plusSeconds(1), "Bob", null, null, null, null, null, null)), null);
+    Checks.check("insert and select", users.get("red", 1, joined), ann);
+    Checks.check("select of none", users.get("red", 2, joined), null);
+    Checks.check("insert if not exists: what there is", users.saveNew(ann.named("no")), ann);
+    Checks.check("insert if not exists: applied", users.saveNew(new User("red", 1, joined.plusSeconds(1), "Bob", null, null, null, null, null, null)), null);
     User bob = users.get("red", 1, joined.plusSeconds(1));
-    check("nulls", List.of(bob.name(), bob.age() == null, bob.tags(), bob.scores(), bob.settings(), bob.address() == null, bob.pair() == null),
+    Checks.check("nulls", List.of(bob.name(), bob.age() == null, bob.tags(), bob.scores(), bob.settings(), bob.address() == null, bob.pair() == null),
         List.of("Bob", true, Set.of(), List.of(), Map.of(), true, true));
-    check("order of clustering", names(users.all("red", 1, Function.identity())), List.of("Bob", "Ann"));
-    check("where, order and limit of one's own", names(users.since("red", 1, joined, 1)), List.of("Ann"));
-    check("by index", names(users.byName("Bob")), List.of("Bob"));
+    Checks.check("order of clustering", names(users.all("red", 1, Function.identity())), List.of("Bob", "Ann"));
+    Checks.check("where, order and limit of one's own", names(users.since("red", 1, joined, 1)), List.of("Ann"));
+    Checks.check("by index", names(users.byName("Bob")), List.of("Bob"));
     List<String> tagged = new ArrayList<>();
     for (User user : users.byTag("b").toCompletableFuture().get().currentPage()) tagged.add(user.name());
-    check("filtering by an element, asynchronously", tagged, List.of("Ann"));
-    check("query with a list for IN", users.count("red", List.of(0, 1, 2)), 2L);
+    Checks.check("filtering by an element, asynchronously", tagged, List.of("Ann"));
+    Checks.check("query with a list for IN", users.count("red", List.of(0, 1, 2)), 2L);
 
     User older = new User("red", 1, joined, "Änn 🙂", 31, Set.of("c"), List.of(3), Map.of(), null, pairs.newValue(null, "zwei"));
     users.update(older);
-    check("update", users.get("red", 1, joined), older);
-    check("the index follows", List.of(names(users.byName("Ann")), names(users.byName("Änn 🙂"))), List.of(List.of(), List.of("Änn 🙂")));
+    Checks.check("update", users.get("red", 1, joined), older);
+    Checks.check("the index follows", List.of(names(users.byName("Ann")), names(users.byName("Änn 🙂"))), List.of(List.of(), List.of("Änn 🙂")));
     users.saveSome(new User("red", 1, joined, "Ann", null, null, null, null, null, null)).toCompletableFuture().get();
-    check("insert of some columns", users.get("red", 1, joined), older.named("Ann"));
+    Checks.check("insert of some columns", users.get("red", 1, joined), older.named("Ann"));
     users.updateAt(older.named("past"), 1_000_000);
-    check("update with a timestamp of the past", users.get("red", 1, joined), older.named("Ann"));
-    check("update if exists", List.of(users.updateIfThere(older), users.updateIfThere(new User("none", 1, joined, "x", 1, null, null, null, null, null))), List.of(true, false));
+    Checks.check("update with a timestamp of the past", users.get("red", 1, joined), older.named("Ann"));
+    Checks.check("update if exists", List.of(users.updateIfThere(older), users.updateIfThere(new User("none", 1, joined, "x", 1, null, null, null, null, null))), List.of(true, false));
     ResultSet refused = users.updateIf(older.named("no"), 99);
-    check("update with a condition: what there is", List.of(refused.wasApplied(), refused.one().getInt("age")), List.of(false, 31));
-    check("update with a condition: applied", users.updateIf(older.named("Ann"), 31).wasApplied(), true);
-    check("delete with a condition", List.of(users.deleteIf(older, 31), users.deleteIf(older, 30), users.get("red", 1, joined) == null), List.of(false, true, true));
+    Checks.check("update with a condition: what there is", List.of(refused.wasApplied(), refused.one().getInt("age")), List.of(false, 31));
+    Checks.check("update with a condition: applied", users.updateIf(older.named("Ann"), 31).wasApplied(), true);
+    Checks.check("delete with a condition", List.of(users.deleteIf(older, 31), users.deleteIf(older, 30), users.get("red", 1, joined) == null), List.of(false, true, true));
 
     User ttl = new User("ttl", 1, joined, "gone", 1, null, null, null, null, null);
     users.save(ttl, 100, 1_700_000_000_000_000L);
     Written written = users.written("ttl", 1, joined);
-    check("computed columns", List.of(written.written(), written.left() > 0 && written.left() <= 100), List.of(1_700_000_000_000_000L, true));
+    Checks.check("computed columns", List.of(written.written(), written.left() > 0 && written.left() <= 100), List.of(1_700_000_000_000_000L, true));
     users.delete(ttl);
-    check("delete", users.get("ttl", 1, joined), null);
+    Checks.check("delete", users.get("ttl", 1, joined), null);
 
     List<BoundStatement> statements = new ArrayList<>();
     for (int i = 0; i < 60; i++) statements.add(users.bound(new User("many", 1, joined.plusSeconds(i), "u" + i, i, null, null, null, null, null)));
     for (int i = 0; i < 60; i += 20) session.execute(BatchStatement.newInstance(DefaultBatchType.LOGGED).addAll(statements.subList(i, i + 20)));
     List<String> wanted = new ArrayList<>();
     for (int i = 59; i >= 0; i--) wanted.add("u" + i);
-    check("batches, and pages of 7", names(users.all("many", 1, builder -> builder.setPageSize(7))), wanted);
-    check("entity of a row", users.of(session.execute("SELECT * FROM " + KEYSPACE + ".users WHERE team = 'many' AND shard = 1 LIMIT 1").one()).name(), "u59");
+    Checks.check("batches, and pages of 7", names(users.all("many", 1, builder -> builder.setPageSize(7))), wanted);
+    Checks.check("entity of a row", users.of(session.execute("SELECT * FROM " + KEYSPACE + ".users WHERE team = 'many' AND shard = 1 LIMIT 1").one()).name(), "u59");
     users.deleteAll("many", 1);
-    check("delete of a partition", users.count("many", List.of(1)), 0L);
+    Checks.check("delete of a partition", users.count("many", List.of(1)), 0L);
     session.execute("ALTER TABLE " + KEYSPACE + ".users ADD email text");
     users.save(ann);
-    check("after a column was added", users.get("red", 1, joined), ann);
+    Checks.check("after a column was added", users.get("red", 1, joined), ann);
   }
 
   private static List<String> names(PagingIterable<User> users) {
@@ -267,7 +259,7 @@ public final class MapperConformance {
     counters.add("p", 1, 5);
     counters.add("p", 1, -2);
     counters.add("p", 2, 7);
-    check("counters", counters.of("p").all(), List.of(new Views("p", 1, 3), new Views("p", 2, 7)));
+    Checks.check("counters", counters.of("p").all(), List.of(new Views("p", 1, 3), new Views("p", 2, 7)));
   }
 
   private MapperConformance() {}

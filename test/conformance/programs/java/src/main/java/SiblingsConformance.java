@@ -5,13 +5,10 @@ import com.datastax.oss.driver.api.core.config.DriverConfigLoader;
 import com.datastax.oss.driver.api.core.cql.Row;
 import com.datastax.oss.driver.api.core.cql.SimpleStatement;
 import com.datastax.oss.driver.api.core.loadbalancing.NodeDistance;
-import java.io.BufferedReader;
-import java.io.InputStreamReader;
 import java.net.InetSocketAddress;
 import java.nio.ByteBuffer;
 import java.time.Duration;
 import java.util.List;
-import java.util.Objects;
 import java.util.Set;
 import java.util.TreeSet;
 import java.util.stream.Collectors;
@@ -23,20 +20,7 @@ import java.util.stream.Stream;
  */
 public final class SiblingsConformance {
   private static final String KEYSPACE = "conformance_siblings_java";
-  private static final BufferedReader INPUT = new BufferedReader(new InputStreamReader(System.in));
-  private static int failed = 0;
   private static int port;
-
-  private static void check(String name, Object got, Object wanted) {
-    boolean good = Objects.equals(got, wanted);
-    if (!good) failed++;
-    System.out.println((good ? "ok - " : "not ok - ") + name + (good ? "" : ": got " + got + ", wanted " + wanted));
-  }
-
-  private static void phase(String name) throws Exception {
-    System.out.println("phase " + name);
-    INPUT.readLine();
-  }
 
   /** `only`: no other node is asked. */
   private static CqlSession connect(List<String> addresses, String datacenter, String level, boolean only) {
@@ -71,7 +55,7 @@ public final class SiblingsConformance {
     for (String address : Stream.concat(east.stream(), west.stream()).collect(Collectors.toList()))
       try (CqlSession session = connect(List.of(address), east.contains(address) ? "east" : "west", "LOCAL_ONE", true)) {
         for (long end = System.nanoTime() + 40_000_000_000L; System.nanoTime() < end && !carts(session).equals(wanted); Thread.sleep(200));
-        check(wanted + " at each node", carts(session), wanted);
+        Checks.check(wanted + " at each node", carts(session), wanted);
       }
   }
 
@@ -88,17 +72,17 @@ public final class SiblingsConformance {
       ByteBuffer seenEast = rows(east).get(0).getByteBuffer("seen");
       ByteBuffer seenWest = rows(west).get(0).getByteBuffer("seen");
 
-      phase("parted");
+      Checks.phase("parted");
       put(east, Set.of("book", "pen"), seenEast);
       put(west, Set.of("book", "lamp"), seenWest);
-      check("one side of two", carts(east), List.of("book+pen"));
-      check("the other side", carts(west), List.of("book+lamp"));
+      Checks.check("one side of two", carts(east), List.of("book+pen"));
+      Checks.check("the other side", carts(west), List.of("book+lamp"));
 
-      phase("whole");
+      Checks.phase("whole");
       everywhere(eastAddresses, westAddresses, List.of("book+lamp", "book+pen"));
       List<String> warnings = west.execute(SimpleStatement.newInstance("SELECT items FROM " + KEYSPACE + ".carts WHERE user = 'ann'"))
           .getExecutionInfo().getWarnings();
-      check("a warning", warnings.stream().anyMatch(warning -> warning.contains("siblings")), true);
+      Checks.check("a warning", warnings.stream().anyMatch(warning -> warning.contains("siblings")), true);
       Set<String> all = new TreeSet<>();
       List<Row> siblings = rows(west);
       for (Row row : siblings) all.addAll(row.getSet("items", String.class));
@@ -106,6 +90,6 @@ public final class SiblingsConformance {
       everywhere(eastAddresses, westAddresses, List.of("book+lamp+pen"));
       east.execute("DROP KEYSPACE " + KEYSPACE);
     }
-    System.exit(failed == 0 ? 0 : 1);
+    Checks.finish();
   }
 }
