@@ -5,6 +5,7 @@
 import { unreachable } from '../base/assert.ts'
 import { invalid } from '../base/errors.ts'
 import { parseUuid, uuidVersion } from '../base/uuid.ts'
+import { parseComposite } from './composite.ts'
 import { parseDate, parseTime } from './date-time.ts'
 import { encodeDuration, parseDuration } from './duration.ts'
 import { parseInet } from './inet.ts'
@@ -133,6 +134,8 @@ export function parseText(type: CqlType, text: string, nowMs: () => number): Buf
       return parseNative(type.name, text, nowMs)
     case 'tuple':
       return parseTuple(type.elements, text, nowMs)
+    case 'custom':
+      return parseComposite(type.className, text, (inner, part) => parseText(inner, part, nowMs)) ?? parseHex(text)
     default:
       return parseHex(text)
   }
