@@ -282,6 +282,10 @@ export const SETTINGS = {
     ['row_cache_size_in_mb', 'MiB'],
   ),
   materialized_views_enabled: flag(true, 'Allow CREATE MATERIALIZED VIEW. Views that there are work all the same.'),
+  compact_tables_enabled: flag(
+    true,
+    'Allow CREATE TABLE … WITH COMPACT STORAGE. Tables that there are work all the same.',
+  ),
   auto_snapshot: flag(true, 'Take a snapshot (hard links) of a table with data before it is truncated or dropped.'),
   auto_snapshot_ttl: duration(
     null,

@@ -144,6 +144,8 @@ export interface CqlLimits {
   readonly inProductMax: number
   /** Whether CREATE MATERIALIZED VIEW is allowed. Default true. */
   readonly viewsEnabled?: boolean
+  /** Whether CREATE TABLE … WITH COMPACT STORAGE is allowed. Default true. */
+  readonly compactTablesEnabled?: boolean
 }
 
 export interface CompiledStatement {

@@ -8,6 +8,7 @@ import { typeEquals, typeToCql } from '../types/names.ts'
 import type { CqlType } from '../types/type.ts'
 import { rebuildTable } from './build.ts'
 import { changed, checkModifiable, type Outcome, tableText, unchanged } from './changes.ts'
+import { hasHiddenColumn, isStaticCompact } from './compact.ts'
 import { checkNestedCells, isCounterType, noTimeToLive, staticNeedsClustering, validateTable } from './create-table.ts'
 import { refuseIndexed, warnOfIndexes } from './index-changes.ts'
 import { hashMapOrder, identifierHash } from './java.ts'
@@ -110,10 +111,11 @@ function addColumns(
   let nextColumnId = table.nextColumnId
   for (const { name, type: reference, isStatic } of added) {
     const type = reference.resolve(keyspace)
-    if (columns.has(name)) {
+    if (columns.has(name) || hasHiddenColumn(table, name)) {
       if (ifNotExists) continue
       throw invalid(`Column with name '${name}' already exists`)
     }
+    if (table.compact !== null) throw invalid('Cannot add new column to a COMPACT STORAGE table')
     if (isStatic && table.clustering.length === 0) throw staticNeedsClustering()
     checkNestedCells(type, ` for column ${name}`)
     const before = table.dropped.get(name)
@@ -175,22 +177,30 @@ function dropColumns(
   let { options } = table
   for (const name of hashMapOrder(new Set(names), identifierHash)) {
     const column = table.columns.get(name)
-    if (!column) {
+    if (!column && !hasHiddenColumn(table, name)) {
       if (ifExists) continue
       throw invalid(`Column ${name} was not found in table '${tableText(table)}'`)
     }
+    if (!column) throw refusesDrop(table, name)
     if (column.kind === 'partition_key' || column.kind === 'clustering')
       throw invalid(`Cannot drop PRIMARY KEY column ${name}`)
     if (column.type.kind === 'udt' && !column.type.frozen)
       throw invalid(`Cannot drop non-frozen column ${name} of user type ${typeToCql(column.type)}`)
     refuseIndexed(table, name, `Cannot drop column ${name}`)
     refuseDroppedOfBase(table, name, views)
+    if (table.compact !== null && !isStaticCompact(table)) throw refusesDrop(table, name)
     columns.delete(name)
     options = withoutResolver(options, name)
     const type = expandUserTypes(column.type)
     dropped.set(name, { name, id: column.id, kind: column.kind, type, droppedAtMicros: nextTimestampMicros() })
   }
   return rebuildTable(table, { columns: columns.values(), dropped, options })
+}
+
+/** Cassandra, too, drops neither the value of a dense table nor a column that it hides, which it says by an internal error. */
+function refusesDrop(table: TableSchema, name: string): Error {
+  if (table.compact!.clustering === name) return invalid(`Cannot drop PRIMARY KEY column ${name}`)
+  return invalid(`Cannot drop column ${name}: it is the compact value column of a COMPACT STORAGE table`)
 }
 
 function renameColumns(
@@ -206,7 +216,7 @@ function renameColumns(
     if (!column) throw invalid(`Undefined column name ${from} in table ${tableText(table)}`)
     if (column.kind === 'static' || column.kind === 'regular')
       throw invalid(`Cannot rename non PRIMARY KEY column ${from}`)
-    if (table.columns.has(to) || columns.has(to))
+    if (table.columns.has(to) || columns.has(to) || hasHiddenColumn(table, to))
       throw invalid(
         `Cannot rename column ${from} to ${to} in table '${tableText(table)}'; another column with that name already exists`,
       )

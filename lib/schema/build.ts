@@ -3,6 +3,7 @@
  * Always: what it gives is complete and consistent (sorted, indexed by name and id) and never changed afterwards.
  */
 import { assert } from '../base/assert.ts'
+import type { CompactStorage } from './compact.ts'
 import type { KeyspaceSchema } from './keyspace.ts'
 import type { ColumnSchema, DroppedColumn, IndexSchema, TableOptions, TableSchema, ViewSchema } from './table.ts'
 
@@ -15,6 +16,7 @@ export interface TableDefinition {
   readonly dropped?: ReadonlyMap<string, DroppedColumn>
   readonly nextColumnId: number
   readonly isCounter?: boolean
+  readonly compact?: CompactStorage | null
   readonly isVirtual?: boolean
   readonly indexes?: ReadonlyMap<string, IndexSchema>
   readonly view?: ViewSchema | null
@@ -75,6 +77,7 @@ export function buildTable(definition: TableDefinition): TableSchema {
     dropped: definition.dropped ?? EMPTY,
     nextColumnId: definition.nextColumnId,
     isCounter: definition.isCounter ?? false,
+    compact: definition.compact ?? null,
     isVirtual: definition.isVirtual ?? false,
     indexes: definition.indexes ?? EMPTY,
     view: definition.view ?? null,
@@ -92,6 +95,7 @@ export function rebuildTable(table: TableSchema, changes: Partial<TableDefinitio
     dropped: table.dropped,
     nextColumnId: table.nextColumnId,
     isCounter: table.isCounter,
+    compact: table.compact,
     isVirtual: table.isVirtual,
     indexes: table.indexes,
     view: table.view,

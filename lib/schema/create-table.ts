@@ -7,6 +7,7 @@ import { isCollection, isMultiCell, someType, typeToCql } from '../types/names.t
 import type { CqlType, UserType } from '../types/type.ts'
 import { buildTable, compareNames } from './build.ts'
 import { changed, checkModifiable, keyspaceOf, type Outcome, unchanged } from './changes.ts'
+import { type CompactStorage, compactStorage } from './compact.ts'
 import type { Schema } from './keyspace.ts'
 import { checkReadable, givenTableId, tableOptions } from './options.ts'
 import type { PropertyMap } from './properties.ts'
@@ -60,9 +61,14 @@ export function createTable(schema: Schema, definition: NewTable, id: string): O
   const others = definition.columns.filter(
     (column) => !definition.partitionKey.includes(column.name) && !definition.clustering.includes(column.name),
   )
-  if (definition.compactStorage)
-    refuseCompactStorage(definition, others.map((column) => column.name).sort(compareNames))
-  else if (definition.clustering.length === 0 && definition.columns.some((column) => column.isStatic))
+  let compact: CompactStorage | null = null
+  if (definition.compactStorage) {
+    const sorted = others.map(({ name }) => name).sort(compareNames)
+    compact = compactStorage(
+      definition,
+      sorted.map((name) => ({ name, type: types.get(name)! })),
+    )
+  } else if (definition.clustering.length === 0 && definition.columns.some((column) => column.isStatic))
     throw staticNeedsClustering()
   const isCounter = definition.columns.some((column) => column.type.isCounter)
   if (isCounter && others.some((column) => !isCounterType(types.get(column.name)!)))
@@ -83,6 +89,7 @@ export function createTable(schema: Schema, definition: NewTable, id: string): O
     columns: newColumns(definition, types),
     nextColumnId: others.length,
     isCounter,
+    compact,
     options,
   })
   validateTable(table)
@@ -180,17 +187,6 @@ function checkClusteringOrder(definition: NewTable): void {
       )
     throw invalid(`Missing CLUSTERING ORDER for column ${expected}`)
   })
-}
-
-/** Tables of the form of old Thrift are not made any more: first what Cassandra finds wrong, then its word for servers that forbid them. */
-function refuseCompactStorage(definition: NewTable, others: readonly string[]): never {
-  if (others.length === 0) throw invalid('No definition found that is not part of the PRIMARY KEY')
-  if (definition.clustering.length > 0 && others.length > 1)
-    throw invalid(
-      'COMPACT STORAGE with composite PRIMARY KEY allows no more than one column not part of the PRIMARY KEY ' +
-        `(got: ${others.join(', ')})`,
-    )
-  throw invalid('Creation of new COMPACT STORAGE tables is not allowed')
 }
 
 /** What must hold of a table however it came to be; throws CONFIG_ERROR. */

@@ -7,6 +7,7 @@ import { isCollection, isMultiCell, someType, typeToCql } from '../types/names.t
 import type { CqlType } from '../types/type.ts'
 import { rebuildTable } from './build.ts'
 import { changed, checkModifiable, keyspaceOf, type Outcome, tableText, unchanged } from './changes.ts'
+import { isStaticCompact } from './compact.ts'
 import { ANALYSIS_OPTIONS } from './index-analysis.ts'
 import {
   type IndexPart,
@@ -158,6 +159,12 @@ function checkTarget(table: TableSchema, { column, part }: IndexTarget, isCustom
       `Column '${name}' is longer than the permissible name length of ${NAME_LENGTH_MAX} characters or contains non-alphanumeric-underscore characters`,
     )
   refuseDurations(type)
+  if (table.compact !== null) {
+    if (column.kind !== 'regular')
+      throw invalid('Secondary indexes are not supported on PRIMARY KEY columns in COMPACT STORAGE tables')
+    if (!isStaticCompact(table))
+      throw invalid('Secondary indexes are not supported on compact value column of COMPACT STORAGE tables')
+  }
   if (column.kind === 'partition_key' && table.partitionKey.length === 1)
     throw invalid(`Cannot create secondary index on the only partition key column ${name}`)
   const isFrozenCollection = isCollection(type) && type.frozen

@@ -6,6 +6,7 @@
 import { typeToCql } from '../types/names.ts'
 import type { UserType } from '../types/type.ts'
 import { buildTable } from './build.ts'
+import type { CompactStorage } from './compact.ts'
 import type { KeyspaceSchema } from './keyspace.ts'
 import type {
   ColumnKind,
@@ -50,6 +51,8 @@ export interface TableRecord {
   readonly dropped: readonly DroppedRecord[]
   readonly nextColumnId: number
   readonly isCounter: boolean
+  /** Of a table that was made WITH COMPACT STORAGE. */
+  readonly compact?: CompactStorage
   readonly indexes: readonly {
     readonly name: string
     readonly id: string
@@ -113,6 +116,7 @@ export function tableRecord(table: TableSchema): SchemaRecord {
     dropped,
     nextColumnId,
     isCounter,
+    ...(table.compact === null ? {} : { compact: table.compact }),
     indexes,
     ...(table.view === null ? {} : { view: viewRecord(table.view) }),
     options: {
@@ -199,6 +203,7 @@ export function readTableRecord(record: TableRecord, types: ReadonlyMap<string, 
     dropped: new Map(dropped.map((column) => [column.name, column])),
     nextColumnId: record.nextColumnId,
     isCounter: record.isCounter,
+    compact: record.compact ?? null,
     indexes: new Map(
       record.indexes.map(({ name, id, kind, options }) => [name, { name, id, kind, options: new Map(options) }]),
     ),

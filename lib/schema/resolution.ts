@@ -166,6 +166,10 @@ function validateCausal(table: TableSchema, previous: TableSchema | null): void 
   const { options } = table
   if (table.view !== null) throw invalid("A materialized view cannot have resolution = 'vclock'")
   if (table.isCounter) throw invalid("Counters add up by themselves: resolution = 'vclock' is not supported with them")
+  if (table.compact !== null)
+    throw invalid(
+      "resolution = 'vclock' is not supported with COMPACT STORAGE: its rows are there by their cells alone",
+    )
   if (table.statics.length > 0)
     throw invalid(
       `Static columns are not supported in a table with resolution = 'vclock' (${table.statics.map(({ name }) => name).join(', ')})`,

@@ -3,6 +3,7 @@
  * Always: a TableSchema never changes; an ALTER makes a new one with the same id.
  */
 import type { CqlType } from '../types/type.ts'
+import type { CompactStorage } from './compact.ts'
 
 export type ColumnKind = 'partition_key' | 'clustering' | 'static' | 'regular'
 
@@ -102,6 +103,8 @@ export interface TableSchema {
   /** The id that the next new column gets. */
   readonly nextColumnId: number
   readonly isCounter: boolean
+  /** Null: the table was not made WITH COMPACT STORAGE. */
+  readonly compact: CompactStorage | null
   /** Answered from the node's state, never stored: system_views, system_virtual_schema, system_schema, … */
   readonly isVirtual: boolean
   readonly indexes: ReadonlyMap<string, IndexSchema>

@@ -7,6 +7,7 @@ import { typeToClassName } from '../types/class-name.ts'
 import { isCollection, isMultiCell } from '../types/names.ts'
 import { buildTable, rebuildTable } from './build.ts'
 import { changed, checkModifiable, keyspaceOf, type Outcome, unchanged } from './changes.ts'
+import { kindInStorage } from './compact.ts'
 import { isCounterType, referencesDuration, validateTable } from './create-table.ts'
 import { hashMapOrder, identifierHash } from './java.ts'
 import type { Schema } from './keyspace.ts'
@@ -82,7 +83,7 @@ export function createView(
   const named = definition.selected(base)
   const selected = new Set(named ?? base.columns.keys())
   for (const column of hashMapOrder(selected, identifierHash))
-    if (base.columns.get(column)!.kind === 'static')
+    if (kindInStorage(base, base.columns.get(column)!.kind) === 'static')
       throw invalid(`Cannot include static column '${column}' in materialized view '${name}'`)
   const key = checkKey(definition, base, selected)
   const { conditions, compared } = definition.where(base)
@@ -136,6 +137,7 @@ function checkKey(definition: NewView, base: TableSchema, selected: ReadonlySet<
   )
     throw invalid('Clustering key columns must exactly match columns in CLUSTERING ORDER BY directive')
   const baseKey = [...base.partitionKey, ...base.clustering].map((column) => column.name)
+  if (base.compact !== null && base.compact.clustering !== null) baseKey.push(base.compact.clustering)
   const missing = baseKey.filter((column) => !key.has(column))
   if (missing.length > 0)
     throw invalid(

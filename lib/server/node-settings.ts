@@ -48,5 +48,6 @@ export function cqlLimits(settings: Settings): CqlLimits {
     unpagedBytesMax: settings.unpaged_size_bytes,
     inProductMax: settings.in_select_cartesian_product_fail_threshold,
     viewsEnabled: settings.materialized_views_enabled,
+    compactTablesEnabled: settings.compact_tables_enabled,
   }
 }

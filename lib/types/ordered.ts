@@ -4,6 +4,7 @@
  * clustering := component*, one for each clustering column or fewer (a prefix)
  * component  := 0x40 ordered bytes (all inverted in a descending column)
  *             | 0x3f (0x41 in a descending column): zero bytes of a type that has no empty value of its own
+ *             | 0x3e: no value, before all others in either order: what the last columns of a row of a compact table may have (schema/compact.ts)
  * A prefix itself is the bound before everything that begins with it; the prefix and 0x60 is the bound after.
  */
 import { ByteReader, ByteWriter } from '../base/bytes.ts'
@@ -13,6 +14,7 @@ import type { CqlType } from './type.ts'
 export { keepsBytes }
 
 const COMPONENT = 0x40
+const NO_VALUE = 0x3e
 const EMPTY_ASCENDING = 0x3f
 const EMPTY_DESCENDING = 0x41
 
@@ -39,17 +41,25 @@ export function encodeComponent(type: CqlType, reversed: boolean, bytes: Buffer,
   for (let i = start; i < writer.length; i++) target[i] = ~target[i]!
 }
 
+/** Appends components for so many columns that have no value. */
+export function encodeNoValues(count: number, writer: ByteWriter): void {
+  for (let i = 0; i < count; i++) writer.uint8(NO_VALUE)
+}
+
 /** Appends the value of the component at the reader as a [value]: int32 length, bytes. */
 export function decodeComponentTo(type: CqlType, reversed: boolean, reader: ByteReader, writer: ByteWriter): void {
   const at = writer.reserve(4)
-  if (reader.uint8() === COMPONENT) decodeOrdered(type, reader, reversed ? 0xff : 0, writer)
-  writer.putInt32(at, writer.length - at - 4)
+  const marker = reader.uint8()
+  if (marker === COMPONENT) decodeOrdered(type, reader, reversed ? 0xff : 0, writer)
+  writer.putInt32(at, marker === NO_VALUE ? -1 : writer.length - at - 4)
 }
 
 /** The value of the component at the reader. */
-export function decodeComponent(type: CqlType, reversed: boolean, reader: ByteReader): Buffer {
+export function decodeComponent(type: CqlType, reversed: boolean, reader: ByteReader): Buffer | null {
   const writer = new ByteWriter(32)
-  if (reader.uint8() === COMPONENT) decodeOrdered(type, reader, reversed ? 0xff : 0, writer)
+  const marker = reader.uint8()
+  if (marker === NO_VALUE) return null
+  if (marker === COMPONENT) decodeOrdered(type, reader, reversed ? 0xff : 0, writer)
   return writer.view()
 }
 
@@ -64,9 +74,9 @@ export function encodeClustering(columns: readonly OrderedColumn[], values: read
 }
 
 /** The values of a whole clustering, or of as many columns as a prefix has. */
-export function decodeClustering(columns: readonly OrderedColumn[], clustering: Buffer): Buffer[] {
+export function decodeClustering(columns: readonly OrderedColumn[], clustering: Buffer): (Buffer | null)[] {
   const reader = new ByteReader(clustering)
-  const values: Buffer[] = []
+  const values: (Buffer | null)[] = []
   for (const column of columns) {
     if (reader.remaining() === 0) break
     values.push(decodeComponent(column.type, column.reversed, reader))

@@ -152,7 +152,8 @@ export class ViewRows {
       else if (this.#extra === null) copyWithoutValue(writer, reader)
     }
     const values = this.#keyValues(key, clustering, spelled)
-    if (!this.#matches(values)) return { place: null, row: null, extra, deletion }
+    // The key of a view is nowhere null.
+    if (!isWhole(values) || !this.#matches(values)) return { place: null, row: null, extra, deletion }
     if (this.#extra !== null) {
       if (extra === null || !isLive(extra, nowSeconds)) return { place: null, row: null, extra, deletion }
       writePresence(writer, extra, 1)
@@ -204,7 +205,7 @@ export class ViewRows {
     else if (newest.high !== Number.NEGATIVE_INFINITY) this.#writer.deletion(newest.high, newest.low, nowSeconds)
   }
 
-  #keyValues(key: Buffer, clustering: Buffer, spelled: Buffer | null): Buffer[] {
+  #keyValues(key: Buffer, clustering: Buffer, spelled: Buffer | null): (Buffer | null)[] {
     const { partitionKey, clustering: columns } = this.#base
     const values = splitPartitionKey(key, partitionKey.length)
     if (columns.length === 0) return values
@@ -252,6 +253,10 @@ export class ViewRows {
     }
     return holds(operator, order)
   }
+}
+
+function isWhole(values: readonly (Buffer | null)[]): values is readonly Buffer[] {
+  return !values.includes(null)
 }
 
 export function samePlace(a: ViewPlace | null, b: ViewPlace | null): boolean {
@@ -357,10 +362,13 @@ function isOfDropped({ droppedAtMicros }: ColumnSchema, reader: RowReader): bool
 }
 
 /** A [value] for each clustering column. */
-function splitValues(spelling: Buffer): Buffer[] {
+function splitValues(spelling: Buffer): (Buffer | null)[] {
   const reader = new ByteReader(spelling)
-  const values: Buffer[] = []
-  while (reader.remaining() > 0) values.push(reader.view(reader.int32()))
+  const values: (Buffer | null)[] = []
+  while (reader.remaining() > 0) {
+    const length = reader.int32()
+    values.push(length < 0 ? null : reader.view(length))
+  }
   return values
 }
 

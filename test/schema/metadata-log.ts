@@ -39,6 +39,10 @@ const HISTORY = [
   'DROP KEYSPACE "Dropped"',
   'CREATE TABLE a.gone (k int PRIMARY KEY)',
   'DROP TABLE a.gone',
+  'CREATE TABLE a.still (k int PRIMARY KEY, column1 int, v text) WITH COMPACT STORAGE',
+  'CREATE TABLE a.dense (k int, c int, d int, PRIMARY KEY (k, c, d)) WITH COMPACT STORAGE',
+  'ALTER TABLE a.still DROP v',
+  "ALTER TABLE a.dense WITH comment = 'compact'",
   'CREATE TABLE a.gone (k text PRIMARY KEY, v frozen<map<text, frozen<list<frozen<tuple<int, text>>>>>>)',
 ]
 

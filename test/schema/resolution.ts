@@ -42,7 +42,7 @@ t.test('a table that says nothing is as it always was', async (t) => {
   await run(`CREATE TABLE t (${COLUMNS})`)
   t.equal(resolutionOf(table().options), 'lww')
   t.equal(table().options.extensions.size, 0)
-  t.notMatch(tableDefinitionText(table(), false, false), /resol|siblings/)
+  t.notMatch(tableDefinitionText(table(), 'described', false), /resol|siblings/)
   await run(`CREATE TABLE u (${COLUMNS}) WITH resolution = 'lww'`)
   t.equal(table('u').options.extensions.size, 0)
   t.equal(isFlattened(table('u').options), false)
@@ -66,7 +66,7 @@ t.test('options are kept, and told so that the text makes the same table', async
     await run(`CREATE TABLE t (${COLUMNS}) WITH ${words}`)
     const before = table()
     for (const internals of [false, true]) {
-      const text = tableDefinitionText(before, false, internals)
+      const text = tableDefinitionText(before, 'described', internals)
       t.ok(text.includes(shown), `${text} has ${shown}`)
       t.match(text, /extensions = \{\}/)
       await run('DROP TABLE t')
@@ -112,7 +112,7 @@ t.test('ALTER both ways', async (t) => {
   t.equal(resolutionOf(table().options), 'lww')
   t.equal(isFlattened(table().options), true)
   const before = table()
-  const text = tableDefinitionText(before, false, true)
+  const text = tableDefinitionText(before, 'described', true)
   t.match(text, /resolution = 'lww'\n +AND resolver = 'newest'/)
   await run('DROP TABLE t')
   await run(text)
@@ -140,7 +140,7 @@ t.test('a column is an or-set from its first day to its last', async (t) => {
     /Column m cannot become/,
   )
   await run("ALTER TABLE t WITH resolver = {'tags': 'or-set', 'labels': 'or-set', 'owners': 'or-set'}")
-  t.match(tableDefinitionText(table(), false, false), /resolver = \{'tags': 'or-set'\}\n/, 'it can be replayed')
+  t.match(tableDefinitionText(table(), 'described', false), /resolver = \{'tags': 'or-set'\}\n/, 'it can be replayed')
   await run("ALTER TABLE t WITH comment = 'still'")
   t.match(await refused('ALTER TABLE t ADD labels text'), /Resolver 'or-set' is of sets and maps/)
   await run('ALTER TABLE t ADD labels map<text, int>')
@@ -154,7 +154,7 @@ t.test('a column is an or-set from its first day to its last', async (t) => {
   )
   t.match(await refused("ALTER TABLE t WITH resolver = {'tags': 'or-set'}"), /Column labels cannot cease/)
   await run('ALTER TABLE t DROP tags')
-  t.match(tableDefinitionText(table(), false, false), /resolver = \{'labels': 'or-set'\}\n/)
+  t.match(tableDefinitionText(table(), 'described', false), /resolver = \{'labels': 'or-set'\}\n/)
 })
 
 t.test('what is refused, and why', async (t) => {

@@ -85,7 +85,7 @@ function decode(table: TableSchema, result: ReadResult): Record<string, string>[
         got[column.name] = key[i]!.toString()
       })
       decodeClustering(table.clustering, clustering).forEach((value, i) => {
-        got[table.clustering[i]!.name] = value.toString()
+        got[table.clustering[i]!.name] = value!.toString()
       })
       reader.reset(row)
       while (reader.next()) {

@@ -12,6 +12,7 @@ import {
   decodePath,
   encodeClustering,
   encodeComponent,
+  encodeNoValues,
   encodePath,
   keepsBytes,
 } from '../../lib/types/ordered.ts'
@@ -62,7 +63,7 @@ for (const type of TYPES)
       fc.property(value, fc.boolean(), (bytes, reversed) => {
         const encoded = Buffer.concat([component(type, reversed, bytes), Buffer.from([0x40, 0, 0xff])])
         const reader = new ByteReader(encoded)
-        const back = decodeComponent(type, reversed, reader)
+        const back = decodeComponent(type, reversed, reader)!
         if (reader.remaining() !== 3) return false
         const writer = new ByteWriter(1)
         decodeComponentTo(type, reversed, new ByteReader(encoded), writer)
@@ -93,7 +94,7 @@ t.test('a value of a user type is where it was when the type gets fields', (t) =
     fc.property(arbitraryValue(before), arbitraryValue(after), fc.boolean(), (old, other, reversed) => {
       const stored = component(before, reversed, old)
       if (!stored.equals(component(after, reversed, old))) return false
-      const back = decodeComponent(after, reversed, new ByteReader(stored))
+      const back = decodeComponent(after, reversed, new ByteReader(stored))!
       if (compare(after, back, old) !== 0) return false
       const expected = Math.sign(compare(after, old, other))
       const order = Math.sign(Buffer.compare(stored, component(after, reversed, other)))
@@ -128,7 +129,7 @@ t.test('bounds enclose what begins with a prefix', (t) => {
   fc.assert(
     fc.property(values, values, (a, b) => {
       const [x, y] = [encodeClustering(columns, a), encodeClustering(columns, b)]
-      if (!decodeClustering(columns, x).every((value, i) => value.equals(a[i]!))) return false
+      if (!decodeClustering(columns, x).every((value, i) => value!.equals(a[i]!))) return false
       const before = encodeClustering(columns, [a[0]])
       const after = Buffer.concat([before, Buffer.from([AFTER_PREFIX])])
       const inside = Buffer.compare(before, y) <= 0 && Buffer.compare(y, after) < 0
@@ -137,6 +138,43 @@ t.test('bounds enclose what begins with a prefix', (t) => {
   )
   t.end()
 })
+
+t.test('a column without a value comes before all values, in either direction', (t) => {
+  for (const reversed of [false, true]) {
+    const columns = [
+      { type: NATIVE.int, reversed: false },
+      { type: NATIVE.text, reversed },
+      { type: NATIVE.int, reversed },
+    ]
+    const first = int(7)
+    const writer = new ByteWriter(16)
+    encodeComponent(NATIVE.int, false, first, writer)
+    encodeNoValues(2, writer)
+    const short = writer.copy()
+    t.same(decodeClustering(columns, short), [first, null, null])
+    const encoded = new ByteWriter(16)
+    const reader = new ByteReader(short)
+    for (const { type, reversed } of columns) decodeComponentTo(type, reversed, reader, encoded)
+    t.equal(reader.remaining(), 0)
+    t.same(encoded.view(), Buffer.concat([int(4), first, int(-1), int(-1)]))
+    for (const text of ['', '\0', 'a', '\uffff'])
+      t.ok(Buffer.compare(short, encodeClustering(columns, [first, Buffer.from(text)])) < 0, `before '${text}'`)
+    for (const [value, order] of [
+      [6, 1],
+      [8, -1],
+    ] as const)
+      t.equal(Buffer.compare(short, encodeClustering(columns, [int(value), Buffer.alloc(0)])), order)
+    t.ok(Buffer.compare(encodeClustering(columns, [first]), short) < 0, 'behind the bound before its prefix')
+    t.ok(Buffer.compare(short, Buffer.concat([encodeClustering(columns, [first]), Buffer.of(AFTER_PREFIX)])) < 0)
+  }
+  t.end()
+})
+
+function int(value: number): Buffer {
+  const bytes = Buffer.alloc(4)
+  bytes.writeInt32BE(value)
+  return bytes
+}
 
 t.test('a decimal of the least scale that ends in zeros is read back', (t) => {
   // -150 × 10^(2^31): without its zero it would have a scale of 33 bits.

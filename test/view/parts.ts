@@ -148,6 +148,35 @@ t.test('a snapshot says how to make a view', async (t) => {
   t.match(text, /^CREATE MATERIALIZED VIEW IF NOT EXISTS k\.by_v AS\n {4}SELECT \*\n {4}FROM k\.t\n/)
 })
 
+t.test('views of compact tables: of rows that have a whole key, for as long as they have cells', async (t) => {
+  const { world } = await open(t)
+  await world.run('CREATE TABLE k.d (k int, a int, b int, v int, PRIMARY KEY (k, a, b)) WITH COMPACT STORAGE')
+  await world.run('CREATE TABLE k.e (k int, a int, b int, PRIMARY KEY (k, a, b)) WITH COMPACT STORAGE')
+  for (const base of ['d', 'e'])
+    await world.run(
+      `CREATE MATERIALIZED VIEW k.of_${base} AS SELECT * FROM k.${base} WHERE k IS NOT NULL AND a IS NOT NULL AND b IS NOT NULL PRIMARY KEY (b, k, a)`,
+    )
+  await world.run('INSERT INTO k.d (k, a, v) VALUES (1, 2, 4)')
+  await world.run('INSERT INTO k.d (k, a, b, v) VALUES (1, 2, 3, 4)')
+  await world.run('INSERT INTO k.e (k, a) VALUES (1, 2)')
+  await world.run('INSERT INTO k.e (k, a, b) VALUES (1, 2, 3)')
+  const key = '000000040000000300000004000000010000000400000002'
+  t.same(await world.rows('SELECT b, k, a FROM k.of_d'), [key])
+  t.same(await world.rows('SELECT b, k, a FROM k.of_e'), [key])
+  await world.run('DELETE v FROM k.d WHERE k = 1 AND a = 2 AND b = 3')
+  await world.run('DELETE FROM k.e WHERE k = 1 AND a = 2')
+  t.same(await world.rows('SELECT * FROM k.of_d'), [])
+  t.same(await world.rows('SELECT * FROM k.of_e'), [])
+  await world.run('CREATE TABLE k.s (k int PRIMARY KEY, v int) WITH COMPACT STORAGE')
+  const view = (columns: string, key: string) =>
+    `CREATE MATERIALIZED VIEW k.of_s AS SELECT ${columns} FROM k.s WHERE k IS NOT NULL PRIMARY KEY (${key})`
+  await t.rejects(async () => world.run(view('*', 'k')), /Cannot include static column 'v' in materialized view 'of_s'/)
+  await t.rejects(
+    async () => world.run(view('k', 'k')),
+    /Cannot create materialized view 'of_s' without primary key columns column1 from base table 's'/,
+  )
+})
+
 t.test('the gate is closed only when nobody is inside', async (t) => {
   const gate = new Gate()
   const seen: string[] = []

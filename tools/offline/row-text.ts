@@ -128,7 +128,8 @@ export class RowText {
     const values: string[] = []
     for (const { type, reversed } of this.#clustering) {
       if (reader.remaining() === 0 || bytes[reader.position]! >= AFTER) break
-      values.push(toJson(type, Buffer.from(decodeComponent(type, reversed, reader))))
+      const value = decodeComponent(type, reversed, reader)
+      values.push(value === null ? 'null' : toJson(type, Buffer.from(value)))
     }
     return { clustering: values.length === 0 ? '[ ]' : `[ ${values.join(', ')} ]`, isAfter: reader.remaining() > 0 }
   }

@@ -1,6 +1,7 @@
 /**
  * Schema as CQL text: the CREATE statements that DESCRIBE answers with. Source: the texts of Cassandra 5.0.6, blanks included.
  */
+import { isStaticCompact } from '../../schema/compact.ts'
 import { javaDouble } from '../../schema/java.ts'
 import type { KeyspaceSchema } from '../../schema/keyspace.ts'
 import { isSloppy, SLOPPY_QUORUM } from '../../schema/options.ts'
@@ -59,15 +60,30 @@ export function indexText(table: TableSchema, index: IndexSchema): string {
   return options.length === 0 ? `${using};` : `${using} WITH OPTIONS = ${mapText(options)};`
 }
 
+/** How a table is told: as DESCRIBE does, or as CQL that makes it again, of compact tables too. */
+export type TableTelling = 'described' | 'virtual' | 'statement'
+
 /** With `internals` the id and the columns that were dropped are told too, so that the text makes the very same table. */
-export function tableDefinitionText(table: TableSchema, isVirtual: boolean, internals: boolean): string {
+export function tableDefinitionText(table: TableSchema, telling: TableTelling, internals: boolean): string {
   const name = qualified(table.keyspace, table.name)
   const dropped = internals ? droppedInOrder(table) : []
-  const ending = [...tableWords(table, isVirtual, internals)].join(`\n${BLANKS}AND `)
-  const body = `TABLE ${name} (\n${columnLines(table, dropped).join(',\n')}\n) WITH ${ending};`
-  if (isVirtual)
+  const inStorage = telling === 'described' && table.compact !== null
+  const ending = [...tableWords(table, telling === 'virtual', internals, inStorage)].join(`\n${BLANKS}AND `)
+  const body = `TABLE ${name} (\n${columnLines(table, dropped, inStorage).join(',\n')}\n) WITH ${ending};`
+  if (telling === 'virtual')
     return virtualText(`Table ${name} is a virtual table and cannot be recreated with CQL.`, `VIRTUAL ${body}`)
-  return [`CREATE ${body}`, ...dropped.flatMap((column) => droppedLines(table, name, column))].join('\n')
+  const text = [`CREATE ${body}`, ...dropped.flatMap((column) => droppedLines(table, name, column))].join('\n')
+  return inStorage ? compactText(name, text) : text
+}
+
+function compactText(name: string, structure: string): string {
+  return `/*
+Warning: Table ${name} omitted because it has constructs not compatible with CQL (was created via legacy API).
+Approximate structure, for reference:
+(this should not be used to reproduce this schema)
+
+${structure}
+*/`
 }
 
 export type View = TableSchema & { readonly view: ViewSchema }
@@ -78,7 +94,7 @@ export function viewDefinitionText(table: View, internals: boolean): string {
   const names = [...table.partitionKey, ...table.clustering, ...simpleFirst(table.regulars)].map(({ name }) =>
     quoteIdentifier(name),
   )
-  const words = [...tableWords(table, false, internals)].join(`\n${BLANKS}AND `)
+  const words = [...tableWords(table, false, internals, false)].join(`\n${BLANKS}AND `)
   return [
     `CREATE MATERIALIZED VIEW ${qualified(table.keyspace, table.name)} AS`,
     `${BLANKS}SELECT ${view.includesAll ? '*' : names.join(', ')}`,
@@ -113,8 +129,10 @@ function droppedLines(table: TableSchema, name: string, column: DroppedColumn): 
   return lines
 }
 
-function columnLines(table: TableSchema, dropped: readonly DroppedColumn[]): string[] {
-  const single = table.partitionKey.length === 1 && table.clustering.length === 0
+/** `inStorage`: of a compact table as Cassandra has it, with the columns that no statement reaches. */
+function columnLines(table: TableSchema, dropped: readonly DroppedColumn[], inStorage: boolean): string[] {
+  const single = table.partitionKey.length === 1 && table.clustering.length === 0 && !inStorage
+  const droppedStatics = inStorage && isStaticCompact(table)
   const gone = new Set(dropped.map((column) => column.name))
   const lines: string[] = []
   const add = (column: { name: string; type: ColumnSchema['type'] }, suffix: string) =>
@@ -123,7 +141,7 @@ function columnLines(table: TableSchema, dropped: readonly DroppedColumn[]): str
   for (const column of table.clustering) add(column, '')
   for (const column of simpleFirst(table.statics)) if (!gone.has(column.name)) add(column, ' static')
   for (const column of simpleFirst(table.regulars)) if (!gone.has(column.name)) add(column, '')
-  for (const column of dropped) add(column, column.kind === 'static' ? ' static' : '')
+  for (const column of dropped) add(column, column.kind === 'static' || droppedStatics ? ' static' : '')
   if (!single) lines.push(`${BLANKS}${primaryKeyText(table)}`)
   return lines
 }
@@ -136,7 +154,13 @@ function simpleFirst(columns: readonly ColumnSchema[]): ColumnSchema[] {
   ]
 }
 
-function* tableWords(table: TableSchema, isVirtual: boolean, internals: boolean): Generator<string> {
+function* tableWords(
+  table: TableSchema,
+  isVirtual: boolean,
+  internals: boolean,
+  inStorage: boolean,
+): Generator<string> {
+  if (table.compact !== null) yield 'COMPACT STORAGE'
   if (internals && !isVirtual) yield `ID = ${table.id}`
   if (table.clustering.length > 0) {
     const order = table.clustering.map(
@@ -144,6 +168,8 @@ function* tableWords(table: TableSchema, isVirtual: boolean, internals: boolean)
     )
     yield `CLUSTERING ORDER BY (${order.join(', ')})`
   }
+  const hidden = inStorage ? table.compact!.clustering : null
+  if (hidden !== null) yield `CLUSTERING ORDER BY (${quoteIdentifier(hidden)} ASC)`
   const { options } = table
   if (isVirtual) {
     yield `comment = ${quoted(options.comment)}`

@@ -125,7 +125,12 @@ function* keyspaceRows(keyspace: KeyspaceSchema, only: boolean, internals: boole
 }
 
 function* tableRows(keyspace: KeyspaceSchema, table: TableSchema, internals: boolean): Generator<Row> {
-  yield row(keyspace, 'table', table.name, tableDefinitionText(table, keyspace.isVirtual, internals))
+  yield row(
+    keyspace,
+    'table',
+    table.name,
+    tableDefinitionText(table, keyspace.isVirtual ? 'virtual' : 'described', internals),
+  )
   for (const index of inOrder(table.indexes)) yield row(keyspace, 'index', index.name, indexText(table, index))
   const views = new Map(viewsOf(keyspace, table.name).map((view) => [view.name, view]))
   for (const view of inOrder(views)) yield viewRow(keyspace, view, internals)

@@ -28,9 +28,11 @@ export function compileSchemaStatement(statement: SchemaStatement, keyspace: str
       return compileKeyspace(statement)
     case 'create_table': {
       const definition = newTable(statement, keyspaceName(statement.table.keyspace, keyspace))
-      return new SchemaPlan(definition.keyspace, definition.name, (schema, context) =>
-        createTable(schema, definition, context.newTableId()),
-      )
+      return new SchemaPlan(definition.keyspace, definition.name, (schema, context, environment) => {
+        if (definition.compactStorage && environment.limits.compactTablesEnabled === false)
+          throw invalid('Guardrail compact_tables violated: Creation of new COMPACT STORAGE tables is not allowed')
+        return createTable(schema, definition, context.newTableId())
+      })
     }
     case 'alter_table':
       return compileAlterTable(statement, keyspaceName(statement.table.keyspace, keyspace))

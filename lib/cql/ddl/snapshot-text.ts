@@ -27,7 +27,7 @@ export function snapshotSchemaText(schema: Schema, tableId: string): string {
   for (const type of types.toReversed()) if (used.has(type.name)) for (const field of type.fieldTypes) use(field)
   const statements = [
     ...types.filter((type) => used.has(type.name)).map(typeDefinitionText),
-    isView(table) ? viewDefinitionText(table, true) : tableDefinitionText(table, false, true),
+    isView(table) ? viewDefinitionText(table, true) : tableDefinitionText(table, 'statement', true),
     ...Array.from(table.indexes.values(), (index) => indexText(table, index)),
   ]
   return statements.map((text) => `${ifNotExists(text)}\n`).join('')

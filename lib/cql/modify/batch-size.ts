@@ -130,6 +130,6 @@ function pathBytes(table: TableSchema, { columnId, buffer, pathStart, pathEnd }:
 /** The values of a clustering or of a range's bound; the byte that puts a bound after its values is none. */
 function clusteringBytes(table: TableSchema, clustering: Buffer): number {
   let bytes = 0
-  for (const value of decodeClustering(table.clustering, clustering)) bytes += value.length
+  for (const value of decodeClustering(table.clustering, clustering)) bytes += value?.length ?? 0
   return bytes
 }

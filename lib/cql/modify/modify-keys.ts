@@ -5,7 +5,7 @@
 import { ByteWriter } from '../../base/bytes.ts'
 import { invalid } from '../../base/errors.ts'
 import type { ColumnSchema, TableSchema } from '../../schema/table.ts'
-import { encodeComponent } from '../../types/ordered.ts'
+import { encodeComponent, encodeNoValues } from '../../types/ordered.ts'
 import { KEY_BYTES_MAX, serializePartitionKey } from '../../types/partition-key.ts'
 import { type Environment, type QueryOptions, UNSET } from '../statement.ts'
 import type { Value } from '../terms/terms.ts'
@@ -49,7 +49,7 @@ export class RowKey {
     return key
   }
 
-  /** The encoded clustering, valid until the sink's encoder is used again. */
+  /** The encoded clustering, whole also where terms are given for its first columns alone; valid until the sink's encoder is used again. */
   clustering(sink: MutationSink, options: QueryOptions, environment: Environment): Uint8Array {
     const terms = this.#clustering
     if (terms.length === 0) return NO_CLUSTERING
@@ -62,6 +62,7 @@ export class RowKey {
       size += value.length
       encodeComponent(column.type, column.reversed, value, out)
     }
+    encodeNoValues(this.#clusteringColumns.length - terms.length, out)
     if (size > KEY_BYTES_MAX) throw keyTooLong(size)
     return out.view()
   }
@@ -69,8 +70,13 @@ export class RowKey {
   /** The clustering's own bytes: a [value] for each column. */
   spelling(options: QueryOptions, environment: Environment): Buffer {
     const out = new ByteWriter(64)
-    this.#clustering.forEach((term, i) => {
-      const value = bindKeyPart(term, this.#clusteringColumns[i]!, options, environment)
+    this.#clusteringColumns.forEach((column, i) => {
+      const term = this.#clustering[i]
+      if (term === undefined) {
+        out.int32(-1)
+        return
+      }
+      const value = bindKeyPart(term, column, options, environment)
       out.int32(value.length)
       out.bytes(value)
     })

@@ -60,11 +60,14 @@ export class ExistingRow {
     this.spelling = spelling
   }
 
-  /** The values of the clustering columns. */
-  clusteringValues(table: TableSchema): Buffer[] {
+  /** The values of the clustering columns; null: it has none. */
+  clusteringValues(table: TableSchema): (Buffer | null)[] {
     if (this.spelling === null) return decodeClustering(table.clustering, this.clustering)
     const reader = new ByteReader(this.spelling)
-    return table.clustering.map(() => reader.view(reader.int32()))
+    return table.clustering.map(() => {
+      const length = reader.int32()
+      return length < 0 ? null : reader.view(length)
+    })
   }
 
   cells(column: ColumnSchema): readonly ExistingCell[] {

@@ -5,7 +5,9 @@
  * first (elements of lists by index) are read before.
  */
 import { invalid } from '../../base/errors.ts'
+import { mandatoryColumn, marksRows, neverEmptyColumn } from '../../schema/compact.ts'
 import { Consistency } from '../../types/consistency.ts'
+import { encodeClustering } from '../../types/ordered.ts'
 import type { ColumnSpec, StatementResult } from '../result.ts'
 import type { CompiledStatement, Environment, MaybePromise, QueryOptions } from '../statement.ts'
 import { SPELLING_COLUMN_ID, spellsKeys } from '../terms/key-spelling.ts'
@@ -61,6 +63,10 @@ export class Modification implements CompiledStatement {
   readonly #hasAttributes: boolean
   /** The spelling of the row's key is kept with it. */
   readonly #spellsKey: boolean
+  /** The clustering that no row has: that of an empty value; null: there is none. */
+  readonly #noRow: Buffer | null
+  /** The row is there from then on, whatever its cells become. */
+  readonly #marksRow: boolean
 
   constructor(parts: ModificationParts, variables: Variables, sink: MutationSink) {
     const { table } = parts.target
@@ -76,6 +82,9 @@ export class Modification implements CompiledStatement {
     this.condition = parts.condition
     this.hasTimestamp = parts.attributes.timestamp !== null
     this.#spellsKey = parts.kind !== 'DELETE' && parts.rowKey !== null && parts.restrictsClustering && spellsKeys(table)
+    const neverEmpty = neverEmptyColumn(table)
+    this.#noRow = neverEmpty && encodeClustering([neverEmpty], [NO_CLUSTERING])
+    this.#marksRow = parts.kind === 'INSERT' && marksRows(table)
     this.needsRead =
       this.#spellsKey ||
       parts.regulars.some((write) => write.needsRead) ||
@@ -134,8 +143,12 @@ export class Modification implements CompiledStatement {
 
   /** Refuses what can be prepared but not executed. */
   validate(): void {
-    const { table } = this.#parts.target
+    const { kind, regulars, target } = this.#parts
+    const { table } = target
     if (table.isVirtual) throw invalid(`Modification is not supported by table ${table.keyspace}.${table.name}`)
+    if (kind !== 'INSERT' || regulars.length > 0) return
+    const mandatory = mandatoryColumn(table)
+    if (mandatory !== null) throw invalid(`Column ${mandatory.name} is mandatory for this COMPACT STORAGE table`)
   }
 
   /** The one partition of a statement that is, or stands beside, a conditional one. */
@@ -208,7 +221,9 @@ export class Modification implements CompiledStatement {
     clustering: Uint8Array,
     rows: ExistingRows | null,
   ): void {
-    const { kind, regulars, statics } = this.#parts
+    const { kind, regulars, statics, target } = this.#parts
+    if (this.#noRow?.equals(clustering))
+      throw invalid(`Invalid empty or null value for column ${target.table.clustering[0]!.name}`)
     if (kind === 'DELETE' && regulars.length === 0 && statics.length === 0) {
       if (clustering.length === 0) sink.partitionDeletion()
       else {
@@ -220,7 +235,7 @@ export class Modification implements CompiledStatement {
     }
     if (this.writesRow) {
       sink.beginRow(clustering)
-      if (kind === 'INSERT') sink.liveness()
+      if (this.#marksRow) sink.liveness()
       const row = rows === null ? null : rows.row(key, clustering)
       for (let i = 0; i < regulars.length; i++) regulars[i]!.write(sink, options, environment, row)
       if (this.#spellsKey)

@@ -1,5 +1,6 @@
 /** SELECT as parsed, to one that can be executed. Source: CQL 3.4.7 "SELECT"; order of checks and messages are those of Cassandra 5.0. */
 import { invalid } from '../../base/errors.ts'
+import { isStaticCompact, kindInStorage } from '../../schema/compact.ts'
 import type { Schema } from '../../schema/keyspace.ts'
 import type { ColumnSchema, TableSchema } from '../../schema/table.ts'
 import { isMultiCell, NATIVE } from '../../types/names.ts'
@@ -148,10 +149,11 @@ function checkDistinct(
 ): void {
   if (statement.perPartitionLimit !== null)
     throw invalid('PER PARTITION LIMIT is not allowed with SELECT DISTINCT queries')
-  if (restrictions.restrictsClustering || restrictions.restrictsRegulars || statement.orderBy[0]?.kind === 'ann')
+  const restrictsRegulars = restrictions.restrictsRegulars && !isStaticCompact(table)
+  if (restrictions.restrictsClustering || restrictsRegulars || statement.orderBy[0]?.kind === 'ann')
     throw invalid('SELECT DISTINCT with WHERE clause only supports restriction by partition key and/or static columns.')
   for (const column of columns)
-    if (column.kind !== 'partition_key' && !isStatic(column))
+    if (column.kind !== 'partition_key' && kindInStorage(table, column.kind) !== 'static')
       throw invalid(
         `SELECT DISTINCT queries must only request partition key columns and/or static columns (not ${column.name})`,
       )

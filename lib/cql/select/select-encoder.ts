@@ -166,7 +166,7 @@ export class RowEncoder {
     decoded.reset()
     let at = reader.valueStart
     for (let i = 0; i < this.#clusteringCount; i++) {
-      const end = at + 4 + readInt32(reader.buffer, at)
+      const end = at + 4 + Math.max(0, readInt32(reader.buffer, at))
       decoded.slice(reader.buffer, at, end)
       this.#decodedStart[i + 1] = decoded.length
       at = end

@@ -5,9 +5,12 @@
  */
 
 import type { IndexRead, Slice } from '../../../storage/model/command.ts'
+import { ByteWriter } from '../../base/bytes.ts'
 import { invalid } from '../../base/errors.ts'
+import { takesShortKeys } from '../../schema/compact.ts'
 import { isFloatVector } from '../../schema/index-target.ts'
 import type { ColumnSchema, TableSchema } from '../../schema/table.ts'
+import { encodeNoValues } from '../../types/ordered.ts'
 import type { Relation } from '../ast.ts'
 import { bindFilter, type RowFilter } from '../select/filter.ts'
 import type { Environment, QueryOptions } from '../statement.ts'
@@ -126,7 +129,7 @@ export function compileRestrictions(request: RestrictionsRequest): Restrictions 
       ? clustering.length > 0
       : (plans?.needsFiltering(indexed, nearest) ?? true))
   const index = usesIndex ? plans!.choose([...values, ...clustering, ...key]) : null
-  return new CompiledRestrictions(table, sets, keyNeedsFilter, { index, usesIndex, needsAllowFiltering })
+  return new CompiledRestrictions(request, sets, keyNeedsFilter, { index, usesIndex, needsAllowFiltering })
 }
 
 function isOrdered(plans: TableIndexPlans, nearest: ColumnSchema | null): boolean {
@@ -248,21 +251,28 @@ function checkClustering(
   if (type === 'UPDATE') {
     if (hasSlice) throw invalid(`Slice restrictions are not supported on the clustering columns in ${type} statements`)
     const missing = table.clustering.filter((column) => !set.some(({ columns }) => columns.includes(column)))
-    if (!onlyStatics && missing.length > 0) throw invalid(`Some clustering keys are missing: ${names(missing)}`)
+    if (set.length > 0 && takesShortKeys(table)) checkNoneSkipped(table, set)
+    else if (!onlyStatics && missing.length > 0) throw invalid(`Some clustering keys are missing: ${names(missing)}`)
     return
   }
   if (allowFiltering || isIndexed) return
   if (set.some(({ kind }) => kind === 'contains'))
     throw invalid('Clustering columns can only be restricted with CONTAINS with a secondary index or filtering')
-  if (filtered(set).length === 0) return
+  if (filtered(set).length > 0) checkNoneSkipped(table, set)
+}
+
+function checkNoneSkipped(table: TableSchema, set: readonly Restriction[]): void {
   const restricted = set.flatMap(({ columns }) => columns)
   restricted.forEach((column, i) => {
     const expected = table.clustering[i]!
-    if (column !== expected)
-      throw invalid(
-        `PRIMARY KEY column "${column.name}" cannot be restricted as preceding column "${expected.name}" is not restricted`,
-      )
+    if (column !== expected) throw skipsColumn(column, expected)
   })
+}
+
+export function skipsColumn(column: ColumnSchema, expected: ColumnSchema): Error {
+  return invalid(
+    `PRIMARY KEY column "${column.name}" cannot be restricted as preceding column "${expected.name}" is not restricted`,
+  )
 }
 
 function names(columns: readonly ColumnSchema[]): string {
@@ -298,8 +308,10 @@ class CompiledRestrictions implements Restrictions {
   readonly #clustering: readonly Restriction[]
   readonly #sliceable: readonly (EqRestriction | InRestriction | SliceRestriction)[]
   readonly #filtered: readonly Restriction[]
+  /** So many clustering columns of the rows that an UPDATE names have no value. */
+  readonly #withoutValue: number
 
-  constructor(table: TableSchema, sets: RestrictionSets, keyNeedsFilter: boolean, use: IndexUse) {
+  constructor({ type, table }: RestrictionsRequest, sets: RestrictionSets, keyNeedsFilter: boolean, use: IndexUse) {
     const { key, token, clustering, values } = sets
     this.#table = table
     this.#index = use.index
@@ -313,7 +325,9 @@ class CompiledRestrictions implements Restrictions {
     this.isKeyRange = key.length === 0 || keyNeedsFilter
     this.hasTokenBesideKeys = token !== null && !this.isKeyRange
     this.partitionKeyTerms = this.isKeyRange || token ? null : equalTerms(key, table.partitionKey.length)
-    this.clusteringTerms = equalTerms(clustering, table.clustering.length)
+    // Short keys are rows of their own to an UPDATE, many rows to others.
+    const isUpdate = type === 'UPDATE'
+    this.clusteringTerms = equalTerms(clustering, isUpdate ? clustering.length : table.clustering.length)
     this.restrictsPartitionKey = key.length > 0 || token !== null
     this.hasKeyIn = key.some(({ kind }) => kind === 'in')
     this.restrictsClustering = clustering.length > 0
@@ -322,8 +336,10 @@ class CompiledRestrictions implements Restrictions {
     this.restrictsRegulars = valueColumns.some(({ kind }) => kind === 'regular')
     this.restrictsStatics = valueColumns.some(({ kind }) => kind === 'static')
     const restricted = clustering.reduce((count, { columns }) => count + columns.length, 0)
+    this.#withoutValue = isUpdate ? table.clustering.length - restricted : 0
     this.isColumnRange =
-      restricted < table.clustering.length || clustering.some(({ kind }) => kind !== 'eq' && kind !== 'in')
+      restricted + this.#withoutValue < table.clustering.length ||
+      clustering.some(({ kind }) => kind !== 'eq' && kind !== 'in')
     this.needsFilter = this.#filtered.length > 0
     this.filterColumns = [...new Set(this.#filtered.flatMap(({ columns }) => columns))]
   }
@@ -342,7 +358,8 @@ class CompiledRestrictions implements Restrictions {
   }
 
   clusterings(options: QueryOptions, environment: Environment): Buffer[] {
-    return boundPrefixes(this.#sliceable, options, environment)
+    const prefixes = boundPrefixes(this.#sliceable, options, environment)
+    return this.#withoutValue === 0 ? prefixes : prefixes.map((prefix) => withNoValues(prefix, this.#withoutValue))
   }
 
   slices(options: QueryOptions, environment: Environment): Slice[] {
@@ -357,6 +374,13 @@ class CompiledRestrictions implements Restrictions {
   filter(options: QueryOptions, environment: Environment): RowFilter | null {
     return this.needsFilter ? bindFilter(this.#filtered, options, environment, this.#index?.analyzers) : null
   }
+}
+
+function withNoValues(prefix: Buffer, count: number): Buffer {
+  const writer = new ByteWriter(prefix.length + count)
+  writer.bytes(prefix)
+  encodeNoValues(count, writer)
+  return writer.view()
 }
 
 /** The terms when the columns are all restricted by single = relations. */

@@ -2,6 +2,7 @@
  * The rows of system_schema and system_virtual_schema: what the schema says of itself. Source: the same tables of Cassandra 5.0.6.
  */
 import { compareNames } from '../../schema/build.ts'
+import { columnsInStorage, kindInStorage, storageFlags } from '../../schema/compact.ts'
 import type { KeyspaceSchema } from '../../schema/keyspace.ts'
 import type { ColumnSchema, TableSchema, ViewSchema } from '../../schema/table.ts'
 import { conditionsText, isView } from '../../schema/views.ts'
@@ -24,7 +25,7 @@ export function schemaRowsOf(table: string): SchemaRows {
     case 'views':
       return { of: 'table', rows: (described) => (isView(described) ? [viewRow(described)] : []) }
     case 'columns':
-      return { of: 'table', rows: (described) => [...described.columns.values()].map((c) => columnRow(described, c)) }
+      return { of: 'table', rows: (described) => columnsInStorage(described).map((c) => columnRow(described, c)) }
     case 'dropped_columns':
       return { of: 'table', rows: droppedRows }
     case 'indexes':
@@ -62,7 +63,7 @@ function tableRow(table: TableSchema): PlainRow {
     dclocal_read_repair_chance: 0,
     default_time_to_live: options.defaultTimeToLive,
     extensions: options.extensions,
-    flags: table.isCounter ? ['compound', 'counter'] : ['compound'],
+    flags: table.isCounter ? [...storageFlags(table), 'counter'] : storageFlags(table),
     gc_grace_seconds: options.gcGraceSeconds,
     id: table.id,
     incremental_backups: options.incrementalBackups,
@@ -107,7 +108,7 @@ function droppedRows(table: TableSchema): PlainRow[] {
     table_name: table.name,
     column_name: column.name,
     dropped_time: column.droppedAtMicros / 1000n,
-    kind: column.kind,
+    kind: kindInStorage(table, column.kind),
     type: typeToCql(column.type),
   }))
 }
