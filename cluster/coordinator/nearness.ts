@@ -1,6 +1,6 @@
 /**
- * Which replica is asked first: the node itself, then those of its data centre, then the others, in the order of the ring; unless the first is much slower
- * than another of its kind, as measured.
+ * Which replica is asked first: the node itself, then those of its data centre, then the others, in the order of the ring; unless one of them is much slower,
+ * as measured, than one of its kind that comes after it.
  * Source: Cassandra's DynamicEndpointSnitch: scores from reply times, looked at ten times a second, and a threshold of badness, so that all
  * coordinators ask the same replica of a key (whose caches know it) until that is worse than it is worth.
  * Always: what is not asked any more is slowly forgotten to be slow, and so is tried again.
@@ -13,7 +13,7 @@ const NEW = 0.1
 /** Each time nobody asked it, a score is worth less: half of it after seven seconds. */
 const FORGET = 0.99
 const REFRESH_MS = 100
-/** The first is passed over when its score is greater than the least by this share of it. Source: dynamic_snitch_badness_threshold, 1.0. */
+/** The order of the ring is left when a score in it is greater, by this share, than the one that stands there in the order of scores. Source: dynamic_snitch_badness_threshold, 1.0. */
 const BADNESS = 1
 /** µs. Below it replies come as fast as can be told: no two differ. */
 const NEGLIGIBLE = 500
@@ -72,12 +72,12 @@ export class Nearness {
     return [...own, ...near, ...far]
   }
 
-  /** By their scores, if the first is bad. */
+  /** By their scores, if the order that they have is bad in any place: levels of several replicas ask as many. */
   #judge(nodes: RingNode[]): void {
     if (nodes.length < 2) return
-    let least = Number.POSITIVE_INFINITY
-    for (const { endpoint } of nodes) least = Math.min(least, this.scoreOf(endpoint))
-    if (this.scoreOf(nodes[0]!.endpoint) <= Math.max(least, NEGLIGIBLE) * (1 + BADNESS)) return
+    const scores = nodes.map(({ endpoint }) => this.scoreOf(endpoint))
+    const ascending = [...scores].sort((a, b) => a - b)
+    if (scores.every((score, i) => score <= Math.max(ascending[i]!, NEGLIGIBLE) * (1 + BADNESS))) return
     nodes.sort((a, b) => this.scoreOf(a.endpoint) - this.scoreOf(b.endpoint))
   }
 }

@@ -91,12 +91,19 @@ function ringPieces(route: ReadRoute, level: number, plans: ReadPlans): RangePie
   return pieces
 }
 
-/** Not if it takes a node of another data centre into the bargain, or the work from this node itself. */
+/** Not if it takes a node into the bargain that neither would ask (it is far, or slow), or the work from this node itself. */
 function isAsGood(joined: ReadPlan, a: ReadPlan, b: ReadPlan): boolean {
   if (joined.unavailable !== null || a.unavailable !== null || b.unavailable !== null) return false
   const isSelf = ({ contacts }: ReadPlan): boolean => contacts[0]?.isSelf === true
   const far = ({ contacts }: ReadPlan): number => contacts.filter(({ isNear }) => !isNear).length
-  return isSelf(joined) === isSelf(a) && isSelf(joined) === isSelf(b) && far(joined) <= Math.max(far(a), far(b))
+  const asks = ({ contacts }: ReadPlan, hostId: string): boolean =>
+    contacts.some((contact) => contact.hostId === hostId)
+  return (
+    isSelf(joined) === isSelf(a) &&
+    isSelf(joined) === isSelf(b) &&
+    far(joined) <= Math.max(far(a), far(b)) &&
+    joined.contacts.every(({ hostId }) => asks(a, hostId) || asks(b, hostId))
+  )
 }
 
 /**

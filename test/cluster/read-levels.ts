@@ -4,7 +4,7 @@ import { Verb } from '../../cluster/internode/verbs.ts'
 import { ReplicaFailure, RequestError } from '../../lib/base/errors.ts'
 import { Consistency } from '../../lib/types/consistency.ts'
 import { ALL_ROWS, type ReadCommand, type ReadResult } from '../../storage/model/command.ts'
-import { Replicas, type ReplicasOptions, TABLE, TABLE_BYTES } from '../support/replicas.ts'
+import { type ReplicaNode, Replicas, type ReplicasOptions, TABLE, TABLE_BYTES } from '../support/replicas.ts'
 import { simple } from '../support/rings.ts'
 import { type Change, encodePosition, encodeWrite, NOW, storeView } from '../support/storage-model.ts'
 
@@ -233,6 +233,25 @@ t.test('what was slow is asked later, and tried again', async (t) => {
     isBack = (await asked()) === first
   }
   t.ok(isBack)
+})
+
+t.test('none of those that a quorum asks is a slow one, wherever it stands in the ring', async (t) => {
+  await using replicas = await new Replicas({ ...three, nodes: 4 }).open()
+  const holders = replicas.replicasOf(encodePosition('p'))
+  const outside = replicas.nodes.findIndex((node) => !holders.includes(node))
+  const asked = async (): Promise<ReplicaNode[]> => {
+    const before = taken(replicas, Verb.READ)
+    await replicas.read(outside, command(), Consistency.QUORUM)
+    return replicas.nodes.filter((_, i) => taken(replicas, Verb.READ)[i]! > before[i]!)
+  }
+  const [first, second, third] = holders
+  t.same(new Set(await asked()), new Set([first, second]), 'in the order of the ring')
+  second!.delayMs = 400
+  for (let n = 0; n < 3; n++) {
+    await asked()
+    await replicas.clock.advance(200)
+  }
+  t.same(new Set(await asked()), new Set([first, third]))
 })
 
 t.test('no answer before a quorum has it', async (t) => {

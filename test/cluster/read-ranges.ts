@@ -2,6 +2,7 @@
 import t from 'tap'
 import { askPiece } from '../../cluster/coordinator/range-parts.ts'
 import { type RangePiece, RowDensity } from '../../cluster/coordinator/read-ranges.ts'
+import { Verb } from '../../cluster/internode/verbs.ts'
 import { FailureReason, ReplicaFailure, RequestError } from '../../lib/base/errors.ts'
 import { Consistency } from '../../lib/types/consistency.ts'
 import { ALL_ROWS, type ReadCommand } from '../../storage/model/command.ts'
@@ -109,6 +110,20 @@ t.test('a node that has just died costs no scan at a quorum, page by page or as 
   for (const node of world.nodes.slice(2, 4))
     node.failure = new ReplicaFailure('NODE_DOWN', FailureReason.NODE_DOWN, '')
   await t.rejects(world.read(0, SCAN, Consistency.QUORUM), { code: 'READ_FAILURE' })
+})
+
+t.test('pieces are not joined at the price of a slow node', async (t) => {
+  await using world = await filled()
+  const slow = world.nodes[3]!
+  await world.read(0, SCAN, Consistency.QUORUM)
+  slow.delayMs = 2_000
+  for (let n = 0; n < 2; n++) {
+    await world.read(0, SCAN, Consistency.QUORUM)
+    await world.clock.advance(200)
+  }
+  const before = slow.taken.get(Verb.RANGE_READ) ?? 0
+  t.equal((await world.read(0, SCAN, Consistency.QUORUM)).partitions.length, ROWS)
+  t.equal(slow.taken.get(Verb.RANGE_READ), before)
 })
 
 t.test('which pieces are asked for in parts, and which parts', async (t) => {
