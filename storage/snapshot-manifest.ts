@@ -3,7 +3,26 @@
  * (docs/formats.md) is the table's when the snapshot was taken: newer than that of its files, so it knows what was dropped since.
  */
 import type { Disk } from '../lib/runtime/runtime.ts'
-import type { SnapshotRequest, SnapshotTable } from './snapshots.ts'
+
+export interface SnapshotTable {
+  readonly id: string
+  readonly keyspace: string
+  readonly name: string
+  readonly shape: string
+  /** CQL that makes the table again. */
+  readonly schema: string
+  readonly files: readonly { readonly path: string; readonly fileBytes: number }[]
+}
+
+export interface SnapshotRequest {
+  readonly tag: string
+  readonly createdAtMs: number
+  /** Null: it stays until it is cleared. */
+  readonly expiresAtMs: number | null
+  /** Made for a task of the node itself, not for the operator. */
+  readonly ephemeral: boolean
+  readonly tables: readonly SnapshotTable[]
+}
 
 export interface SnapshotManifest {
   readonly createdAtMs: number

@@ -9,30 +9,12 @@ import { SnapshotError } from './errors.ts'
 import {
   readWhole,
   type SnapshotManifest,
+  type SnapshotRequest,
+  type SnapshotTable,
   snapshotManifestText,
   tryReadManifest,
   writeWhole,
 } from './snapshot-manifest.ts'
-
-export interface SnapshotTable {
-  readonly id: string
-  readonly keyspace: string
-  readonly name: string
-  readonly shape: string
-  /** CQL that makes the table again. */
-  readonly schema: string
-  readonly files: readonly { readonly path: string; readonly fileBytes: number }[]
-}
-
-export interface SnapshotRequest {
-  readonly tag: string
-  readonly createdAtMs: number
-  /** Null: it stays until it is cleared. */
-  readonly expiresAtMs: number | null
-  /** Made for a task of the node itself, not for the operator. */
-  readonly ephemeral: boolean
-  readonly tables: readonly SnapshotTable[]
-}
 
 /** One table's part of a snapshot. */
 export interface SnapshotListing {

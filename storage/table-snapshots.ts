@@ -3,10 +3,12 @@
  * Always: a snapshot holds everything that was acknowledged before it was asked for (unless the flush was to be skipped), and of all its tables the
  * same moment; a table with data that is truncated or dropped while `auto` is on has one first, or is not touched.
  */
+
 import type { Runtime } from '../lib/runtime/runtime.ts'
 import { SnapshotError } from './errors.ts'
 import type { Manifest } from './manifest.ts'
-import { type SnapshotFilter, type SnapshotListing, Snapshots, type SnapshotTable, tagProblem } from './snapshots.ts'
+import type { SnapshotTable } from './snapshot-manifest.ts'
+import { type SnapshotFilter, type SnapshotListing, Snapshots, tagProblem } from './snapshots.ts'
 import type { TableStore } from './table-store.ts'
 
 export interface SnapshotSettings {

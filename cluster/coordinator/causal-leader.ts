@@ -33,7 +33,7 @@ import { TableMap } from '../../storage/model/table-map.ts'
 import type { SiblingCounts } from './latencies.ts'
 import { type LeadRead, LeadRows, leadRead } from './lead-read.ts'
 import type { Leader, Led } from './led-writes.ts'
-import type { Replica } from './local.ts'
+import type { Replica } from './replica.ts'
 import { tableOf } from './write-plans.ts'
 
 /** Versions of one row of which clients are warned. */

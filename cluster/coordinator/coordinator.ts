@@ -7,7 +7,7 @@ import type { Messenger } from '../internode/messenger.ts'
 import type { CasRequest } from './cas.ts'
 import type { ReplicaSide } from './environment.ts'
 import type { RequestLatencies } from './latencies.ts'
-import type { WriteType } from './local.ts'
+import type { WriteType } from './replica.ts'
 
 export interface Writes extends ReplicaSide {
   write(

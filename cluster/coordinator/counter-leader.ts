@@ -11,7 +11,7 @@ import { EntryKind, MutationReader, MutationWriter } from '../../storage/model/m
 import { RowReader } from '../../storage/model/row.ts'
 import { LeadRows, leadRead } from './lead-read.ts'
 import type { Leader, Led } from './led-writes.ts'
-import type { Replica } from './local.ts'
+import type { Replica } from './replica.ts'
 import { tableOf } from './write-plans.ts'
 
 export interface CounterLeaderOptions {

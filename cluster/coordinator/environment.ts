@@ -9,7 +9,7 @@ import type { Messenger } from '../internode/messenger.ts'
 import type { Placement } from '../ring/placement.ts'
 import type { RingNode } from '../ring/topology.ts'
 import type { Replication } from './levels.ts'
-import type { Replica } from './local.ts'
+import type { Replica } from './replica.ts'
 
 export interface CoordinatorEnvironment {
   readonly clock: Clock

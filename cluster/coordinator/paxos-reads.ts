@@ -6,12 +6,12 @@ import { ByteWriter } from '../../lib/base/bytes.ts'
 import { uuidBytes } from '../../lib/base/uuid.ts'
 import type { ReadCommand, ReadResult } from '../../storage/model/command.ts'
 import type { Reads } from './coordinator.ts'
-import type { Replica } from './local.ts'
 import type { PaxosReads } from './paxos-transaction.ts'
 import { decodeAnswer, decodeReadRequest, encodeAnswer, encodeReadRequest } from './read-codec.ts'
 import { ReadCollector } from './read-collector.ts'
 import { mergeAnswers } from './read-merge.ts'
 import { checkTombstones } from './read-services.ts'
+import type { Replica } from './replica.ts'
 import { TableIds } from './table-ids.ts'
 
 export class QuorumReads implements PaxosReads {

@@ -16,7 +16,7 @@ import { RowReader } from '../../storage/model/row.ts'
 import { BALLOT_BYTES, type Ballot, compareBallots, encodeBallot, highestBallot, readBallot } from '../paxos/ballot.ts'
 import type { AcceptorState, Proposal } from '../paxos/core.ts'
 import type { Register } from '../paxos/register.ts'
-import type { Replica } from './local.ts'
+import type { Replica } from './replica.ts'
 
 export type RegisterState = AcceptorState<Buffer>
 

@@ -4,7 +4,7 @@
  * Always: the answers are in the order of the ring, and together those of the piece.
  */
 import { FailureReason, RequestError } from '../../lib/base/errors.ts'
-import type { RangePiece } from './read-ranges.ts'
+import type { RangePiece } from './read-plan.ts'
 
 export interface PieceAnswer<T> {
   readonly piece: RangePiece

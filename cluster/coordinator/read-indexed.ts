@@ -5,13 +5,14 @@
  * Source: Cassandra's replica filtering protection (CASSANDRA-8272).
  * Always: rows come in the order of the table; who asks filters them once more, as with one node.
  */
+
 import type { PartitionData, ReadCommand, ReadPoint, ReadResult, RowData, Slice } from '../../storage/model/command.ts'
 import { END_OF_PARTITION } from '../../storage/model/command.ts'
 import { askPiece, type PieceAnswer } from './range-parts.ts'
 import { ReadCollector } from './read-collector.ts'
 import { pointAfter } from './read-merge.ts'
-import type { ReadPlan } from './read-plan.ts'
-import { concurrencyAfter, type RangePiece } from './read-ranges.ts'
+import type { RangePiece, ReadPlan } from './read-plan.ts'
+import { concurrencyAfter } from './read-ranges.ts'
 
 /** How the coordinator asks. */
 export interface IndexedReads {

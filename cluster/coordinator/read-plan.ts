@@ -35,6 +35,15 @@ export interface ReadPlan {
   readonly isLocal: boolean
 }
 
+/** A part of the ring that is read by one plan. */
+export interface RangePiece {
+  readonly start: Buffer | null
+  readonly end: Buffer | null
+  readonly plan: ReadPlan
+  /** The ranges that were joined, each with its own plan; absent: it is one. */
+  readonly parts?: readonly RangePiece[]
+}
+
 export interface ReadScene {
   readonly self: RingNode
   readonly epoch: number

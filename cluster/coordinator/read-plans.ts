@@ -5,8 +5,8 @@ import type { RingNode } from '../ring/topology.ts'
 import type { CoordinatorEnvironment } from './environment.ts'
 import type { Replication } from './levels.ts'
 import type { Nearness } from './nearness.ts'
+import type { RangePiece } from './read-plan.ts'
 import { planRead, type ReadPlan } from './read-plan.ts'
-import type { RangePiece } from './read-ranges.ts'
 
 /** Levels have codes below it. */
 const LEVELS = 16

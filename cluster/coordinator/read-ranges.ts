@@ -5,16 +5,8 @@
  */
 import type { ReadCommand } from '../../storage/model/command.ts'
 import type { RingNode } from '../ring/topology.ts'
-import type { ReadPlan } from './read-plan.ts'
+import type { RangePiece, ReadPlan } from './read-plan.ts'
 import type { ReadPlans, ReadRoute } from './read-plans.ts'
-
-export interface RangePiece {
-  readonly start: Buffer | null
-  readonly end: Buffer | null
-  readonly plan: ReadPlan
-  /** The ranges that were joined, each with its own plan; absent: it is one. */
-  readonly parts?: readonly RangePiece[]
-}
 
 /** Pieces that are asked for at the same time. */
 const CONCURRENCY_MAX = 256

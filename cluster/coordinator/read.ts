@@ -4,6 +4,7 @@
  * Always: UNAVAILABLE is said before anything is asked; what a node can answer alone it answers as if there were no other: at once, with no promise
  * where storage needs none. A result that was given at a quorum is never taken back by a later one.
  */
+
 import { FailureReason, RequestError } from '../../lib/base/errors.ts'
 import type { Latency } from '../../lib/base/latency.ts'
 import type { ReadCommand, ReadResult } from '../../storage/model/command.ts'
@@ -17,9 +18,9 @@ import { type Answered, PendingRead } from './pending-read.ts'
 import { askPiece, type PieceAnswer } from './range-parts.ts'
 import { ReadCollector } from './read-collector.ts'
 import { readByIndexes } from './read-indexed.ts'
-import type { ReadPlan, ReadReplica } from './read-plan.ts'
+import type { RangePiece, ReadPlan, ReadReplica } from './read-plan.ts'
 import { ReadPlans, type ReadRoute } from './read-plans.ts'
-import { concurrencyAfter, type RangePiece, RowDensity, rangePieces } from './read-ranges.ts'
+import { concurrencyAfter, RowDensity, rangePieces } from './read-ranges.ts'
 import { ReadServices, type RepairSink } from './read-services.ts'
 import { ReplicaReads } from './replica-reads.ts'
 import { isReplicaFailure, readFailure, reasonOf, unavailable } from './request-errors.ts'

@@ -2,7 +2,7 @@
  * server_encryption_options: whether nodes speak to each other by TLS, and who they are. Names as in cassandra.yaml; keys and certificates are PEM files. A map in the file,
  * `internode_encryption=all,certificate=…` as a flag or a variable.
  */
-import type { Setting } from './settings.ts'
+import type { Setting } from './setting.ts'
 import { SettingError } from './units.ts'
 
 export interface ServerEncryption {

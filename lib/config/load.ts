@@ -2,10 +2,13 @@
  * Where settings come from: flags before POLYXENA_* variables before the file before defaults. All are checked at once, at start; every
  * mistake is said, not only the first.
  */
+
 import { readFile } from 'node:fs/promises'
+import { isLoopback } from '../types/inet.ts'
 import { CASSANDRA_SETTING_NAMES } from './cassandra-names.ts'
 import { NO_EFFECT } from './no-effect.ts'
-import { SETTINGS, type Setting, type SettingName, type Settings } from './settings.ts'
+import type { Setting } from './setting.ts'
+import { SETTINGS, type SettingName, type Settings } from './settings.ts'
 import { SettingError } from './units.ts'
 
 export class ConfigError extends Error {
@@ -166,10 +169,6 @@ function seedsOf(value: unknown): unknown {
   const parameters = (provider as { parameters?: unknown } | null)?.parameters
   const first: unknown = Array.isArray(parameters) ? parameters[0] : parameters
   return (first as { seeds?: unknown } | null)?.seeds ?? []
-}
-
-function isLoopback(address: string): boolean {
-  return address === 'localhost' || address === '::1' || address.startsWith('127.')
 }
 
 /** What only settings together can get wrong. */

@@ -3,18 +3,8 @@
  * A setting is a key of polyxena.yaml, a flag (`--commitlog-sync`) and a variable (`POLYXENA_COMMITLOG_SYNC`).
  */
 import { serverEncryption } from './encryption.ts'
+import type { Setting } from './setting.ts'
 import { parseDuration, parsePointInTime, parseRate, parseSize, SettingError } from './units.ts'
-
-export interface Setting<T> {
-  readonly defaultValue: T
-  readonly help: string
-  /** What the help shows in place of the value. */
-  readonly form: string
-  /** From a scalar of the file, a flag or a variable; throws SettingError. */
-  readonly parse: (value: unknown) => T
-  /** Old spellings: the key, and what to put behind a bare number. */
-  readonly oldSpellings: readonly { readonly key: string; readonly unit: string }[]
-}
 
 const MIB = 1024 ** 2
 const KIB = 1024

@@ -2,10 +2,12 @@
  * One node, put together: storage, schema, coordinator, query processor and the listener for clients, each given what it needs of the others.
  * Always: what was opened is closed in the opposite order, also when the start fails half-way.
  */
+
 import { resolve } from 'node:path'
 import { ActorDots } from '../../cluster/coordinator/actor-dots.ts'
 import { ConditionalDots } from '../../cluster/coordinator/conditional-dots.ts'
-import { LocalCoordinator, type Replica } from '../../cluster/coordinator/local.ts'
+import { LocalCoordinator } from '../../cluster/coordinator/local.ts'
+import type { Replica } from '../../cluster/coordinator/replica.ts'
 import { CorruptionError } from '../../storage/errors.ts'
 import type { ReadCommand } from '../../storage/model/command.ts'
 import { openStore, type Store } from '../../storage/store.ts'
@@ -22,13 +24,13 @@ import type { Log, Runtime } from '../runtime/runtime.ts'
 import type { Schema } from '../schema/keyspace.ts'
 import type { TableSchema } from '../schema/table.ts'
 import { addressBytes } from './addresses.ts'
+import type { RingControl } from './admin/admin-node.ts'
 import { serveAdmin } from './admin/serve.ts'
 import { CausalTables } from './causal-table.ts'
 import { openClockLedger } from './clock-ledger.ts'
 import { ClusterEvents } from './cluster/cluster-events.ts'
 import { KnownCluster } from './cluster/known-cluster.ts'
 import { openMember } from './cluster/member.ts'
-import type { RingRemovals } from './cluster/removals.ts'
 import { selfNode } from './cluster/self.ts'
 import { lockDirectory } from './data-directory.ts'
 import type { NodeDoors } from './doors.ts'
@@ -73,12 +75,6 @@ export interface StartedNode {
   readonly died: Promise<Error>
   /** Answers what is in flight, writes everything down, lets the data go. May be called twice. */
   close(): Promise<void>
-}
-
-export interface RingControl {
-  readonly removals: RingRemovals
-  /** Gives this node's data to others and leaves. `force`: also when fewer replicas remain than a keyspace asks for. */
-  decommission(force: boolean): Promise<void>
 }
 
 /** Takes the doors over: they are closed with the node, also when it cannot start. Rejects with a StartError then. */

@@ -16,6 +16,11 @@ export function parseInet(text: string): Buffer | null {
   return isMapped(bytes) ? bytes.subarray(12) : bytes
 }
 
+/** Whether the text is an address that no other machine reaches. A name that only begins like one is none. */
+export function isLoopback(text: string): boolean {
+  return text === 'localhost' || text === '::1' || /^127(\.\d{1,3}){3}$/.test(text)
+}
+
 function isMapped(bytes: Buffer): boolean {
   for (let i = 0; i < 10; i++) if (bytes[i] !== 0) return false
   return bytes[10] === 0xff && bytes[11] === 0xff

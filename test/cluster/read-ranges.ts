@@ -1,7 +1,8 @@
 /** Scans of a ring in many pieces: how many are asked for at once, how many rounds of messages that takes, and what comes of a node that has just died. */
 import t from 'tap'
 import { askPiece } from '../../cluster/coordinator/range-parts.ts'
-import { type RangePiece, RowDensity } from '../../cluster/coordinator/read-ranges.ts'
+import type { RangePiece } from '../../cluster/coordinator/read-plan.ts'
+import { RowDensity } from '../../cluster/coordinator/read-ranges.ts'
 import { Verb } from '../../cluster/internode/verbs.ts'
 import { FailureReason, ReplicaFailure, RequestError } from '../../lib/base/errors.ts'
 import { Consistency } from '../../lib/types/consistency.ts'

@@ -120,6 +120,8 @@ t.test('a port that others can reach needs a password, or a word', async (t) => 
     ['broadcast-rpc-address', '10.0.0.1'],
   ])
   t.match(await problemsOf({ ...none, flags: open }), [/allow_insecure: true/])
+  const named = new Map([['address', '127.0.0.1.example.com']])
+  t.match(await problemsOf({ ...none, flags: named }), [/open to other machines/], 'a name that begins like loopback')
   t.same(await problemsOf({ ...none, flags: new Map([...open, ['allow-insecure', 'true']]) }), [])
   t.match(
     await problemsOf({

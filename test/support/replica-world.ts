@@ -4,7 +4,7 @@
  */
 import type { CoordinatorEnvironment, Hints, ReplicaSide } from '../../cluster/coordinator/environment.ts'
 import type { Replication } from '../../cluster/coordinator/levels.ts'
-import type { Replica } from '../../cluster/coordinator/local.ts'
+import type { Replica } from '../../cluster/coordinator/replica.ts'
 import type {
   Endpoint,
   Handler,

@@ -1,5 +1,5 @@
 /** Commands about compactions. Source: Cassandra's nodetool, its words and outputs. */
-import type { RunningCompaction } from '../../lib/server/admin/compaction-operations.ts'
+import type { RunningCompaction } from '../../lib/server/admin/compaction-control.ts'
 import { UsageError } from './arguments.ts'
 import { type Command, FORMAT, HUMAN, keyspaceAndTables } from './command.ts'
 import { bytesText, jsonText, table, yamlText } from './text.ts'

@@ -8,11 +8,11 @@ import type { Clock, Disk } from '../../runtime/runtime.ts'
 import type { KeyspaceSchema, Schema } from '../../schema/keyspace.ts'
 import type { TableSchema } from '../../schema/table.ts'
 import type { NodeViews } from '../../view/node-views.ts'
-import type { RingControl } from '../assembly.ts'
 import type { KnownCluster } from '../cluster/known-cluster.ts'
+import type { RingRemovals } from '../cluster/removals.ts'
 import type { Identity } from '../identity.ts'
 import type { Mode } from '../retirement.ts'
-import type { CompactionControl } from './compaction-operations.ts'
+import type { CompactionControl } from './compaction-control.ts'
 import { AdminError, usage } from './parameters.ts'
 
 export interface AdminNode {
@@ -42,6 +42,13 @@ export interface AdminNode {
   drain(): Promise<void>
   /** Null: the node is alone. */
   readonly ring: RingControl | null
+}
+
+/** Of a node of a cluster. */
+export interface RingControl {
+  readonly removals: RingRemovals
+  /** Gives this node's data to others and leaves. `force`: also when fewer replicas remain than a keyspace asks for. */
+  decommission(force: boolean): Promise<void>
 }
 
 /** Those with tables on disk. */

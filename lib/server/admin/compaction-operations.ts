@@ -1,55 +1,8 @@
 /** Compactions for the administration interface. Source: compact, stop, compactionstats, compactionhistory, … of Cassandra's nodetool. */
 import type { TableSchema } from '../../schema/table.ts'
 import { type AdminNode, chosenTables, storedKeyspaces, tablesOf } from './admin-node.ts'
+import type { CompactionControl } from './compaction-control.ts'
 import { AdminError, type Parameters, usage } from './parameters.ts'
-
-/** One that runs. */
-export interface RunningCompaction {
-  readonly id: string
-  readonly kind: string
-  readonly keyspace: string
-  readonly name: string
-  readonly sstables: number
-  readonly completedBytes: number
-  readonly totalBytes: number
-  readonly directory: string
-}
-
-/** One that was done. */
-export interface PastCompaction {
-  readonly id: string
-  readonly kind: string
-  readonly keyspace: string
-  readonly name: string
-  readonly compactedAtMs: number
-  readonly bytesIn: number
-  readonly bytesOut: number
-  readonly rowsMerged: ReadonlyMap<number, number>
-}
-
-/** What a store lets others do with its compactions. */
-export interface CompactionControl {
-  concurrent: number
-  /** 0: no limit. */
-  bytesPerSecond: number
-  readonly running: readonly RunningCompaction[]
-  /** Newest first. */
-  readonly history: readonly PastCompaction[]
-  readonly counts: {
-    readonly completed: number
-    readonly stopped: number
-    readonly failed: number
-    readonly bytesRead: number
-    readonly bytesWritten: number
-  }
-  pending(table: string): number
-  stop(isMeant?: (task: RunningCompaction) => boolean): number
-  isAutomatic(table: string): boolean
-  setAutomatic(table: string, automatic: boolean): void
-  major(table: string, options?: { readonly splitOutput?: boolean }): Promise<void>
-  merge(table: string, numbers: ReadonlySet<number>): Promise<void>
-  collectGarbage(table: string): Promise<void>
-}
 
 function controlOf(node: AdminNode): CompactionControl {
   if (!node.compactions) throw new AdminError('failure', 'This node keeps nothing on disk')

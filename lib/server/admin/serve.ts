@@ -1,11 +1,12 @@
 /** Opens the administration interface of a node that serves. */
+
 import type { Metrics } from '../../metrics.ts'
+import { isLoopback } from '../../types/inet.ts'
 import { POLYXENA_VERSION } from '../../version.ts'
-import type { RingControl } from '../assembly.ts'
 import type { KnownCluster } from '../cluster/known-cluster.ts'
 import type { NodeParts } from '../node-parts.ts'
 import type { Retirement } from '../retirement.ts'
-import type { AdminNode } from './admin-node.ts'
+import type { AdminNode, RingControl } from './admin-node.ts'
 
 export interface AdministeredNode extends NodeParts {
   readonly directory: string | null
@@ -49,7 +50,7 @@ export async function serveAdmin(own: AdministeredNode): Promise<ServedAdmin | n
   const { clock, disk, log } = runtime
   const startedAtMs = clock.monotonicMs()
   try {
-    const { openAdmin, isLoopback } = await import('../admin.ts')
+    const { openAdmin } = await import('../admin.ts')
     const loopback = isLoopback(settings.rpc_address) ? settings.rpc_address : '127.0.0.1'
     const adminAddress = settings.admin_address ?? loopback
     if (!isLoopback(adminAddress)) throw new Error(`${adminAddress} is not on loopback`)

@@ -5,7 +5,7 @@
 
 import type { CoordinatorEnvironment, Hints, RequestTimeouts } from '../../../cluster/coordinator/environment.ts'
 import type { Replication } from '../../../cluster/coordinator/levels.ts'
-import type { Replica } from '../../../cluster/coordinator/local.ts'
+import type { Replica } from '../../../cluster/coordinator/replica.ts'
 import type { Liveness } from '../../../cluster/gossip/liveness.ts'
 import type { Messenger } from '../../../cluster/internode/messenger.ts'
 import { type Placement, Placements } from '../../../cluster/ring/placement.ts'

@@ -1,12 +1,12 @@
 /** All of a node that has to do with lightweight transactions in a cluster, put together; what it promised is in a table that no CQL name reaches. */
 import type { Reads } from '../../../cluster/coordinator/coordinator.ts'
 import type { CoordinatorEnvironment } from '../../../cluster/coordinator/environment.ts'
-import type { Replica } from '../../../cluster/coordinator/local.ts'
 import { PaxosCoordinator } from '../../../cluster/coordinator/paxos.ts'
 import { PaxosAcceptor } from '../../../cluster/coordinator/paxos-acceptor.ts'
 import { PaxosCleaner } from '../../../cluster/coordinator/paxos-cleanup.ts'
 import { PrepareReads, QuorumReads } from '../../../cluster/coordinator/paxos-reads.ts'
 import { PaxosStore } from '../../../cluster/coordinator/paxos-state.ts'
+import type { Replica } from '../../../cluster/coordinator/replica.ts'
 import type { TruncationMarks } from '../../../cluster/coordinator/truncation-marks.ts'
 import type { WritePlans } from '../../../cluster/coordinator/write-plans.ts'
 import { Verb } from '../../../cluster/internode/verbs.ts'

@@ -3,9 +3,9 @@
  * One chunk, as small values come, is taken as it is; more are copied once.
  */
 import type { IncomingMessage } from 'node:http'
+import type { HttpContext } from './context.ts'
 import { ClientGone, type HttpExchange } from './exchange.ts'
 import { HttpError } from './failure.ts'
-import type { HttpContext } from './service.ts'
 
 /** A body whose length was not told holds its bytes by so many. */
 const RESERVE_BYTES = 64 * 1024

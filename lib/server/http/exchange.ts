@@ -5,8 +5,8 @@
  */
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { RequestError } from '../../base/errors.ts'
+import type { HttpContext } from './context.ts'
 import { errorBody, fromRequestError, HttpError, overloaded } from './failure.ts'
-import type { HttpContext } from './service.ts'
 import type { Target } from './target.ts'
 
 export type HeaderList = Record<string, string | number>

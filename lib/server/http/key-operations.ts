@@ -1,4 +1,5 @@
 /** GET, PUT and DELETE of a key, and the list of keys: from headers to CQL, and from what it finds to an answer. */
+
 import { isUtf8 } from 'node:buffer'
 import { isSiblingLimit } from '../../../storage/model/causal/siblings.ts'
 import { RequestError } from '../../base/errors.ts'
@@ -16,17 +17,11 @@ import {
   readTtl,
   tagOf,
 } from './conditions.ts'
+import type { HttpContext } from './context.ts'
 import type { HeaderList, HttpExchange } from './exchange.ts'
 import { badRequest, HttpError, preconditionFailed } from './failure.ts'
-import {
-  type Condition,
-  DEFAULT_TABLE,
-  type Found,
-  type KeyValueTable,
-  type Levels,
-  type Sibling,
-  type Written,
-} from './key-value.ts'
+import { DEFAULT_TABLE, type Found, type KeyValueTable, type Levels, type Sibling, type Written } from './key-value.ts'
+import type { Condition } from './key-value-statements.ts'
 import {
   CURSOR,
   IF_MATCH,
@@ -42,7 +37,6 @@ import {
   X_SERIAL_CONSISTENCY,
   X_TTL,
 } from './parameters.ts'
-import type { HttpContext } from './service.ts'
 import { decodeKey, readQuery } from './target.ts'
 
 /** Siblings' values beyond this, all together, are left out of an answer. */

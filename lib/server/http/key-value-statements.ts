@@ -1,10 +1,16 @@
 /** The CQL of key-value tables: what a program would send that works with them by a driver. */
-import type { Condition } from './key-value.ts'
 
 export const KEYSPACE = 'kv'
 
 /** Replicas by data centre. */
 export type Replication = ReadonlyMap<string, number>
+
+/** The write that is to be done: with what was seen, or only if that is all there is. */
+export type Condition =
+  | { readonly kind: 'none' }
+  | { readonly kind: 'replaces'; readonly context: Buffer }
+  /** Null: nothing may be there. */
+  | { readonly kind: 'only if'; readonly context: Buffer | null }
 
 export function createKeyspace(replication: Replication): string {
   const centres = Array.from(replication, ([name, factor]) => `, '${name.replaceAll("'", "''")}': ${factor}`).join('')

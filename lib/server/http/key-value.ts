@@ -16,6 +16,7 @@ import type { TableSchema } from '../../schema/table.ts'
 import { Consistency } from '../../types/consistency.ts'
 import { badRequest } from './failure.ts'
 import {
+  type Condition,
   createKeyspace,
   createTable,
   deleteText,
@@ -86,13 +87,6 @@ export interface PutValue {
   readonly value: Buffer
   readonly ttl: number | null
 }
-
-/** The write that is to be done: with what was seen, or only if that is all there is. */
-export type Condition =
-  | { readonly kind: 'none' }
-  | { readonly kind: 'replaces'; readonly context: Buffer }
-  /** Null: nothing may be there. */
-  | { readonly kind: 'only if'; readonly context: Buffer | null }
 
 /** What came of a write: whether it was done, and what stands there since. */
 export interface Written {

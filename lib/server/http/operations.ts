@@ -2,6 +2,7 @@
  * What can be asked over HTTP: each operation with its path, its parameters, its answers, and what does it. Routes and /openapi.json are made of this list.
  */
 
+import type { HttpContext } from './context.ts'
 import type { HttpExchange } from './exchange.ts'
 import { deleteKey, getKey, listKeys, putKey } from './key-operations.ts'
 import {
@@ -23,7 +24,6 @@ import {
   X_SERIAL_CONSISTENCY,
   X_TTL,
 } from './parameters.ts'
-import type { HttpContext } from './service.ts'
 
 export interface Answer {
   readonly description: string

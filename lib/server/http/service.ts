@@ -7,27 +7,13 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import type net from 'node:net'
 import { Hono } from 'hono'
 import type { HttpServiceListener, ListenHttpService } from '../../runtime/node/http-service.ts'
-import type { Clock, Log, Random } from '../../runtime/runtime.ts'
-import { isLoopback } from '../admin.ts'
+import { isLoopback } from '../../types/inet.ts'
+import type { HttpContext } from './context.ts'
 import { HttpExchange } from './exchange.ts'
 import { badRequest, errorBody, HttpError, malformed, overloaded, tooManyRequests } from './failure.ts'
-import type { KeyValueTables } from './key-value.ts'
-import type { HttpCounters, HttpLimits } from './limits.ts'
 import { createOpenApi } from './openapi.ts'
 import { OPERATIONS, type Operation } from './operations.ts'
 import { readTarget, type Target } from './target.ts'
-
-/** What all requests share. */
-export interface HttpContext {
-  readonly clock: Clock
-  readonly log: Log
-  readonly random: Random
-  readonly limits: HttpLimits
-  readonly counters: HttpCounters
-  readonly tables: KeyValueTables
-  /** No new requests are wanted: answers say that their connection ends. */
-  isClosing: boolean
-}
 
 export interface HttpServiceOptions extends Omit<HttpContext, 'isClosing'> {
   readonly listen: ListenHttpService
