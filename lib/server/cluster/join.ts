@@ -3,6 +3,7 @@
  * Always: it counts as a replica only when it has all that it is to hold; nodes join and leave one after the other.
  */
 
+import { tokenCount } from '../../../cluster/ring/allocation.ts'
 import { type RingNode, type Topology, TopologyError } from '../../../cluster/ring/topology.ts'
 import { StreamError } from '../../../cluster/streaming/plan.ts'
 import type { Clock, Log, Random } from '../../runtime/runtime.ts'
@@ -40,8 +41,14 @@ const OTHERS_DOWN_MS = 30_000
 
 /** Resolves when this node is in the ring, as a replica of what it owns. Rejects with a StartError. */
 export async function joinRing(options: JoinOptions): Promise<void> {
-  const { self, metadata, log } = options
+  const { self, metadata, log, numTokens } = options
   const known = metadata.state.topology.nodes.get(self.hostId)
+  const wanted = self.tokens.length > 0 ? self.tokens.length : tokenCount(numTokens, self.capacity)
+  if (known && known.tokens.length !== wanted)
+    log.warn(
+      SOURCE,
+      `The settings ask for ${wanted} tokens: this node keeps the ${known.tokens.length} that it came to the ring with`,
+    )
   try {
     if (known && !isSamePlace(known, self)) await move(options)
     if (known === undefined || known.status === 'joining') await join(options)

@@ -4,10 +4,12 @@ import { join } from 'node:path'
 import { Client, types } from 'cassandra-driver'
 import t from 'tap'
 import type { Settings } from '../../../lib/config/settings.ts'
+import type { Log } from '../../../lib/runtime/runtime.ts'
 import { StartError, type StartedNode, startNode } from '../../../lib/server/node.ts'
 import { rowsOf, ToolClient } from '../../../tools/support/client.ts'
 import { temporaryDirectory } from '../../../tools/support/directory.ts'
 import { loopbackNetwork } from '../../support/loopback.ts'
+import { createMemoryLog } from '../../support/messengers.ts'
 
 const network = await loopbackNetwork()
 const { path: directory } = temporaryDirectory('start')
@@ -21,13 +23,15 @@ interface Given {
   readonly data?: string
   readonly seeds?: readonly number[]
   readonly settings?: Partial<Settings>
+  readonly log?: Log
 }
 
 async function start(
   host: number,
-  { data = `node${host}`, seeds = [1], settings = {} }: Given = {},
+  { data = `node${host}`, seeds = [1], settings = {}, log }: Given = {},
 ): Promise<StartedNode> {
   const node = await startNode({
+    ...(log && { log }),
     directory: join(directory, data),
     address: `${network}.${host}`,
     port: 9042,
@@ -115,6 +119,11 @@ t.test('nodes that found a cluster have as many tokens as each of them asks for'
     return local!.get('tokens')!.bytes!.readInt32BE(0)
   })
   t.same(await Promise.all(counts), [4, 12, 10])
+
+  const log = createMemoryLog()
+  await stop(nodes[1]!)
+  await start(2, { data: 'tokens1', seeds: [1, 2, 3], settings: { num_tokens: 7 }, log })
+  t.match(log.lines.join('\n'), /WARN The settings ask for 7 tokens: this node keeps the 12 that/)
 })
 
 t.test('a data directory of another cluster of the same name is refused', async (t) => {
