@@ -3,6 +3,7 @@
  * and every few seconds lets rates and percentiles go with the time.
  */
 import type { RequestLatencies } from '../cluster/coordinator/latencies.ts'
+import type { HintCounts } from '../cluster/hints/handoff.ts'
 import type { Store } from '../storage/store.ts'
 import type { StoreStatistics } from '../storage/store-words.ts'
 import type { TableReport } from '../storage/table-report.ts'
@@ -27,6 +28,8 @@ export interface MetricsSources {
   clients(): { readonly connections: number; readonly counters: ClientCounters }
   /** Of keys and values over HTTP; zeros when they are not served. */
   http(): HttpCounters
+  /** Null: the node is alone. */
+  hints(): HintCounts | null
 }
 
 /** Of the log of schema and ring. */
@@ -114,6 +117,11 @@ export class Metrics {
 
   get clients(): ReturnType<MetricsSources['clients']> {
     return this.#sources.clients()
+  }
+
+  /** Null: the node is alone. */
+  get hints(): HintCounts | null {
+    return this.#sources.hints()
   }
 
   get http(): HttpCounters {

@@ -437,6 +437,7 @@ async function serve({
     metadata: () => metadata.figures,
     clients: () => ({ connections: clients.connections.size, counters: clients.counters }),
     http: () => httpCounters,
+    hints: () => member?.hints?.counts() ?? null,
   })
   late.metrics = metrics
   metadata.listen((changes) => {

@@ -261,6 +261,7 @@ function nodeMetricRows(metrics: Metrics): PlainRow[] {
     garbage_collection_longest_ms: pauses.collections.longestMs,
     garbage_collection_ms: pauses.collections.totalMs,
     garbage_collections: pauses.collections.count,
+    ...hintValues(metrics),
     ...httpValues(metrics),
     memory_buffer_bytes: memory.bufferBytes,
     memory_heap_bytes: memory.heapBytes,
@@ -291,6 +292,20 @@ function nodeMetricRows(metrics: Metrics): PlainRow[] {
     tables: store.tables,
     ...levelValues(metrics),
   })
+}
+
+/** Of what other nodes missed. `dropped`: not kept, so that only repair brings it to them. */
+function hintValues({ hints }: Metrics): Record<string, number> {
+  if (hints === null) return {}
+  const { stored, sent, dropped, expired } = hints
+  const pendingBytes = hints.hosts.reduce((total, { bytes }) => total + bytes, 0)
+  return {
+    hints_dropped: dropped,
+    hints_expired: expired,
+    hints_pending_bytes: pendingBytes,
+    hints_sent: sent,
+    hints_stored: stored,
+  }
 }
 
 /** Of keys and values over HTTP: answers by status, as far as there were any. */
