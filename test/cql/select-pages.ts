@@ -176,6 +176,39 @@ t.test('a read by key is answered at once, with one read', async (t) => {
   t.equal(node.reads.count, before + 1)
 })
 
+t.test('by an index about as many rows are read as are wanted, more where most are filtered out', async (t) => {
+  await using node = await openStorageNode()
+  await node.run("CREATE KEYSPACE p WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 1}")
+  await node.run('CREATE TABLE p.i (k int PRIMARY KEY, v int, w int)')
+  await node.run('CREATE INDEX ON p.i (v)')
+  for (let k = 0; k < 300; k++) await node.run(`INSERT INTO p.i (k, v, w) VALUES (${k}, 1, ${k % 100})`)
+  const { coordinator } = node.environment
+  const limits: number[] = []
+  const watched: Environment = {
+    ...node.environment,
+    coordinator: {
+      write: (...args) => coordinator.write(...args),
+      cas: (request) => coordinator.cas(request),
+      truncate: (table) => coordinator.truncate(table),
+      read(command, ...args) {
+        limits.push(command.limit)
+        return coordinator.read(command, ...args)
+      },
+    },
+  }
+  const read = async (cql: string): Promise<number> => {
+    limits.length = 0
+    const { statement } = node.processor.prepare(cql, null, node.client)
+    return ((await statement.execute(watched, OPTIONS, node.client)) as RowsResult).rowCount
+  }
+  t.equal(await read('SELECT * FROM p.i WHERE v = 1 LIMIT 10'), 10)
+  t.same(limits, [16])
+  t.equal(await read('SELECT * FROM p.i WHERE v = 1'), 100)
+  t.same(limits, [100])
+  t.equal(await read('SELECT * FROM p.i WHERE v = 1 AND w = 7 ALLOW FILTERING'), 3)
+  t.same(limits, [100, 100, 256])
+})
+
 t.test('paging states: there and back; anything else is refused', (t) => {
   forAll(300, (random) => {
     const bytes = (): Buffer => Buffer.from(Array.from({ length: 1 + random.int(40) }, () => random.int(256)))

@@ -79,6 +79,8 @@ export interface ScanEnd {
 
 /** Rows of one read when not every row read is given: few at first, then so many that storage lets others run in between. */
 const CHUNK_ROWS_MIN = 256
+/** Of one that an index answers, where each row is looked up by its key: as many as are wanted do mostly, for few are filtered out. */
+const INDEXED_ROWS_MIN = 16
 const CHUNK_ROWS_MAX = 4096
 const CHUNK_BYTES_MAX = 4 * 1024 * 1024
 
@@ -232,13 +234,14 @@ export class Scan {
   }
 
   async #runChunks(): Promise<void> {
-    const { targets, byteLimit, isDirect, wanted } = this.#request
+    const { targets, byteLimit, isDirect, wanted, index } = this.#request
     const output = this.#output
-    let chunkRows = CHUNK_ROWS_MIN
+    let chunkRows = index === null ? CHUNK_ROWS_MIN : INDEXED_ROWS_MIN
+    const growth = index === null ? 2 : 4
     while (this.#target < targets.length && !this.#isFull) {
       const missing = wanted - output.count
       const rows = isDirect ? missing : Math.max(Math.min(missing, CHUNK_ROWS_MAX), chunkRows)
-      chunkRows = Math.min(chunkRows * 2, CHUNK_ROWS_MAX)
+      chunkRows = Math.min(chunkRows * growth, CHUNK_ROWS_MAX)
       const reading = this.#read(rows, isDirect ? Math.max(byteLimit - output.bytes, 1) : CHUNK_BYTES_MAX)
       const result = reading instanceof Promise ? await reading : reading
       this.#take(result)
