@@ -2,7 +2,7 @@
  * A whole cluster and its clients in one process, run by one plan. Phase 1: requests under faults. Phase 2: everything heals, and the cluster has to
  * serve, agree, and show what the oracles expect.
  */
-import { crc32 } from 'node:zlib'
+import { hash } from 'node:crypto'
 import { Kernel } from '../../../lib/runtime/simulated/kernel.ts'
 import { SimulatedNetwork } from '../../../lib/runtime/simulated/network.ts'
 import { createSeededRandom } from '../../../lib/runtime/simulated/random.ts'
@@ -175,7 +175,7 @@ export class World {
   }
 
   #delivered(from: string, to: string, bytes: Buffer): void {
-    this.kernel.note(crc32(bytes))
+    this.kernel.noteBytes(bytes)
     this.kernel.note(from.length * 31 + to.charCodeAt(to.length - 1))
     for (const watch of this.watches) watch()
   }
@@ -184,10 +184,11 @@ export class World {
   #noteEnd(): void {
     for (const machine of this.machines) machine.countNoRoom()
     for (const machine of this.machines)
-      for (const [path, content] of machine.files()) this.kernel.note(crc32(content, crc32(path)))
+      for (const [path, content] of machine.files())
+        this.kernel.noteBytes(hash('sha1', Buffer.concat([Buffer.from(path), content]), 'buffer'))
     this.kernel.note(this.#requests)
     this.kernel.note(this.#succeeded)
-    for (const problem of this.#problems) this.kernel.note(crc32(problem))
+    for (const problem of this.#problems) this.kernel.noteBytes(Buffer.from(problem))
   }
 
   async #phases(): Promise<void> {
@@ -414,7 +415,7 @@ class Client implements WorkloadContext {
     const { machines, http } = this.#world
     const node = this.only ?? this.dice.int(machines.length)
     const answer = await http!.ask(this.#clock, machines[node]!.address, ask)
-    if (answer.kind === 'answer') this.#world.kernel.note(crc32(answer.body, answer.status))
+    if (answer.kind === 'answer') this.#world.kernel.noteBytes(answer.body)
     this.#world.counted(`HTTP ${ask.method}`, answer.kind === 'answer' && answer.status < 400)
     // Who finds nobody there looks for another.
     if (answer.kind === 'lost') await this.sleep(10 + this.dice.int(90))
