@@ -6,14 +6,11 @@
 import { resolve } from 'node:path'
 import { ActorDots } from '../../cluster/coordinator/actor-dots.ts'
 import { ConditionalDots } from '../../cluster/coordinator/conditional-dots.ts'
-import { LocalCoordinator } from '../../cluster/coordinator/local.ts'
-import type { Replica } from '../../cluster/coordinator/replica.ts'
 import { CorruptionError } from '../../storage/errors.ts'
 import type { ReadCommand } from '../../storage/model/command.ts'
 import { openStore, type Store } from '../../storage/store.ts'
 import type { SnapshotSettings } from '../../storage/table-snapshots.ts'
 import { Closers } from '../base/closers.ts'
-import { uuidBytes } from '../base/uuid.ts'
 import type { LoadedConfig } from '../config/load.ts'
 import type { Settings } from '../config/settings.ts'
 import { snapshotSchemaText } from '../cql/ddl/snapshot-text.ts'
@@ -26,12 +23,12 @@ import type { TableSchema } from '../schema/table.ts'
 import { addressBytes } from './addresses.ts'
 import type { RingControl } from './admin/admin-node.ts'
 import { serveAdmin } from './admin/serve.ts'
-import { CausalTables } from './causal-table.ts'
 import { openClockLedger } from './clock-ledger.ts'
 import { ClusterEvents } from './cluster/cluster-events.ts'
 import { KnownCluster } from './cluster/known-cluster.ts'
 import { openMember } from './cluster/member.ts'
 import { selfNode } from './cluster/self.ts'
+import { localCoordinator, replicaOf } from './coordination.ts'
 import { lockDirectory } from './data-directory.ts'
 import type { NodeDoors } from './doors.ts'
 import { FailurePolicy } from './failure-policy.ts'
@@ -45,7 +42,6 @@ import { type MetadataLog, openMetadataLog } from './metadata-log.ts'
 import { describeNode } from './node-description.ts'
 import type { NodeParts } from './node-parts.ts'
 import { cqlLimits, storeSettings } from './node-settings.ts'
-import { replicationOf } from './replication.ts'
 import { Retirement } from './retirement.ts'
 import { StartError } from './start-error.ts'
 import { substitutes } from './table-options.ts'
@@ -347,18 +343,7 @@ async function serve({
     }),
     () => metadata.current,
   )
-  const replica: Replica = {
-    apply: (mutations) => views.apply(mutations),
-    read: (command) => (virtual.handles(command.table) ? virtual.read(command) : views.read(command)),
-    rowAtHand: (mutation, position, clustering) => store.rowAtHand(mutation, position, clustering),
-    knownRows: store.knownRows,
-    forgettings: () => store.forgettings,
-    resolution: (table) => store.resolutionOf(table),
-    truncate: (table, atMs) => views.truncate(table, atMs),
-    truncateViews: (table, atMs) => views.truncateViews(table, atMs),
-    fillViews: (table) => views.fill(table),
-  }
-  const causalTables = new CausalTables(() => metadata.current)
+  const replica = replicaOf({ store, views, virtual })
   const report = reporter(log, clock)
   const hybrid = member?.hybrid ?? new HybridClock(clock, undefined, await openClockLedger(store, clock))
   const tracer = new QueryTracer({
@@ -371,29 +356,7 @@ async function serve({
   })
   const coordinator = member
     ? await member.coordinate(replica, report, tracer)
-    : new LocalCoordinator({
-        clock,
-        replica,
-        counters: {
-          shard: uuidBytes(identity.hostId),
-          timestampMicros: () => hybrid.next(),
-          nowSeconds: () => Math.floor(clock.wallMicros() / 1e6),
-        },
-        causal: {
-          dots: new ActorDots(
-            random.stream('dots'),
-            () => hybrid.next(),
-            () => store.forgettings,
-          ),
-          table: (mutation) => causalTables.of(mutation),
-          nowSeconds: () => Math.floor(clock.wallMicros() / 1e6),
-        },
-        datacenter: identity.datacenter,
-        address: addressBytes(address),
-        replication: (keyspace) => replicationOf(metadata.current.keyspaces.get(keyspace) ?? null),
-        epoch: () => metadata.current.epoch,
-        report,
-      })
+    : localCoordinator({ store, metadata, identity, runtime, replica, hybrid, address, report })
   const idBytes = random.stream('cql')
   const conditionalActors = random.stream('conditional dots')
   const environment: Environment = {

@@ -4,12 +4,8 @@ import { type Dice, forAll } from '../support/random.ts'
 import {
   type CounterInput,
   type CounterOutput,
-  checkConverged,
   checkCounterKey,
-  checkDeletionsKey,
   checkSetKey,
-  type DeletionInput,
-  type DeletionOutput,
   type SetInput,
   type SetOutput,
 } from './oracles/collections.ts'
@@ -356,42 +352,5 @@ t.test('counters', (t) => {
   for (const value of [3, 5, 6, 8]) t.same(checkCounterKey([...before, sum(4, 6, value)]), [])
   for (const value of [2, 9, 105]) t.match(checkCounterKey([...before, sum(4, 6, value)]), [/not within \[3, 8\]/])
   t.match(checkCounterKey([...before, sum(60, 61, 9)]), [/not within \[10, 13\]/])
-  t.end()
-})
-
-t.test('deletions', (t) => {
-  const gone = (call: number, end: number, timestamp: number, told: 'deleted' | 'unknown' = 'deleted') =>
-    operation<DeletionInput, DeletionOutput>(
-      call,
-      end,
-      { kind: 'delete', timestamp },
-      told === 'deleted' ? { kind: 'deleted' } : told,
-    )
-  const shown = (call: number, end: number, ...timestamps: number[]) =>
-    operation<DeletionInput, DeletionOutput>(call, end, { kind: 'read' }, { kind: 'read', timestamps })
-  t.same(checkDeletionsKey([shown(0, 1, 5), gone(2, 3, 10), shown(2, 4, 5), shown(5, 6), shown(7, 8, 11)]), [])
-  t.same(checkDeletionsKey([gone(2, NEVER, 10, 'unknown'), shown(5, 6, 5)]), [])
-  t.match(checkDeletionsKey([gone(2, 3, 10), shown(5, 6, 12, 10)]), [/came back/])
-  t.same(
-    checkConverged(
-      'k',
-      new Map([
-        ['a', '1'],
-        ['b', '1'],
-      ]),
-    ),
-    [],
-  )
-  t.match(
-    checkConverged(
-      'k',
-      new Map([
-        ['a', '1'],
-        ['b', '2'],
-        ['c', '1'],
-      ]),
-    ),
-    [{ what: 'replicas differ: a, c: 1; b: 2' }],
-  )
   t.end()
 })

@@ -1,6 +1,4 @@
-/**
- * What is added to and never taken away: sets of unique elements, counters. And what is taken away and must not return.
- */
+/** What is added to and never taken away: sets of unique elements, counters. */
 import { checkKeys, describe, type History, type Operation, type Violation } from './history.ts'
 
 export type SetInput = { readonly kind: 'add'; readonly element: string } | { readonly kind: 'read' }
@@ -75,45 +73,4 @@ export function checkCounterKey(operations: readonly CounterOperation[]): string
     if (value < least || value > most) violations.push(`not within [${least}, ${most}]: ${describe(read)}`)
   }
   return violations
-}
-
-export type DeletionInput =
-  | { readonly kind: 'delete'; readonly timestamp: number }
-  /** At whatever level, of whichever replica. */
-  | { readonly kind: 'read' }
-/** The timestamps of the cells that were shown. */
-export type DeletionOutput =
-  | { readonly kind: 'deleted' }
-  | { readonly kind: 'read'; readonly timestamps: readonly number[] }
-export type DeletionOperation = Operation<DeletionInput, DeletionOutput>
-
-/**
- * Deletes stay deleted: once a deletion was acknowledged, nothing as old as it is shown by a read that begins later. For reads whose level overlaps
- * with that of the deletion, and after healing for all of them: hints, repair and nodes that return bring nothing back.
- */
-export function checkDeletions(history: History<DeletionInput, DeletionOutput>): Violation[] {
-  return checkKeys(history, checkDeletionsKey)
-}
-
-export function checkDeletionsKey(operations: readonly DeletionOperation[]): string[] {
-  const deletions = operations.filter(({ input, outcome }) => input.kind === 'delete' && outcome === 'ok')
-  const violations: string[] = []
-  for (const read of operations) {
-    if (read.output?.kind !== 'read' || read.output.timestamps.length === 0) continue
-    const oldest = Math.min(...read.output.timestamps)
-    const deletion = deletions.find(
-      ({ input, return: end }) => input.kind === 'delete' && end < read.call && input.timestamp >= oldest,
-    )
-    if (deletion) violations.push(`deleted data came back: ${describe(read)}\n  after ${describe(deletion)}`)
-  }
-  return violations
-}
-
-/** After healing all replicas hold the same. `contents`: of each replica, by name. */
-export function checkConverged(key: string, contents: ReadonlyMap<string, string>): Violation[] {
-  const different = new Map<string, string[]>()
-  for (const [replica, content] of contents) different.set(content, [...(different.get(content) ?? []), replica])
-  if (different.size < 2) return []
-  const what = [...different].map(([content, replicas]) => `${replicas.join(', ')}: ${content}`).join('; ')
-  return [{ key, what: `replicas differ: ${what}` }]
 }
