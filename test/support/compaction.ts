@@ -58,7 +58,7 @@ export function open(disk: Disk, path: string): Promise<TableReader> {
   return openTableReader(disk, path, { cache: new BlockCache() })
 }
 
-export function jobContext(disk: Disk, pause: () => void = () => {}): JobContext {
+function jobContext(disk: Disk, pause: () => void = () => {}): JobContext {
   const signal = new AbortController().signal
   return {
     disk,

@@ -107,7 +107,7 @@ type GoldenType =
     }
 
 /** The type that was meant, or (`asSent`) the one that the version could say. */
-export function cqlType(golden: GoldenType, asSent: boolean): CqlType {
+function cqlType(golden: GoldenType, asSent: boolean): CqlType {
   const inner = (type: GoldenType) => cqlType(type, asSent)
   if (typeof golden === 'string') return { kind: 'native', name: golden as NativeTypeName }
   if (golden.custom !== undefined && (asSent || golden.means === undefined))

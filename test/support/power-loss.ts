@@ -71,7 +71,7 @@ const STORED: StoredTable = {
 }
 
 /** `compaction`: what the table is compacted with; null: nothing is compacted by itself. */
-export async function openScriptStore(
+async function openScriptStore(
   disk: SimulatedDisk,
   clock: SimulatedClock,
   compaction: CompactionOptions | null,

@@ -32,7 +32,7 @@ export interface RecordedCluster {
   readonly listeners: Set<(hostId: string, alive: boolean) => void>
 }
 
-export function recordedTopology(): Topology {
+function recordedTopology(): Topology {
   const text = readFileSync(join(NODETOOL, 'describering.txt'), 'utf8')
   const tokens = new Map<string, string[]>()
   for (const [, token, owner] of text.matchAll(/end_token:(-?\d+), endpoints:\[([^,\]]*)/g))
@@ -55,7 +55,7 @@ export function recordedTopology(): Topology {
 }
 
 /** What recorded gossip said, by host id; the node's own first. */
-export function recordedGossip(): Map<string, NodeState> {
+function recordedGossip(): Map<string, NodeState> {
   const text = readFileSync(join(NODETOOL, 'gossipinfo.txt'), 'utf8')
   const states = new Map<string, NodeState>()
   for (const [, block] of text.matchAll(/^\/[\d.]+\n((?: {2}.*\n)+)/gm)) {

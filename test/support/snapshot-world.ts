@@ -71,7 +71,7 @@ export function registerTable(store: Store, id: string, name: string, shape = ''
 }
 
 /** A row with one live cell. */
-export function oneRow(key: string, value: string, ts: bigint): ModelWrite {
+function oneRow(key: string, value: string, ts: bigint): ModelWrite {
   const cells = [{ column: 0, path: null, kind: 'live', ts, localTime: 0, ttl: 0, value } as const]
   return {
     partition: key,

@@ -8,7 +8,7 @@ import { type ReplicaWorld, TABLE, type WorldNode } from './replica-world.ts'
 import { memoryRuntime } from './storage-runtime.ts'
 
 /** Where no test keeps a batch. */
-export const NO_BATCHES = {
+const NO_BATCHES = {
   id: '',
   idBytes: Buffer.alloc(16),
   apply: () => undefined,

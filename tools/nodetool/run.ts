@@ -67,7 +67,7 @@ export interface ToolWorld {
   printError(text: string): void
 }
 
-export const WORLD: ToolWorld = {
+const WORLD: ToolWorld = {
   connect: (place) => new AdminClient(place),
   print: (text) => void process.stdout.write(text),
   printError: (text) => void process.stderr.write(text),

@@ -21,7 +21,7 @@ export interface FoundBlock {
   readonly block: Block
 }
 
-export class BlockScan {
+class BlockScan {
   readonly path: string
   /** Null: its end cannot be read, `problems` says why. */
   readonly reader: TableReader | null

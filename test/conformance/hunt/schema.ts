@@ -78,7 +78,7 @@ const NATIVES: readonly HuntType[] = [
 const DURATION = native('duration', '1h', '2d3h', '-1mo', '0s')
 
 /** Types that may be in a key. */
-export const KEY_TYPES = NATIVES
+const KEY_TYPES = NATIVES
 
 function collection(kind: 'list' | 'set', part: HuntType, frozen: boolean): HuntType {
   const [open, close] = kind === 'list' ? ['[', ']'] : ['{', '}']

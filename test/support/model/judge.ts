@@ -319,7 +319,7 @@ export class Judge {
 const RANK = { tombstone: 2, expiring: 1, live: 0 }
 
 /** Which of two versions of a cell, or of two livenesses, is kept. */
-export function isStronger(a: Omit<Version, 'fate'>, b: Omit<Version, 'fate'>): boolean {
+function isStronger(a: Omit<Version, 'fate'>, b: Omit<Version, 'fate'>): boolean {
   if (a.ts !== b.ts) return a.ts > b.ts
   if (a.kind !== b.kind) return RANK[a.kind] > RANK[b.kind]
   if (a.kind !== 'live' && a.localTime !== b.localTime) return a.localTime > b.localTime

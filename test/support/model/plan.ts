@@ -134,8 +134,8 @@ export interface Plan {
   readonly operations: readonly Operation[]
 }
 
-export const SIMPLE_COLUMNS = [0, 1, 2, 200]
-export const COMPLEX_COLUMNS = [3, 4]
+const SIMPLE_COLUMNS = [0, 1, 2, 200]
+const COMPLEX_COLUMNS = [3, 4]
 const COLUMNS = [0, 1, 2, 3, 4, 200]
 /** Table 0 has clustering and a static row, 1 a single row a partition, 2 is not in the commit log; the one after them keeps versions. */
 export const TABLES = 3
