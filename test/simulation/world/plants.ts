@@ -335,6 +335,21 @@ export const PLANTS: readonly SimulationPlant[] = [
     workloads: 'ddl',
   },
   {
+    name: 'joining: the last partition of a range is not given',
+    file: 'cluster/streaming/source.js',
+    from: 'for (const data of result.partitions)',
+    to: 'for (const data of result.partitions.slice(0, -1))',
+    workloads: 'rows,sets',
+    joins: true,
+  },
+  {
+    name: 'truncation: a write that comes late is taken',
+    file: 'cluster/coordinator/truncation-marks.js',
+    from: 'return mark === null || writtenAt > mark.micros;',
+    to: 'return true;',
+    workloads: 'truncated',
+  },
+  {
     name: 'disk: a log that found no room acknowledges all the same',
     file: 'storage/commitlog/writer.js',
     // biome-ignore lint/suspicious/noTemplateCurlyInString: it is the module's text
