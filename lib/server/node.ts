@@ -6,7 +6,7 @@ import type { Settings } from '../config/settings.ts'
 import { listenHttpService } from '../runtime/node/http-service.ts'
 import { createTextLog, SILENT_LOG } from '../runtime/node/log.ts'
 import { openNodePauses } from '../runtime/node/pauses.ts'
-import { processMemory } from '../runtime/node/process-memory.ts'
+import { giveBackWhenIdle, processMemory } from '../runtime/node/process-memory.ts'
 import { openNodeRuntime } from '../runtime/node/runtime.ts'
 import type { Log } from '../runtime/runtime.ts'
 import { POLYXENA_VERSION } from '../version.ts'
@@ -51,6 +51,7 @@ export async function runNode(config: LoadedConfig): Promise<StartedNode> {
   process.stdout.write(
     `Polyxena ${POLYXENA_VERSION} serves CQL on ${node.address}:${node.port} (${where}). Next: cqlsh ${node.address}${port}\n`,
   )
+  giveBackWhenIdle()
   return node
 }
 
