@@ -154,7 +154,10 @@ export function drawPlan(seed: number, options: PlanOptions): Plan {
     ...drawCompactions(apart('compactions'), nodes, workloads, options),
     ...drawDisks(apart('disks'), { nodes, replication, workloads }, options),
     ...drawAmbushes(apart('ambushes'), nodes, workloads, options),
-  ].sort((a, b) => a.atMs - b.atMs)
+  ]
+    // What follows a fault may be drawn for a time when all is healed already.
+    .filter(({ atMs }) => atMs < options.seconds * 1000)
+    .sort((a, b) => a.atMs - b.atMs)
   return {
     seed,
     datacenters,
