@@ -369,7 +369,7 @@ class Client implements WorkloadContext {
   hintFiles(): number {
     let files = 0
     for (const machine of this.#world.machines)
-      for (const [path] of machine.files()) if (path.endsWith('.hints')) files++
+      if (!machine.isGone) for (const [path] of machine.files()) if (path.endsWith('.hints')) files++
     return files
   }
 
