@@ -1,6 +1,7 @@
 /**
  * Several scans as one sorted sequence: each key once, with the scans that hold a version of it. Source: k-way merge with a heap (Knuth, TAOCP 3, 5.4.1).
  */
+import { abandon, alsoWait } from '../read/source.ts'
 import { compareBytes } from '../sstable/block.ts'
 import type { TableScan } from './table-scan.ts'
 
@@ -36,11 +37,14 @@ export class MergeCursor {
   next(): Promise<void> | undefined {
     const { at } = this
     let waits: Promise<void>[] | null = null
-    for (let i = 0; i < at.length; i++) {
-      const wait = at[i]!.next()
-      if (wait === undefined) continue
-      if (waits === null) waits = [wait]
-      else waits.push(wait)
+    try {
+      for (let i = 0; i < at.length; i++) {
+        const wait = at[i]!.next()
+        if (wait) waits = alsoWait(waits, wait)
+      }
+    } catch (error) {
+      abandon(waits)
+      throw error
     }
     if (waits !== null) return this.#later(waits)
     this.#take()

@@ -2,7 +2,7 @@
  * Several sources as one sorted sequence: each key once, with all its versions at hand, newest source first. A heap finds the next key: most often
  * one source has moved, and goes down to its new place.
  */
-import { alsoWait, type Source, type SourceCursor } from './source.ts'
+import { abandon, alsoWait, type Source, type SourceCursor } from './source.ts'
 import { Span } from './span.ts'
 
 export class MergedCursor {
@@ -37,10 +37,15 @@ export class MergedCursor {
   /** Forward: to the first key at or after the bound. Reversed: to the last before it. */
   seek(bound: Buffer): Promise<void> | undefined {
     let waits: Promise<void>[] | null = null
-    for (let i = 0; i < this.#cursors.length; i++) {
-      const cursor = this.#cursors[i]!
-      const wait = this.#reversed ? cursor.seekBefore(bound) : cursor.seek(bound)
-      if (wait) waits = alsoWait(waits, wait)
+    try {
+      for (let i = 0; i < this.#cursors.length; i++) {
+        const cursor = this.#cursors[i]!
+        const wait = this.#reversed ? cursor.seekBefore(bound) : cursor.seek(bound)
+        if (wait) waits = alsoWait(waits, wait)
+      }
+    } catch (error) {
+      abandon(waits)
+      throw error
     }
     if (waits) return this.#later(waits, true)
     this.#readAll()
@@ -50,12 +55,17 @@ export class MergedCursor {
   /** To the next key in the cursor's direction. */
   next(): Promise<void> | undefined {
     let waits: Promise<void>[] | null = null
-    for (let i = 0; i < this.versions; i++) {
-      const which = this.#at[i]!
-      const cursor = this.#cursors[which]!
-      const wait = this.#reversed ? cursor.previous() : cursor.next()
-      if (wait) waits = alsoWait(waits, wait)
-      else this.#readKey(which)
+    try {
+      for (let i = 0; i < this.versions; i++) {
+        const which = this.#at[i]!
+        const cursor = this.#cursors[which]!
+        const wait = this.#reversed ? cursor.previous() : cursor.next()
+        if (wait) waits = alsoWait(waits, wait)
+        else this.#readKey(which)
+      }
+    } catch (error) {
+      abandon(waits)
+      throw error
     }
     if (waits) return this.#later(waits, false)
     this.#advanced()

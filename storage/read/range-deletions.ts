@@ -9,7 +9,7 @@ import { EntryKind } from '../model/mutation.ts'
 import { readInt32 } from '../model/row.ts'
 import { isPrefix, partitionRecordKey } from './keys.ts'
 import { greaterDeletion } from './row-resolver.ts'
-import { alsoWait, type Source, type SourceCursor } from './source.ts'
+import { abandon, alsoWait, type Source, type SourceCursor } from './source.ts'
 
 const AFTER = Buffer.from([0])
 /** Bounds passed before others get the event loop. */
@@ -193,9 +193,14 @@ export class RangeDeletions {
   /** Goes past one bound: the ranges that end there give way to those that follow. */
   #pass(bound: Buffer): Promise<void> | undefined {
     let waits: Promise<void>[] | null = null
-    for (let i = 0; i < this.#ranges.length; i++) {
-      const wait = this.#leave(i, bound)
-      if (wait) waits = alsoWait(waits, wait)
+    try {
+      for (let i = 0; i < this.#ranges.length; i++) {
+        const wait = this.#leave(i, bound)
+        if (wait) waits = alsoWait(waits, wait)
+      }
+    } catch (error) {
+      abandon(waits)
+      throw error
     }
     if (++this.#passed % BOUNDS_PER_TURN === 0) waits = alsoWait(waits, this.#options.pause())
     if (waits) return Promise.all(waits).then(() => this.#hold(bound))

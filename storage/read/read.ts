@@ -19,7 +19,7 @@ import { afterPartition, partitionRecordKey, positionLength, rowKey } from './ke
 import { MergedCursor } from './merged-cursor.ts'
 import { RangeDeletions, type RangeSink } from './range-deletions.ts'
 import { greaterDeletion, RowResolver } from './row-resolver.ts'
-import type { Source } from './source.ts'
+import { abandon, type Source } from './source.ts'
 import { Span } from './span.ts'
 import { type ReadSteps, waitFor } from './steps.ts'
 import { WholeForm, WholePartition } from './whole.ts'
@@ -222,13 +222,18 @@ class Read {
     let deletion: Buffer | null = null
     let waits: Promise<Buffer | null>[] | null = null
     let key: Buffer | null = null
-    for (const source of sources) {
-      if (!source.hasPartitionDeletions) continue
-      key ??= partitionRecordKey(position, EntryKind.PARTITION_DELETION)
-      const got = source.get(key)
-      if (!(got instanceof Promise)) deletion = greaterDeletion(deletion, got)
-      else if (waits === null) waits = [got]
-      else waits.push(got)
+    try {
+      for (const source of sources) {
+        if (!source.hasPartitionDeletions) continue
+        key ??= partitionRecordKey(position, EntryKind.PARTITION_DELETION)
+        const got = source.get(key)
+        if (!(got instanceof Promise)) deletion = greaterDeletion(deletion, got)
+        else if (waits === null) waits = [got]
+        else waits.push(got)
+      }
+    } catch (error) {
+      abandon(waits)
+      throw error
     }
     if (waits !== null) for (const got of yield* waitFor(Promise.all(waits))) deletion = greaterDeletion(deletion, got)
     return deletion

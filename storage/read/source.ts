@@ -54,3 +54,8 @@ export function alsoWait(waits: Promise<void>[] | null, wait: Promise<void>): Pr
   waits.push(wait)
   return waits
 }
+
+/** The read has failed at once, so nobody waits for these: that they fail too, as damaged files do, must not end the process. */
+export function abandon(waits: readonly Promise<unknown>[] | null): void {
+  for (const wait of waits ?? []) wait.catch(() => {})
+}

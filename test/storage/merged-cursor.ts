@@ -79,3 +79,41 @@ t.test('each key once, with all its versions, newest source first', async (t) =>
     })
   t.pass()
 })
+
+/** What stands still at a key, and fails when it moves: at once, or later. */
+function failing(how: 'at once' | 'later', canSeek: boolean): Source {
+  const fail = (): Promise<void> => {
+    if (how === 'at once') throw new Error(how)
+    return Promise.reject(new Error(how))
+  }
+  const seek = (): Promise<void> | undefined => (canSeek ? undefined : fail())
+  const key = Buffer.from('k')
+  const cursor: SourceCursor = {
+    valid: true,
+    key,
+    value: key,
+    keyInto: (span) => span.setTo(key),
+    valueInto: (span) => span.setTo(key),
+    seek,
+    seekBefore: seek,
+    next: fail,
+    previous: fail,
+  }
+  return { cursor: () => cursor } as unknown as Source
+}
+
+t.test('of two damaged files one fails at once: the failure of the other is not left for nobody', async (t) => {
+  const unhandled: unknown[] = []
+  const note = (error: unknown): void => void unhandled.push(error)
+  process.on('unhandledRejection', note)
+  t.teardown(() => process.off('unhandledRejection', note))
+  for (const reversed of [false, true]) {
+    const still = new MergedCursor([failing('later', false), failing('at once', false)], reversed)
+    t.throws(() => still.seek(Buffer.from('a')), { message: 'at once' })
+    const moving = new MergedCursor([failing('later', true), failing('at once', true)], reversed)
+    moving.seek(Buffer.from('a'))
+    t.throws(() => moving.next(), { message: 'at once' })
+  }
+  await new Promise((resolve) => setImmediate(resolve))
+  t.same(unhandled, [])
+})
