@@ -1,19 +1,22 @@
 /**
  * Hinted handoff: what a replica missed is kept by the coordinator and sent when the replica is back. Source: Dynamo §4.6; Cassandra's HintsService
  * and HintsDispatcher (windows, throttle, and that a hint older than its table's gc_grace is not sent: the tombstones that it might overrule may be gone).
- * Always: a hint leaves when its node acknowledged it, when it could do harm, when nobody wants it (node or table gone), or when there is no room;
- * the latter is written down, for repair.
+ * Always: a hint leaves when its node acknowledged it, when another node keeps it from now on (this one leaves the cluster: Cassandra's
+ * transferHints), when it could do harm, when nobody wants it (node or table gone), or when there is no room; the latter is written down, for repair.
  */
 import type { Clock, Disk, Log, Random } from '../../lib/runtime/runtime.ts'
 import { TABLE_ID_BYTES } from '../../storage/model/mutation.ts'
 import type { Hints } from '../coordinator/environment.ts'
 import type { Liveness } from '../gossip/liveness.ts'
 import type { Endpoint, Messenger } from '../internode/messenger.ts'
+import { Verb } from '../internode/verbs.ts'
 import { type Delivery, deliver } from './delivery.ts'
 import { FileHints, findHintFiles } from './file-hints.ts'
 import type { HostHints } from './host-hints.ts'
 import { MissedLedger } from './ledger.ts'
 import { MemoryHints } from './memory-hints.ts'
+import { encodeHandedOn } from './messages.ts'
+import type { Hint } from './record.ts'
 
 const SOURCE = 'handoff.ts'
 
@@ -21,6 +24,8 @@ const SOURCE = 'handoff.ts'
 const TRY_AGAIN_MS = 10_000
 /** A node that comes back is given a moment, by chance, so that not all send at once. */
 const RETURN_DELAY_MS = 1_000
+/** For each message of hints that are handed on. */
+const HAND_ON_MS = 10_000
 /** What waits for its sync; beyond, hints are dropped: the disk does not keep up. */
 const UNSYNCED_BYTES_MAX = 32 * 1024 * 1024
 
@@ -183,6 +188,36 @@ export class HintedHandoff implements Hints {
     )
   }
 
+  /** Keeps what another node kept until now: as old as it is, whatever the window. */
+  async takeOver(hostId: string, hints: readonly Hint[]): Promise<void> {
+    const host = this.#host(hostId)
+    this.#stored += hints.length
+    await Promise.all(hints.map((hint) => host.hints.append(hint)))
+  }
+
+  /** Gives all that is kept here to another node, for good; what that one does not take stays. Resolves with whether nothing is left. */
+  async handOn(to: Endpoint): Promise<boolean> {
+    const { messenger, endpointOf } = this.#options
+    let isAll = true
+    for (const [hostId, host] of this.#hosts) {
+      if (host.isDelivering) {
+        isAll = false
+        continue
+      }
+      host.isDelivering = true
+      try {
+        for (let batch = await host.hints.peek(); batch !== null; batch = await host.hints.peek()) {
+          const isWanted = endpointOf(hostId) !== null
+          if (isWanted && !(await isTaken(messenger, to, encodeHandedOn(hostId, batch.hints)))) return false
+          await host.hints.done()
+        }
+      } finally {
+        host.isDelivering = false
+      }
+    }
+    return isAll
+  }
+
   /** Hints are kept and not sent, until resume(). */
   pause(): void {
     this.isPaused = true
@@ -314,4 +349,13 @@ export class HintedHandoff implements Hints {
     this.#expired += expired
     if (isComplete && sent > 0) log.info(SOURCE, `Finished hinted handoff of ${sent} hints to ${endpoint}`)
   }
+}
+
+function isTaken(messenger: Messenger, to: Endpoint, payload: Uint8Array): Promise<boolean> {
+  return new Promise((resolve) => {
+    messenger.request(to, Verb.HAND_ON, payload, HAND_ON_MS, {
+      replied: () => resolve(true),
+      failed: () => resolve(false),
+    })
+  })
 }

@@ -47,6 +47,8 @@ export const Verb = {
   CAUSAL: 52,
   /** A request of a traced statement: the trace's id, a verb, and what is said under that one. */
   TRACED: 53,
+  /** Hints of a node that leaves, to be kept by the receiver from now on. */
+  HAND_ON: 54,
 } as const
 
 /** Verbs below go by the lane of gossip. */

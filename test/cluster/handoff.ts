@@ -56,7 +56,8 @@ class World {
   wall!: WallFaults
   isAlive = false
   handoff!: HintedHandoff
-  #options!: HintedHandoffOptions
+  options!: HintedHandoffOptions
+  network!: SimulatedNetwork
   #change: LivenessChange | null = null
 
   constructor() {
@@ -67,6 +68,7 @@ class World {
     const { kernel } = this
     const random = createSeededRandom(1)
     const network = new SimulatedNetwork({ clock: kernel.clock, random })
+    this.network = network
     const [pa, pb] = [kernel.process('a'), kernel.process('b')]
     this.wall = pa.wall
     const [doorA, doorB] = [network.attach('10.0.0.1', pa.clock), network.attach('10.0.0.2', pb.clock)]
@@ -79,7 +81,7 @@ class World {
       if (reason !== undefined) throw new ReplicaFailure('', reason, '')
       this.applied.push(`${key} ${writtenAt}`)
     }
-    this.#options = {
+    this.options = {
       clock: pa.clock,
       random,
       log: this.log,
@@ -97,7 +99,7 @@ class World {
       endpointOf: () => this.endpoint,
       gcGraceSeconds: (table) => this.gcGrace.get(table.charCodeAt(0)) ?? null,
     }
-    this.handoff = await HintedHandoff.open(this.#options)
+    this.handoff = await HintedHandoff.open(this.options)
     new HintReceiver(apply, this.handoff).register(b)
     this.messenger = b
   }
@@ -107,7 +109,7 @@ class World {
   async reopen(): Promise<void> {
     const closed = this.handoff.close()
     await this.settle(closed)
-    this.handoff = await HintedHandoff.open(this.#options)
+    this.handoff = await HintedHandoff.open(this.options)
   }
 
   setAlive(isAlive: boolean): void {
@@ -292,6 +294,45 @@ t.test('what the node does not take', async (t) => {
   await world.run(15_000)
   t.same(world.applied, ['1 1001', '4 1004', '2 1002'], 'is sent again later; what was truncated since is not')
   t.equal(world.handoff.counts().hosts[0]!.bytes, 0)
+})
+
+t.test('a node that leaves hands its hints on: they are sent by another, and are as old as they were', async (t) => {
+  const world = new World()
+  await world.open()
+  const keys = Array.from({ length: 600 }, (_, i) => `${i}`)
+  await world.store(...keys)
+  const { kernel, options } = world
+  const other = kernel.process('c')
+  const messenger = await openTestMessenger({
+    network: world.network.attach('10.0.0.3', other.clock),
+    clock: other.clock,
+    endpoint: '10.0.0.3:7000',
+    seed: 3,
+  })
+  t.equal((await world.settle(world.handoff.handOn(messenger.self.endpoint))).value, false, 'nobody takes them there')
+  const keeper = await HintedHandoff.open({
+    ...options,
+    messenger,
+    clock: other.clock,
+    disk: openSimulatedDisk(),
+    // What it takes over is not its own decision.
+    settings: { ...SETTINGS, enabled: false },
+  })
+  new HintReceiver(() => undefined, keeper).register(messenger)
+  const { oldestMs } = world.handoff.counts().hosts[0]!
+  await world.run(60_000)
+  t.equal((await world.settle(world.handoff.handOn(messenger.self.endpoint))).value, true)
+  t.equal(world.handoff.counts().hosts[0]!.bytes, 0)
+  t.equal(keeper.counts().hosts[0]!.oldestMs, oldestMs)
+  await world.settle(world.handoff.close())
+  world.isAlive = true
+  await world.run(15_000)
+  t.same(
+    world.applied,
+    keys.map((key) => `${key} ${1_000 + Number(key)}`),
+  )
+  t.equal(keeper.counts().hosts[0]!.bytes, 0)
+  await world.settle(keeper.close())
 })
 
 t.test('standing in', async (t) => {

@@ -40,7 +40,7 @@ import { openGossip, openLinks } from './links.ts'
 import { MemberCare } from './member-care.ts'
 import { NodeEnvironment } from './node-environment.ts'
 import { openPaxosSide, type PaxosSide } from './paxos-side.ts'
-import { RemovalError, RingRemovals } from './removals.ts'
+import { RingRemovals } from './removals.ts'
 import { RingChanges } from './ring-changes.ts'
 import { seedEndpoints, selfNode, tokensFor } from './self.ts'
 import { type IndexedData, NodeStreaming } from './streaming.ts'
@@ -57,7 +57,7 @@ export interface MemberOptions {
   end(error: Error): void
 }
 
-/** Hints for nodes that are up, and changes of views, are sent before a node leaves, if it takes no longer. */
+/** Hints for nodes that are up, and changes of views, are sent before a node leaves, if it takes no longer; others keep the other hints. */
 const HINTS_MS = 60_000
 
 export class ClusterMember implements AsyncDisposable {
@@ -302,7 +302,6 @@ export class ClusterMember implements AsyncDisposable {
    */
   async decommission(force: boolean, stopClients: () => Promise<void>): Promise<void> {
     const { clock } = this.#options.runtime
-    if (!force) this.#checkHints()
     await this.removals.giveUpPlace(force)
     await stopClients()
     for (
@@ -312,6 +311,7 @@ export class ClusterMember implements AsyncDisposable {
       waited += 100
     )
       await sleep(clock, 100)
+    await this.#handHintsOn()
     this.#isLeaving = true
     // Nobody asks it for data any more, and who does all the same is refused: the new replicas are asked from here on.
     this.announceShutdown()
@@ -319,11 +319,19 @@ export class ClusterMember implements AsyncDisposable {
     await this.removals.finish()
   }
 
-  /** What waits here for nodes that are down would go with this one. */
-  #checkHints(): void {
-    if (this.#hintsFor((hostId) => !this.gossiper.isAlive(hostId)) === 0) return
-    throw new RemovalError(
-      'Hints for nodes that are down wait here and would be lost. Bring these up, or perform a forceful decommission.',
+  /** To one who stays, of this data centre before others. What nobody takes is lost, and said. */
+  async #handHintsOn(): Promise<void> {
+    const { hints, self, gossiper, metadata } = this
+    if (hints === null || this.#hintsFor(() => true) === 0) return
+    const staying = [...metadata.state.topology.nodes.values()].filter(
+      ({ hostId, status }) => hostId !== self.hostId && status === 'normal' && gossiper.isAlive(hostId),
+    )
+    const isNear = ({ datacenter }: RingNode): boolean => datacenter === self.datacenter
+    for (const { endpoint } of [...staying.filter(isNear), ...staying.filter((node) => !isNear(node))])
+      if (await hints.handOn(endpoint)) return
+    this.#options.runtime.log.warn(
+      'member.ts',
+      'No node took the hints that this one keeps: those they are for must be repaired',
     )
   }
 

@@ -1,7 +1,7 @@
 /**
  * What replicas missed while they were away they are given when all is quiet, without anybody reading: hints do that, across deaths of those who keep them.
  * Each node is asked at ONE, which repairs nothing, and shows what it has itself of what it holds. Not promised where the coordinator died, or stood
- * still, before it could know who lacks the write and have that on its disk.
+ * still, before it could know who lacks the write and have that on its disk; nor where it was taken out for dead. One that leaves by itself hands on what it keeps.
  */
 import { Consistency } from '../../../lib/types/consistency.ts'
 import type { Violation } from '../oracles/history.ts'
@@ -32,7 +32,9 @@ export function hinted(plan: Plan): Workload {
 
   /** Somebody was told of it, and its coordinator was well as long as that had to be. */
   const isPromised = (client: WorkloadContext, { via, call, done }: Add): boolean =>
-    done !== null && leaving?.node !== via && !client.wasDisturbed(via, call, done + HINTED_MS)
+    done !== null &&
+    !(leaving?.node === via && leaving.how !== 'decommission') &&
+    !client.wasDisturbed(via, call, done + HINTED_MS)
 
   return {
     tables: ['CREATE TABLE IF NOT EXISTS sim.hinted (p int, c text, PRIMARY KEY (p, c))'],
