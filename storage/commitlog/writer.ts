@@ -156,8 +156,9 @@ export class CommitLog {
       if (last && !last.cut) await sealSegment(disk, last)
       for (const segment of [current, spare]) opened.push(await this.#files.make(segment))
       // For good, before anything is written: none may come back among segments that are in use.
-      for (const { blank, path } of replayed) if (blank && (await disk.stat(path))) await disk.remove(path)
-      await disk.syncDirectory(this.#directory)
+      const blank = replayed.filter((segment) => segment.blank)
+      for (const { path } of blank) if (await disk.stat(path)) await disk.remove(path)
+      if (blank.length > 0) await disk.syncDirectory(this.#directory)
     } catch (error) {
       for (const file of opened) await file.close()
       throw error
